@@ -1,0 +1,52 @@
+"""Entry for `python app.py` and for Hugging Face Spaces."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+
+os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
+os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
+
+
+def main() -> None:
+    """Read the options, load the models, serve the page."""
+    parser = argparse.ArgumentParser(
+        description="See which U-Net block matters at which denoising step, and re-weight it."
+    )
+    parser.add_argument("--local", action="store_true", help="allow any hub id or folder as a model, for you alone")
+    parser.add_argument(
+        "--model", default=None, help="the model to start with: a name, or with --local a folder or hub id"
+    )
+    parser.add_argument(
+        "--models", default=os.environ.get("REWEIGHT_MODELS", ""), help="further models to serve, separated by commas"
+    )
+    parser.add_argument(
+        "--host", default=os.environ.get("GRADIO_SERVER_NAME", "127.0.0.1"), help="address to listen on"
+    )
+    parser.add_argument(
+        "--port", type=int, default=int(os.environ.get("GRADIO_SERVER_PORT", "7860")), help="port to listen on"
+    )
+    options = parser.parse_args()
+
+    from reweight.engine import Engine
+    from reweight.models import DEFAULT, REGISTRY, ModelError
+    from reweight.ui import build_demo, launch_options
+
+    named = [name.strip() for name in options.models.split(",") if name.strip()]
+    models = tuple(dict.fromkeys([options.model or DEFAULT, *named, DEFAULT, *(REGISTRY if options.local else ())]))
+    engine = Engine(models, local=options.local)
+    try:
+        for name in models if not options.local else models[:1]:
+            engine.opened(name)
+    except ModelError as error:
+        sys.exit(str(error))
+    try:
+        build_demo(engine).launch(server_name=options.host, server_port=options.port, **launch_options())
+    except OSError:
+        sys.exit(f"Port {options.port} is in use: choose another with --port.")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,97 @@
+"""Where things are in a U-Net: its target blocks and its concatenations. Finds modules, changes nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from diffusers.models.transformers.transformer_2d import Transformer2DModel
+from torch import nn
+
+Stage = Literal["down", "mid", "up"]
+
+
+@dataclass(frozen=True)
+class TargetBlock:
+    """One U-Net stage that holds Transformer2DModels: the paper's *block* (Sec. III-B).
+
+    index: 0..m-1 in execution order. label: the paper's number. name: module path of the stage.
+    level: 0 is the latent's own resolution, each level deeper halves it.
+    transformers: module paths of every Transformer2DModel in the stage.
+    """
+
+    index: int
+    label: str
+    name: str
+    stage: Stage
+    level: int
+    transformers: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Concatenation:
+    """A resnet of the up path, whose input is [h, skip] joined along the channels.
+
+    path: module path of the resnet. stage, resnet: its place in `up_blocks[stage].resnets[resnet]`.
+    level: the level that h comes from, which for a stage's first resnet is one deeper than the stage's own.
+    h_channels: the width of h; the rest of the input is the skip tensor.
+    """
+
+    path: str
+    stage: int
+    resnet: int
+    level: int
+    h_channels: int
+
+
+def as_unet(pipe_or_unet: Any) -> nn.Module:
+    """The U-Net of a pipeline, or the U-Net itself; a compiled U-Net is unwrapped. ValueError where there is none."""
+    unet = getattr(pipe_or_unet, "unet", pipe_or_unet)
+    unet = getattr(unet, "_orig_mod", unet)
+    if not (isinstance(unet, nn.Module) and hasattr(unet, "down_blocks") and hasattr(unet, "up_blocks")):
+        raise ValueError(
+            f"{type(pipe_or_unet).__name__} has no U-Net to work on: give a pipeline with a `unet`, or a U-Net itself."
+        )
+    return unet
+
+
+def target_blocks(unet: nn.Module) -> tuple[TargetBlock, ...]:
+    """Target blocks of a U-Net in execution order: down, mid, up (METHOD: m = 7 for Stable Diffusion, 5 for SDXL).
+
+    Numbering starts at 1 where the first down stage has no attention, as in SDXL, so that the mid block is 3 in both
+    families. ValueError for a U-Net without a Transformer2DModel.
+    """
+    found = [(name, stage, level, paths) for name, stage, level, paths in _stages(unet) if paths]
+    if not found:
+        raise ValueError("This U-Net has no Transformer blocks to re-weight: choose a text-conditioned U-Net.")
+    first = 0 if any(name == "down_blocks.0" for name, *_ in found) else 1
+    return tuple(TargetBlock(i, str(first + i), *place) for i, place in enumerate(found))
+
+
+def concatenations(unet: nn.Module) -> tuple[Concatenation, ...]:
+    """Every place in the up path where a skip tensor is joined to h, in execution order."""
+    if getattr(unet, "mid_block", None) is None:
+        raise ValueError("This U-Net has no mid block, so the width of what reaches its up path is unknown.")
+    level = len(unet.down_blocks) - 1
+    h_channels = unet.mid_block.resnets[-1].out_channels
+    places = []
+    for j, stage in enumerate(unet.up_blocks):
+        for i, resnet in enumerate(stage.resnets):
+            places.append(Concatenation(f"up_blocks.{j}.resnets.{i}", j, i, level, h_channels))
+            level, h_channels = len(unet.up_blocks) - 1 - j, resnet.out_channels
+    return tuple(places)
+
+
+def _stages(unet: nn.Module) -> Iterator[tuple[str, Stage, int, tuple[str, ...]]]:
+    deepest = len(unet.down_blocks) - 1
+    for i, stage in enumerate(unet.down_blocks):
+        yield f"down_blocks.{i}", "down", i, _transformers(stage, f"down_blocks.{i}")
+    if getattr(unet, "mid_block", None) is not None:
+        yield "mid_block", "mid", deepest, _transformers(unet.mid_block, "mid_block")
+    for j, stage in enumerate(unet.up_blocks):
+        yield f"up_blocks.{j}", "up", deepest - j, _transformers(stage, f"up_blocks.{j}")
+
+
+def _transformers(stage: nn.Module, prefix: str) -> tuple[str, ...]:
+    return tuple(f"{prefix}.{name}" for name, module in stage.named_modules() if isinstance(module, Transformer2DModel))

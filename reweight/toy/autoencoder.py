@@ -1,0 +1,124 @@
+"""Train the embedded model's AutoencoderKL: 128x128x3 pictures to 16x16x8 latents, whitened."""
+
+from __future__ import annotations
+
+import copy
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from diffusers import AutoencoderKL
+
+from . import checkpoint
+
+CROP, CROP_SHARE = 64, 0.45
+
+
+def new_autoencoder() -> AutoencoderKL:
+    return AutoencoderKL(
+        in_channels=3, out_channels=3, latent_channels=8, layers_per_block=1, norm_num_groups=16, sample_size=128,
+        block_out_channels=(32, 32, 64, 64), down_block_types=("DownEncoderBlock2D",) * 4,
+        up_block_types=("UpDecoderBlock2D",) * 4, mid_block_add_attention=False, scaling_factor=1.0,
+    )  # fmt: skip
+
+
+def to_tensor(pictures: np.ndarray, device: str) -> torch.Tensor:
+    """uint8 (n, h, w, 3) to float (n, 3, h, w) in [-1, 1]."""
+    x = torch.from_numpy(np.ascontiguousarray(pictures)).to(device).permute(0, 3, 1, 2)
+    return (x.float() / 127.5 - 1).contiguous()
+
+
+def _slopes(x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    return x[..., 1:, :] - x[..., :-1, :], x[..., 1:] - x[..., :-1]
+
+
+def reconstruction_loss(x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+    """L1 + half the squared error + L1 of the slopes; all in the [-1, 1] scale."""
+    slopes = sum(F.l1_loss(a, b) for a, b in zip(_slopes(x), _slopes(y), strict=True))
+    return F.l1_loss(x, y) + 0.5 * F.mse_loss(x, y) + slopes
+
+
+@torch.no_grad()
+def psnr(vae: AutoencoderKL, pictures: np.ndarray, device: str) -> float:
+    """Mean peak signal-to-noise ratio in dB of decode(encode(picture)) over (n, 128, 128, 3) uint8."""
+    values = []
+    for i in range(0, len(pictures), 16):
+        x = to_tensor(pictures[i : i + 16], device)
+        y = vae.decode(vae.encode(x).latent_dist.mode()).sample.clamp(-1, 1)
+        values.append(-10 * torch.log10(((x - y) / 2).square().mean((1, 2, 3))))
+    return torch.cat(values).mean().item()
+
+
+@torch.no_grad()
+def whiten(vae: AutoencoderKL, pictures: np.ndarray, device: str) -> None:
+    """Fold a whitening of the latents into quant_conv and post_quant_conv: afterwards channels are uncorrelated, std 1."""
+    latents = torch.cat(
+        [vae.encode(to_tensor(pictures[i : i + 32], device)).latent_dist.mode() for i in range(0, len(pictures), 32)]
+    )
+    flat = latents.permute(1, 0, 2, 3).flatten(1).double()  # (channels, n)
+    mean = flat.mean(1, keepdim=True)
+    values, vectors = torch.linalg.eigh(torch.cov(flat))
+    white = vectors @ torch.diag(values.clamp_min(1e-6).rsqrt()) @ vectors.T
+    back = torch.linalg.inv(white)
+    c = len(mean)
+    encode, decode = vae.quant_conv, vae.post_quant_conv
+    weight, bias = encode.weight[:c, :, 0, 0].double(), encode.bias[:c].double()
+    encode.weight[:c] = (white @ weight)[..., None, None].to(encode.weight)
+    encode.bias[:c] = (white @ (bias - mean[:, 0])).to(encode.bias)
+    encode.weight[c:] = 0
+    encode.bias[c:] = -9.0
+    weight = decode.weight[..., 0, 0].double()
+    decode.bias += (weight @ mean[:, 0]).to(decode.bias)
+    decode.weight.copy_((weight @ back)[..., None, None])
+
+
+def train_autoencoder(
+    work: Path, pictures: np.ndarray, *, minutes: float, device: str, seed: int, on_progress
+) -> AutoencoderKL:
+    """Train for `minutes` in all, restarts counted; checkpoints every two minutes in `work`; returns it whitened."""
+    torch.manual_seed(seed)
+    path = work / "autoencoder.pt"
+    vae = new_autoencoder().to(device)
+    average = copy.deepcopy(vae).requires_grad_(False)
+    optimizer = torch.optim.AdamW(vae.parameters(), lr=2e-3, betas=(0.9, 0.98), weight_decay=1e-3)
+    step, spent = 0, 0.0
+    if saved := checkpoint.load(path):
+        vae.load_state_dict(saved["model"])
+        average.load_state_dict(saved["average"])
+        optimizer.load_state_dict(saved["optimizer"])
+        step, spent = saved["step"], saved["spent"]
+    held = pictures[-256:]
+    clock, last = checkpoint.Clock(minutes, spent), spent
+    rng = np.random.default_rng([seed, step])
+    larger = 4 if device == "cuda" else 1
+    while clock.fraction < 1:
+        crops = clock.fraction < CROP_SHARE
+        rows = np.sort(rng.choice(len(pictures) - 256, (16 if crops else 6) * larger, replace=False))
+        batch = pictures[rows]
+        if crops:
+            y, x = rng.integers(0, 128 - CROP + 1, 2)
+            batch = batch[:, y : y + CROP, x : x + CROP]
+        x = to_tensor(batch, device)
+        for group in optimizer.param_groups:
+            group["lr"] = checkpoint.learning_rate(2e-3, clock.fraction, step)
+        with torch.autocast(device, torch.bfloat16):
+            posterior = vae.encode(x).latent_dist
+            y = vae.decode(posterior.sample()).sample
+        kl = 0.5 * (posterior.mean.float() ** 2 + posterior.var.float() - 1 - posterior.logvar.float()).mean()
+        loss = reconstruction_loss(x, y.float()) + 1e-4 * kl
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(vae.parameters(), 1.0)
+        optimizer.step()
+        step += 1
+        checkpoint.update_average(average, vae, min(0.998, step / (step + 20)))
+        if step % 100 == 0:
+            on_progress("autoencoder", clock.fraction, f"step {step}, loss {loss.item():.4f}, kl {kl.item():.2f}")
+        if clock.spent - last > 120 or clock.fraction >= 1:
+            last = clock.spent
+            checkpoint.save(path, model=vae.state_dict(), average=average.state_dict(),
+                            optimizer=optimizer.state_dict(), step=step, spent=clock.spent)  # fmt: skip
+            on_progress("autoencoder", clock.fraction, f"step {step}, PSNR {psnr(average, held[:64], device):.2f} dB")
+    whiten(average, pictures[:2048], device)
+    return average

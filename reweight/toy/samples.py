@@ -1,0 +1,61 @@
+"""What ships beside the weights: a grid of uncurated samples, and the probed tables of the example prompts."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image, ImageDraw, ImageFont
+
+from ..engine import Engine
+from ..importance import ProbeSnapshot
+from ..request import validate
+from ..tables import EXAMPLES
+from .dataset import scene_at
+from .world import draw_caption
+
+LABEL = 30
+
+
+def sample_grid(
+    pipe, count: int, *, seed: int, steps: int, guidance: float, held_out: bool, columns: int = 8
+) -> Image.Image:
+    """`count` pictures with their captions under them, nothing chosen or left out."""
+    scenes = [scene_at(seed + 900, i, held_out=held_out) for i in range(count)]
+    captions = [draw_caption(scene, np.random.default_rng([seed, i, 3])) for i, scene in enumerate(scenes)]
+    images: list[Image.Image] = []
+    for i in range(0, count, 8):
+        part = captions[i : i + 8]
+        generators = [torch.Generator().manual_seed(seed + i + k) for k in range(len(part))]
+        images += pipe(part, num_inference_steps=steps, guidance_scale=guidance, generator=generators).images
+    side = images[0].width
+    grid = Image.new("RGB", (columns * side, -(-count // columns) * (side + LABEL)), "white")
+    pen, font = ImageDraw.Draw(grid), ImageFont.load_default(9)
+    for i, (image, caption) in enumerate(zip(images, captions, strict=True)):
+        x, y = i % columns * side, i // columns * (side + LABEL)
+        grid.paste(image, (x, y))
+        lines, line = [], ""
+        for word in caption.split():
+            if pen.textlength(f"{line} {word}", font=font) > side - 6:
+                lines.append(line)
+                line = word
+            else:
+                line = f"{line} {word}".strip()
+        pen.multiline_text((x + 3, y + side + 1), "\n".join([*lines, line][:3]), fill="black", font=font, spacing=0)
+    return grid
+
+
+def probe_examples(model: str, folder: Path) -> Iterator[Path]:
+    """Probe the app's example prompts with the paper's public settings; yields each file written."""
+    engine = Engine((model,))
+    folder.mkdir(parents=True, exist_ok=True)
+    for prompt in EXAMPLES:
+        request = validate(engine.card(model), prompt=prompt, model=model)
+        *_, last = (event for event in engine.probe(request) if isinstance(event, ProbeSnapshot))
+        path = folder / f"{re.sub(r'[^a-z]+', '-', prompt.lower()).strip('-')}.json"
+        last.table.save(path)
+        yield path
+    engine.close()

@@ -1,0 +1,148 @@
+"""The Compare screen: vanilla, re-weighted and FreeU from the same noise, what differs, and the weights behind it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Any
+
+import gradio as gr
+from PIL import Image
+
+from ..engine import METHODS, Engine, Notice, Picture, Step, Waiting
+from ..provenance import parameters_text, settings_of
+from ..request import Request
+from ..schedule import ImportanceTable
+from ..scoring import difference_map, distance
+from ..tables import Chosen
+from . import svg
+from .words import METHOD_NAMES, bar, block_name, caption, cell_notes
+
+PAIRS = {
+    "vanilla | re-weighted": ("vanilla", "reweighted"),
+    "vanilla | FreeU": ("vanilla", "freeu"),
+    "re-weighted | FreeU": ("reweighted", "freeu"),
+}
+
+
+@dataclass
+class Shown:
+    """What one visitor has on the screen."""
+
+    request: Request | None = None
+    pictures: dict[str, Picture] | None = None
+
+
+@dataclass
+class Compare:
+    """The components of the screen."""
+
+    images: dict[str, gr.Image]
+    captions: dict[str, gr.HTML]
+    heat: gr.HTML
+    pair: gr.Radio
+    slider: gr.ImageSlider
+    difference: gr.Image
+    shown: gr.State
+
+
+def build_compare() -> Compare:
+    images, captions = {}, {}
+    with gr.Row(equal_height=False):
+        for method in METHODS:
+            with gr.Column(min_width=220):
+                images[method] = gr.Image(
+                    label=METHOD_NAMES[method], format="png", type="pil", interactive=False, elem_id=f"image-{method}",
+                    elem_classes="rw-picture", alt_text=f"{METHOD_NAMES[method]} picture", buttons=["download", "fullscreen"],
+                )  # fmt: skip
+                captions[method] = gr.HTML(elem_id=f"caption-{method}", elem_classes="rw-caption")
+    heat = gr.HTML(elem_id="heat-weights", elem_classes="rw-panel")
+    with gr.Accordion("What differs", open=True):
+        pair = gr.Radio(list(PAIRS), value=next(iter(PAIRS)), label="Pair", elem_id="pair")
+        with gr.Row():
+            slider = gr.ImageSlider(
+                format="png", type="pil", interactive=False, label="Drag to compare", elem_id="image-slider", buttons=[]
+            )
+            difference = gr.Image(
+                format="png", type="pil", interactive=False, label="Difference, four times enlarged", elem_id="difference",
+                alt_text="Where the two pictures differ: black is equal", buttons=["download"], elem_classes="rw-picture",
+            )  # fmt: skip
+    return Compare(images, captions, heat, pair, slider, difference, gr.State(Shown()))
+
+
+def heat_panel(engine: Engine, request: Request, chosen: Chosen, kind: str) -> str:
+    """A heatmap of the weights ("weight") or of the scores ("importance"), with legend and a line for explanations."""
+    blocks = engine.blocks(request.model)
+    side = engine.side(request)
+    weights = request.weights(chosen.scores)
+    on = request.mask(len(blocks))
+    scores = request.controlled(chosen.scores)
+    names = [block_name(block, side) for block in blocks]
+    notes = cell_notes(blocks, side, scores, weights, chosen.table)
+    values = weights if kind == "weight" else chosen.scores
+    title = {
+        "weight": "The weight of each block at each step",
+        "importance": "The importance score of each block at each step",
+    }[kind]
+    drawing = svg.heatmap(values, scores, names, notes, kind=kind, on=on, title=title)
+    return (
+        f'{drawing}{svg.legend(kind)}<p class="rw-note" aria-live="polite">Importance: {chosen.source}. '
+        "Choose a cell to have it explained.</p>"
+    )
+
+
+def stamped(engine: Engine, request: Request, picture: Picture, table: ImportanceTable | None) -> Image.Image:
+    """The picture with its settings in its PNG text, as Gradio's png format keeps them."""
+    settings = settings_of(
+        request, engine.opened(request.model), picture.method, picture.weights, None if table is None else table.sha256
+    )
+    image = picture.image.copy()
+    image.info = {"parameters": parameters_text(settings), "reweight": json.dumps(settings, ensure_ascii=False)}
+    return image
+
+
+def pair_of(pictures: dict[str, Picture], name: str) -> tuple[Any, Any]:
+    """The two pictures for the slider, and their difference map."""
+    left, right = (pictures[method].image for method in PAIRS[name])
+    return (left, right), difference_map(right, left)
+
+
+def updates(
+    engine: Engine, view: Compare, shown: Shown, methods: tuple[str, ...], pair: str, table: ImportanceTable | None
+) -> dict[Any, Any]:
+    """The component updates for the pictures of `methods`, and for what compares them once there are three."""
+    changed: dict[Any, Any] = {}
+    request, pictures = shown.request, shown.pictures
+    vanilla = pictures.get("vanilla")
+    for method in methods:
+        picture = pictures[method]
+        far = distance(picture.image, vanilla.image) if vanilla and method != "vanilla" else None
+        changed[view.images[method]] = stamped(engine, request, picture, table)
+        changed[view.captions[method]] = caption(picture, request, far)
+    if all(method in pictures for method in METHODS):
+        changed[view.slider], changed[view.difference] = pair_of(pictures, pair)
+        changed[view.shown] = replace(shown)
+    return changed
+
+
+def run(
+    engine: Engine, view: Compare, status: gr.HTML, request: Request, chosen: Chosen, shown: Shown, pair: str,
+    methods: tuple[str, ...] = METHODS,
+) -> Iterator[dict[Any, Any]]:  # fmt: skip
+    """Draw by each method and yield component updates as steps end and pictures come."""
+    kept = dict(shown.pictures or {}) if methods != METHODS else {}
+    now = Shown(request, kept)
+    total, done, notice = len(methods) * request.steps, 0, ""
+    for event in engine.compare(request, chosen.scores, methods):
+        if isinstance(event, Waiting):
+            yield {status: bar(done / total, f"{event.ahead} before you…" if event.ahead else "Working…")}
+        elif isinstance(event, Notice):
+            notice = event.text
+        elif isinstance(event, Step):
+            done = methods.index(event.method) * request.steps + event.step
+            yield {status: bar(done / total, f"{METHOD_NAMES[event.method]}: step {event.step} of {event.steps}")}
+        elif isinstance(event, Picture):
+            now.pictures[event.method] = event
+            yield updates(engine, view, now, (event.method,), pair, chosen.table)
+    yield {status: f"<p>Importance: {chosen.source}.{' ' + notice if notice else ''}</p>"}

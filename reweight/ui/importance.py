@@ -1,0 +1,154 @@
+"""The Importance screen: scores, weights, ranks; the probe, live; what may be said against it; tables in and out."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+
+from ..blocks import TargetBlock
+from ..engine import Agreement, Engine, Waiting
+from ..plots import importance_figure
+from ..request import Request
+from ..schedule import MAX_BYTES, ImportanceTable
+from ..search import PRESETS
+from ..tables import Chosen
+from . import svg
+from .compare import heat_panel
+from .words import bar, block_name, findings
+
+
+@dataclass
+class Importance:
+    """The components of the screen."""
+
+    probe: gr.Button
+    stop: gr.Button
+    preset: gr.Radio
+    runs: gr.Slider
+    progress: gr.HTML
+    scores: gr.HTML
+    findings: gr.HTML
+    curves: gr.HTML
+    ranks: gr.HTML
+    frame: gr.Dataframe
+    numbers: gr.Checkbox
+    save: gr.DownloadButton
+    figure: gr.DownloadButton
+    load: gr.UploadButton
+
+
+def build_importance() -> Importance:
+    gr.Markdown(
+        "**Which block matters when?** The probe weakens random blocks a little at every step and keeps what the picture "
+        "survives. A block that cannot be weakened scores high. It runs here, on your prompt, with the paper's settings."
+    )
+    with gr.Row():
+        probe = gr.Button("Probe now", variant="primary", elem_id="probe", min_width=120)
+        stop = gr.Button("Stop, keep what is done", elem_id="probe-stop", min_width=120)
+        preset = gr.Radio(list(PRESETS), value="paper-code", label="Preset", elem_id="preset", min_width=220)
+        runs = gr.Slider(1, 30, 15, step=1, label="Runs that vote", elem_id="runs", min_width=160)
+    progress = gr.HTML(elem_id="probe-progress", elem_classes="rw-status")
+    with gr.Row():
+        with gr.Column(scale=3, min_width=320):
+            scores = gr.HTML(elem_id="heat-importance", elem_classes="rw-panel")
+        with gr.Column(scale=2, min_width=280):
+            gr.Markdown("**How sure is this?**")
+            says = gr.HTML(elem_id="findings", elem_classes="rw-findings")
+    with gr.Row():
+        with gr.Column(min_width=320):
+            curves = gr.HTML(elem_id="curves", elem_classes="rw-panel")
+        with gr.Column(min_width=320):
+            ranks = gr.HTML(elem_id="ranks", elem_classes="rw-panel")
+    with gr.Accordion("The numbers as a table", open=False):
+        frame = gr.Dataframe(label="Importance score of each block (rows: steps)", elem_id="frame", interactive=False)
+    with gr.Row():
+        numbers = gr.Checkbox(True, label="Numbers in the heatmaps", elem_id="numbers", min_width=160)
+        save = gr.DownloadButton("Save the table (JSON)", elem_id="save-table", size="sm")
+        figure = gr.DownloadButton("Save the heatmap (PNG)", elem_id="save-figure", size="sm")
+        load = gr.UploadButton("Load a table", elem_id="load-table", file_types=[".json"], size="sm")
+    return Importance(
+        probe, stop, preset, runs, progress, scores, says, curves, ranks, frame, numbers, save, figure, load
+    )
+
+
+def redraw(engine: Engine, view: Importance, request: Request, chosen: Chosen) -> dict[Any, Any]:
+    """The updates of every drawing of the screen."""
+    blocks = engine.blocks(request.model)
+    names = [block_name(block, engine.side(request)) for block in blocks]
+    weights = request.weights(chosen.scores)
+    ranking = chosen.scores.argsort(axis=1, kind="stable").tolist()
+    return {
+        view.scores: heat_panel(engine, request, chosen, "importance"),
+        view.curves: svg.curves(weights, request.controlled(chosen.scores), names, request.mask(len(blocks))),
+        view.ranks: svg.ranks(ranking, names),
+        view.findings: findings(chosen.table),
+        view.frame: {
+            "headers": ["step", *names],
+            "data": [[t + 1, *(round(float(v), 3) for v in row)] for t, row in enumerate(chosen.scores)],
+        },
+    }
+
+
+def run_probe(
+    engine: Engine, view: Importance, request: Request, preset: str, runs: int, keep
+) -> Iterator[dict[Any, Any]]:
+    """Probe and yield updates. `keep(table)` is called with each table that is worth keeping, and gives its updates."""
+    latest: ImportanceTable | None = None
+    completed = 0
+    for event in engine.probe(request, preset=preset, runs=runs):
+        if isinstance(event, Waiting):
+            yield {view.progress: bar(0, f"{event.ahead} before you…")} if event.ahead else {}
+            continue
+        latest = event.table
+        text = f"Run {event.run + 1} of {runs}, iteration {event.iteration + 1}; {event.runs_completed} runs have voted"
+        update = {view.progress: bar(event.done, text)}
+        if event.runs_completed > completed or (latest.diagnostics["runs_completed"] == 0 and event.iteration % 5 == 0):
+            completed = event.runs_completed
+            update |= keep(latest)
+        yield update
+    if latest is None:
+        return
+    yield {view.progress: "<p>Checking it against the blocks' direct sensitivity…</p>"} | keep(latest)
+    for event in engine.agreement(request, latest.scores):
+        if isinstance(event, Agreement):
+            yield {view.findings: findings(latest, event)}
+    yield {view.progress: f"<p>Done: {latest.runs} runs on “{_short(request.prompt)}”.</p>"}
+
+
+def write_table(table: ImportanceTable) -> str:
+    """A file to download."""
+    path = Path(tempfile.mkdtemp(prefix="reweight-")) / "importance.json"
+    table.save(path)
+    return str(path)
+
+
+def write_figure(chosen: Chosen, blocks: tuple[TargetBlock, ...], side: int) -> str:
+    """A PNG to download."""
+    path = Path(tempfile.mkdtemp(prefix="reweight-")) / "importance.png"
+    importance_figure(chosen.scores, [block_name(block, side) for block in blocks], title=chosen.source).savefig(
+        path, dpi=160
+    )
+    return str(path)
+
+
+def read_table(path: str, request: Request, blocks: tuple[TargetBlock, ...]) -> ImportanceTable:
+    """A table somebody gives us, if it fits the model and the number of steps. ValueError of one sentence."""
+    file = Path(path)
+    if file.stat().st_size > MAX_BYTES:
+        raise ValueError("This file is too large to be an importance table.")
+    table = ImportanceTable.load(file)
+    if len(table.blocks) != len(blocks) or table.steps != request.steps:
+        raise ValueError(
+            f"The table is for {table.steps} steps and {len(table.blocks)} blocks, the model runs {request.steps} steps "
+            f"and has {len(blocks)}: set the steps to match, or load another."
+        )
+    return table
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= 60 else text[:59] + "…"

@@ -1,0 +1,126 @@
+"""What the app says: names of blocks, explanations of cells, captions and findings, all as plain sentences."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from html import escape
+
+import numpy as np
+
+from ..blocks import TargetBlock
+from ..engine import Agreement, Picture
+from ..request import Request
+from ..schedule import ImportanceTable
+from ..scoring import Distance
+
+STAGES = {"down": "encoder", "mid": "bottleneck", "up": "decoder"}
+METHOD_NAMES = {"vanilla": "Vanilla", "reweighted": "Re-weighted", "freeu": "FreeU"}
+PAPER = {
+    "down": "the paper finds encoder blocks less important than the decoder's",
+    "mid": "the paper finds the bottleneck highly important at every step",
+    "up": "the paper finds decoder blocks more important than the encoder's",
+}
+SCHEDULES = {
+    "importance": "Importance (the paper's probe)",
+    "empirical": "Empirical (no probe needed)",
+    "inverted": "Inverted (the paper's ablation)",
+    "reversed": "Reversed (same mean)",
+    "flat": "Flat (all blocks alike)",
+    "random": "Random order",
+}
+NO_BETTER_THAN_CHANCE = 0.3
+
+
+def block_name(block: TargetBlock, side: int) -> str:
+    """Short row label: number, stage and side of the feature map, for latents `side` wide."""
+    return f"{block.label} · {block.stage} {side >> block.level}×{side >> block.level}"
+
+
+def cell_notes(
+    blocks: Sequence[TargetBlock], side: int, scores: np.ndarray, weights: np.ndarray, table: ImportanceTable | None
+) -> np.ndarray:
+    """A sentence for every cell, (T, m)."""
+    T, m = scores.shape
+    spread = None if table is None else table.diagnostics.get("vote_spread")
+    notes = np.empty((T, m), dtype=object)
+    for t in range(T):
+        for i, block in enumerate(blocks):
+            doubt = f" ± {spread[t][i]:.2f}" if spread else ""
+            size = side >> block.level
+            notes[t, i] = (
+                f"Block {block.label}, step {t + 1} of {T}: score {scores[t, i]:.2f}{doubt}, weight {weights[t, i]:.3f}. "
+                f"It is in the {STAGES[block.stage]} ({block.name}), works on {size}×{size} features with "
+                f"{len(block.transformers)} Transformer{'s' if len(block.transformers) > 1 else ''}; {PAPER[block.stage]}."
+            )
+    return notes
+
+
+def caption(picture: Picture, request: Request, distance: Distance | None) -> str:
+    """Under a picture: the method, its settings, how far it is from vanilla, and the time."""
+    time = "from cache" if picture.cached else f"{picture.seconds:.2f} s"
+    if picture.method == "vanilla":
+        settings = "the model as it is, nothing patched"
+    elif picture.method == "freeu":
+        f = request.freeu
+        settings = f"b1 {f.b1:g}, b2 {f.b2:g}, s1 {f.s1:g}, s2 {f.s2:g}, version {f.version}"
+    else:
+        settings = (
+            f"{escape(SCHEDULES[request.schedule])}, weights {picture.weights.min():.3f} to {picture.weights.max():.3f}"
+        )
+    far = ""
+    if distance is not None:
+        same = distance.mean_difference == 0
+        far = (
+            "<br>identical to vanilla, pixel for pixel"
+            if same
+            else f"<br>from vanilla: SSIM {distance.ssim:.3f}, mean difference {distance.mean_difference:.1f} of 255"
+        )
+    return f"<b>{METHOD_NAMES[picture.method]}</b> · {time}<br>{settings}{far}"
+
+
+def bar(done: float, text: str) -> str:
+    """A determinate progress bar with its sentence."""
+    percent = round(100 * done)
+    return (
+        f'<p>{escape(text)}</p><div class="rw-bar" role="progressbar" aria-valuemin="0" aria-valuemax="100" '
+        f'aria-valuenow="{percent}" aria-label="progress"><i style="width:{percent}%"></i></div>'
+    )
+
+
+def findings(table: ImportanceTable | None, agreement: Agreement | None = None) -> str:
+    """What may be said for and against a table, in plain words."""
+    if table is None:
+        return (
+            "<p>This schedule was not probed for this prompt. <b>Probe now</b> measures the importance of every block at "
+            "every step, and says here how far to trust it.</p>"
+        )
+    d = table.diagnostics
+    rate = d.get("acceptance_rate", 0.0)
+    spread = float(np.mean(d["vote_spread"])) if "vote_spread" in d else 0.0
+    m = len(table.blocks)
+    says = [
+        f"{table.runs} runs voted; a score is uncertain by about ±{spread:.2f} (bootstrap over the runs).",
+        f"The search accepted {rate:.0%} of its tries"
+        + (": too few to learn from, so the order is mostly noise." if rate < 0.02 else "."),
+        f"A bypass fired {d.get('bypasses_fired', 0)} times"
+        + (
+            ", so the ranking comes from how far weights drifted down, not from skipping blocks."
+            if not d.get("bypasses_fired")
+            else "."
+        ),
+    ]
+    if agreement is not None:
+        tau = agreement.bypass
+        verdict = (
+            "this ranking runs against what bypassing the blocks does"
+            if tau < -NO_BETTER_THAN_CHANCE
+            else "this ranking is no better than chance at saying which block matters"
+            if tau < NO_BETTER_THAN_CHANCE
+            else "this ranking agrees with what bypassing the blocks does"
+        )
+        says.append(
+            f"Checked directly: {verdict}. Kendall's tau-b is {tau:+.2f} against the error of bypassing each block and "
+            f"{agreement.scaling:+.2f} against the error of scaling it by 2%. (1 agrees, 0 is chance, −1 is the opposite; "
+            f"{m} blocks.)"
+        )
+    return "<ul>" + "".join(f"<li>{escape(sentence)}</li>" for sentence in says) + "</ul>"

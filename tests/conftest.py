@@ -1,0 +1,80 @@
+"""Deterministic, offline, one thread; tiny pipelines built once, and fresh for each test."""
+
+import copy
+import os
+
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
+os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
+
+from pathlib import Path
+
+import pytest
+import tiny
+import torch
+import transformers
+from diffusers import StableDiffusionPipeline, StableDiffusionXLPipeline
+from diffusers.utils import logging
+
+torch.set_num_threads(1)
+torch.use_deterministic_algorithms(True, warn_only=True)
+logging.set_verbosity_error()
+logging.disable_progress_bar()
+transformers.logging.set_verbosity_error()
+transformers.logging.disable_progress_bar()
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Other libraries' deprecations are theirs to mend."""
+    for module in ("diffusers", "numpy"):
+        config.addinivalue_line("filterwarnings", rf"ignore::DeprecationWarning:{module}\..*")
+    config.addinivalue_line("filterwarnings", "ignore:.*Transformer2DModelOutput.*:FutureWarning")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out tests marked slow unless a marker expression, or a test's own id, asks for them."""
+    if config.option.markexpr or any("::" in argument for argument in config.args):
+        return
+    slow = [item for item in items if item.get_closest_marker("slow")]
+    items[:] = [item for item in items if item not in slow]
+    config.hook.pytest_deselected(items=slow)
+
+
+@pytest.fixture(autouse=True)
+def _seeded() -> None:
+    torch.manual_seed(0)
+
+
+@pytest.fixture(scope="session")
+def sd_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tiny.build_sd(tmp_path_factory.mktemp("models") / "tiny-sd")
+
+
+@pytest.fixture(scope="session")
+def sdxl_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tiny.build_sdxl(tmp_path_factory.mktemp("models") / "tiny-sdxl")
+
+
+@pytest.fixture(scope="session")
+def _loaded_sd(sd_folder: Path) -> StableDiffusionPipeline:
+    return StableDiffusionPipeline.from_pretrained(sd_folder, local_files_only=True)
+
+
+@pytest.fixture(scope="session")
+def _loaded_sdxl(sdxl_folder: Path) -> StableDiffusionXLPipeline:
+    return StableDiffusionXLPipeline.from_pretrained(sdxl_folder, local_files_only=True)
+
+
+@pytest.fixture
+def sd_pipe(_loaded_sd: StableDiffusionPipeline) -> StableDiffusionPipeline:
+    return _fresh(_loaded_sd)
+
+
+@pytest.fixture
+def sdxl_pipe(_loaded_sdxl: StableDiffusionXLPipeline) -> StableDiffusionXLPipeline:
+    return _fresh(_loaded_sdxl)
+
+
+def _fresh(pipe):
+    pipe = copy.deepcopy(pipe)
+    pipe.set_progress_bar_config(disable=True)
+    return pipe
