@@ -4,10 +4,25 @@ from __future__ import annotations
 
 import argparse
 import os
+import socket
 import sys
 
 os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
 os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
+os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+
+
+def check_free(host: str, port: int) -> None:
+    """Exit with a sentence when nothing can listen there, before anything is loaded."""
+    try:
+        family, kind, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        with socket.socket(family, kind) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind(address)
+    except (OSError, OverflowError):
+        sys.exit(
+            f"Nothing can listen on {host}, port {port}: the port is in use or not allowed; choose another with --port."
+        )
 
 
 def main() -> None:
@@ -26,9 +41,10 @@ def main() -> None:
         "--host", default=os.environ.get("GRADIO_SERVER_NAME", "127.0.0.1"), help="address to listen on"
     )
     parser.add_argument(
-        "--port", type=int, default=int(os.environ.get("GRADIO_SERVER_PORT", "7860")), help="port to listen on"
+        "--port", type=int, default=os.environ.get("GRADIO_SERVER_PORT", "7860"), help="port to listen on"
     )
     options = parser.parse_args()
+    check_free(options.host, options.port)
 
     from reweight.engine import Engine
     from reweight.models import DEFAULT, REGISTRY, ModelError

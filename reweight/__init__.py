@@ -3,8 +3,11 @@
 The names here are the public API; they are imported when first used.
 """
 
+import os
 from importlib import import_module
 from typing import Any
+
+os.environ.setdefault("DIFFUSERS_DISABLE_REMOTE_CODE", "1")  # diffusers reads it once, when it is imported
 
 __version__ = "0.1.0"
 

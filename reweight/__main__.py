@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+if TYPE_CHECKING:
+    from .engine import Engine
+    from .request import Request
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, help=__doc__)
 console = Console(stderr=True)
@@ -30,21 +37,37 @@ Model = Annotated[str, typer.Option(help="A name, a folder, or owner/name on the
 Steps = Annotated[int | None, typer.Option(help="Denoising steps; by default the model's.")]
 Guidance = Annotated[float | None, typer.Option(help="Classifier-free guidance; by default the model's.")]
 Negative = Annotated[str | None, typer.Option("--negative-prompt", help="What the picture should not show.")]
+Size = Annotated[int | None, typer.Option(help="The picture's side in pixels; by default the model's.")]
 Device = Annotated[str | None, typer.Option(help="cuda, mps or cpu; by default the best there is.")]
 
 
 def _bar() -> Progress:
     return Progress(TextColumn("{task.description}"), BarColumn(), TextColumn("{task.percentage:>3.0f}%"),
-                    TimeRemainingColumn(), console=console)  # fmt: skip
+                    TimeRemainingColumn(), console=console, transient=True)  # fmt: skip
 
 
-def _engine(model: str, device: str | None):
+def _start(model: str, device: str | None, **raw: Any) -> tuple[Engine, Request]:
+    """The engine with the model in it, and the request: checked before the model is loaded, which may take minutes."""
     from .engine import Engine
+    from .models import card_for
+    from .request import validate
 
-    with console.status(f"Loading {model}"):
+    validate(card_for(model, local=True), model=model, **raw)
+    with console.status(f"Loading {escape(model)}"):
         engine = Engine((model,), local=True, device=device)
         engine.opened(model)
-    return engine
+    return engine, validate(engine.card(model), model=model, **raw)
+
+
+def _folder_for(file: Path) -> None:
+    """Make the folder of a file that is yet to be written, and find out now if that cannot be."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    if file.is_dir() or not os.access(file.parent, os.W_OK):
+        raise ValueError(f"{file} cannot be written: give the name of a file in a folder of your own.")
+
+
+def _say(text: str, **options: Any) -> None:
+    console.print(text, markup=False, highlight=False, soft_wrap=True, **options)
 
 
 @app.command()
@@ -60,41 +83,44 @@ def generate(
     steps: Steps = None,
     guidance: Guidance = None,
     negative_prompt: Negative = None,
+    size: Size = None,
     device: Device = None,
 ) -> None:
     """Draw vanilla, re-weighted and FreeU from the same noise, as PNG files that carry their settings."""
-    from .engine import Notice, Picture, Step
+    from .engine import METHODS, Notice, Picture, Step
     from .provenance import save_png, settings_of
-    from .request import validate
     from .schedule import ImportanceTable
 
     pinned = ImportanceTable.load(table) if table else None
-    engine = _engine(model, device)
-    request = validate(
-        engine.card(model), prompt=prompt, low=low, high=high, schedule=schedule.value, seed=seed,
-        steps=pinned.steps if pinned is not None and steps is None else steps, guidance=guidance,
-        negative_prompt=negative_prompt, model=model,
+    if pinned is not None and schedule is ScheduleName.empirical:
+        raise ValueError("The empirical schedule uses no table: leave out --table or --schedule empirical.")
+    if pinned is not None and steps is None:
+        steps = pinned.steps
+    for method in METHODS:
+        _folder_for(out / f"{method}.png")
+    engine, request = _start(
+        model, device, prompt=prompt, low=low, high=high, schedule=schedule.value, seed=seed, steps=steps,
+        guidance=guidance, negative_prompt=negative_prompt, size=size,
     )  # fmt: skip
     chosen = engine.chosen(request, pinned=pinned)
-    if pinned is not None and chosen.table is not pinned and request.schedule != "empirical":
+    if pinned is not None and chosen.table is not pinned:
         raise ValueError(
-            f"The table has {pinned.scores.shape[0]} steps and {pinned.scores.shape[1]} blocks, which does not fit "
-            f"{request.steps} steps of {model}: probe again, or give --steps."
+            f"The table has {pinned.steps} steps and {len(pinned.blocks)} blocks, which does not fit {request.steps} "
+            f"steps of {engine.card(model).title} with its {len(engine.blocks(model))}: probe again, or give --steps."
         )
-    console.print(f"Importance: {chosen.source}.", highlight=False)
-    out.mkdir(parents=True, exist_ok=True)
+    _say(f"Importance: {chosen.source}.")
     with _bar() as bar:
-        tasks = {name: bar.add_task(name, total=request.steps) for name in ("vanilla", "reweighted", "freeu")}
+        tasks = {method: bar.add_task(method, total=request.steps) for method in METHODS}
         for event in engine.compare(request, chosen.scores):
             if isinstance(event, Step):
                 bar.update(tasks[event.method], completed=event.step)
             elif isinstance(event, Notice):
-                console.print(event.text)
+                _say(event.text)
             elif isinstance(event, Picture):
-                sha = chosen.table.sha256 if chosen.table is not None else None
+                sha = chosen.table.sha256 if chosen.table is not None and event.method == "reweighted" else None
                 settings = settings_of(request, engine.opened(model), event.method, event.weights, sha)
                 save_png(out / f"{event.method}.png", event.image, settings)
-    console.print(f"Wrote vanilla.png, reweighted.png and freeu.png to {out}.", highlight=False)
+    _say(f"Wrote vanilla.png, reweighted.png and freeu.png to {out}.")
 
 
 @app.command()
@@ -109,17 +135,18 @@ def probe(
     steps: Steps = None,
     guidance: Guidance = None,
     negative_prompt: Negative = None,
+    size: Size = None,
     device: Device = None,
 ) -> None:
     """Probe which block matters at which step for a prompt. Ctrl-C keeps what is done."""
     from .importance import ProbeSnapshot
-    from .plots import importance_figure
-    from .request import validate
 
-    engine = _engine(model, device)
-    request = validate(
-        engine.card(model), prompt=prompt, seed=seed, steps=steps, guidance=guidance, negative_prompt=negative_prompt,
-        model=model,
+    for file in (out, figure):
+        if file is not None:
+            _folder_for(file)
+    engine, request = _start(
+        model, device, prompt=prompt, seed=seed, steps=steps, guidance=guidance, negative_prompt=negative_prompt,
+        size=size,
     )  # fmt: skip
     table = None
     events = engine.probe(request, preset=preset, runs=runs)
@@ -136,23 +163,27 @@ def probe(
         raise ValueError("Stopped before the first iteration had ended: there is nothing to keep.")
     table.save(out)
     if figure is not None:
+        from .plots import importance_figure
+
         importance_figure(table.scores, table.blocks, title=prompt).savefig(figure, dpi=160)
-    console.print(f"Wrote {out}: {table.runs} runs, acceptance rate {table.diagnostics['acceptance_rate']:.0%}.")
+    _say(
+        f"Wrote {out}: {table.runs} run{'s' * (table.runs > 1)}, acceptance rate {table.diagnostics['acceptance_rate']:.0%}."
+    )
 
 
 def main() -> None:
     """Run, and say what goes wrong in one sentence."""
-    import sys
-
+    for library in ("DIFFUSERS", "TRANSFORMERS"):
+        os.environ.setdefault(f"{library}_VERBOSITY", "error")  # what matters to a person is said here
     try:
-        app(standalone_mode=False)
-    except typer.Exit as stop:
-        sys.exit(stop.exit_code)
-    except (ValueError, OSError, FloatingPointError) as error:
-        console.print(str(error), style="red", highlight=False, soft_wrap=True)
-        sys.exit(1)
-    except (KeyboardInterrupt, typer.Abort):
-        sys.exit(130)
+        app()
+    except OSError as error:
+        _say(f"{error.filename}: {error.strerror}." if error.filename and error.strerror else str(error), style="red")
+    except (ValueError, FloatingPointError) as error:
+        _say(str(error), style="red")
+    else:
+        return
+    sys.exit(1)
 
 
 if __name__ == "__main__":

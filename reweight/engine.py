@@ -6,15 +6,12 @@ something gets a generator: it yields events while the worker works, and closing
 
 from __future__ import annotations
 
-import queue
-import threading
+import gc
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Iterator
-from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
-from contextlib import ExitStack
-from dataclasses import asdict, dataclass
-from typing import Any
+from collections.abc import Generator, Iterator
+from contextlib import closing
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -22,28 +19,30 @@ from PIL import Image
 
 from .blocks import TargetBlock, target_blocks
 from .direct import agreement, sensitivity
+from .drawing import METHODS, draw, overlong, sentences
 from .importance import ProbeSnapshot, iter_probe
-from .methods import freeu
 from .models import DEFAULT, LoadedModel, ModelCard, ModelError, card_for, load_model
-from .patch import reweighted
+from .pipeline_folder import Progress
 from .request import Request
 from .schedule import ImportanceTable
 from .tables import Chosen, choose
+from .worker import Busy, Job, Waiting, Worker
 
-METHODS = ("vanilla", "reweighted", "freeu")
-CACHED_PICTURES = 256
-HEARTBEAT = 0.1  # seconds between two looks at whether the caller still listens
+__all__ = [
+    "METHODS", "Agreement", "Busy", "Engine", "Loading", "ModelError", "Notice", "Picture", "ProbeSnapshot", "Step",
+    "Waiting",
+]  # fmt: skip
 
-
-class Stopped(Exception):
-    """The caller has gone or has pressed Stop."""
+CACHED_BYTES = 64_000_000
 
 
 @dataclass(frozen=True)
-class Waiting:
-    """Nothing new; `ahead` jobs are before this one."""
+class Loading:
+    """A model is on its way: stage "downloading" or "loading", fraction of it in [0, 1], and what in words."""
 
-    ahead: int
+    stage: str
+    fraction: float
+    text: str
 
 
 @dataclass(frozen=True)
@@ -81,82 +80,55 @@ class Agreement:
     bypass: float
 
 
-def draw(
-    loaded: LoadedModel, request: Request, method: str, weights: np.ndarray | None, on_step: Callable[[int], None]
-) -> Image.Image:
-    """One picture by one method, in the calling thread. Vanilla is never patched.
-
-    ModelError when the model gives values that are not finite, or runs out of memory.
-    """
-    pipe = loaded.pipe
-
-    def step_end(_pipe: Any, step: int, _t: Any, tensors: dict[str, Any]) -> dict[str, Any]:
-        on_step(step + 1)
-        return tensors
-
-    with ExitStack() as patches:
-        if method == "reweighted":
-            patches.enter_context(reweighted(pipe, weights))
-        elif method == "freeu":
-            patches.enter_context(freeu(pipe, **asdict(request.freeu)))
-        try:
-            pixels = pipe(
-                request.prompt,
-                negative_prompt=request.negative_prompt or None,
-                num_inference_steps=request.steps,
-                guidance_scale=request.guidance,
-                height=request.size,
-                width=request.size,
-                generator=torch.Generator("cpu").manual_seed(request.seed),
-                callback_on_step_end=step_end,
-                output_type="np",
-            ).images[0]
-        except torch.OutOfMemoryError as error:
-            raise ModelError("There is not enough memory for this picture: choose a smaller size or model.") from error
-    if not np.isfinite(pixels).all():
-        raise ModelError("The model gave values that are not numbers: try other weights, or a float32 model.")
-    return Image.fromarray((pixels * 255).round().astype(np.uint8))
-
-
-def _overlong(loaded: LoadedModel, prompt: str) -> str:
-    """A sentence when the text encoder does not read the whole prompt, else nothing."""
-    tokenizer = loaded.pipe.tokenizer
-    count, room = len(tokenizer(prompt, truncation=False).input_ids), tokenizer.model_max_length
-    return (
-        f"The prompt has {count} tokens and the text encoder reads {room}: the end is ignored." if count > room else ""
-    )
-
-
 class Engine:
     """Owns the pipelines. Safe to call from any thread; the work itself happens one job at a time.
 
     models: names that are loaded at the first use and stay; the first one is the default. local: whether any folder or
-    hub id may be opened as well, of which one stays in memory.
+    hub id may be opened as well, of which one stays in memory. seconds: the most that one job may work.
+
+    Every generator yields `Waiting` while there is nothing else to say, and raises ModelError or another ValueError of
+    one sentence. client: who asks, in whatever words; clients take turns, and a named one can have `worker.each` jobs
+    waiting, then Busy is raised.
     """
 
-    def __init__(self, models: tuple[str, ...] = (DEFAULT,), *, local: bool = False, device: str | None = None):
+    def __init__(
+        self,
+        models: tuple[str, ...] = (DEFAULT,),
+        *,
+        local: bool = False,
+        device: str | None = None,
+        seconds: float = float("inf"),
+    ) -> None:
         self.models, self.local, self.device = models, local, device
-        self._worker = ThreadPoolExecutor(1, thread_name_prefix="pipeline")
+        self.worker = Worker(seconds=seconds)
         self._loaded: dict[str, LoadedModel] = {}
-        self._pictures: OrderedDict[tuple, tuple[Image.Image, float]] = OrderedDict()
-        self._lock = threading.Lock()
-        self._queued = 0
+        self._pictures = _Pictures()
 
-    def open(self, name: str) -> Iterator[Waiting | LoadedModel]:
+    def open(self, name: str, *, client: str = "") -> Iterator[Waiting | Loading | LoadedModel]:
         """Load a model, or find it loaded; the last event is the `LoadedModel`. ModelError when it cannot be had."""
-        return self._stream(lambda emit, cancel: emit(self._model(name)))
+        if loaded := self._loaded.get(name):
+            yield loaded
+            return
+        self._check_served(name)
+
+        def work(job: Job) -> None:
+            def progress(stage: str, fraction: float, text: str) -> None:
+                job.check()
+                job.emit(Loading(stage, fraction, text))
+
+            job.emit(self._model(name, progress))
+
+        yield from self.worker.stream(work, client)
 
     def opened(self, name: str) -> LoadedModel:
         """The loaded model, at once where it is in memory already."""
-        if name in self._loaded:
-            return self._loaded[name]
         *_, loaded = self.open(name)
         return loaded
 
     def card(self, name: str) -> ModelCard:
         """What is known of a model, loaded or not. ModelError for one that this engine does not serve."""
-        if name in self._loaded:
-            return self._loaded[name].card
+        if loaded := self._loaded.get(name):
+            return loaded.card
         self._check_served(name)
         return card_for(name, local=self.local)
 
@@ -172,131 +144,148 @@ class Engine:
         self, request: Request, probed: tuple[ImportanceTable, ...] = (), pinned: ImportanceTable | None = None
     ) -> Chosen:
         """The importance scores that serve a request, see `tables.choose`."""
-        blocks = self.blocks(request.model)
-        return choose(request.model, request.prompt, request.steps, blocks, probed, request.schedule, pinned)
+        loaded = self.opened(request.model)
+        return choose(
+            request.model, request.prompt, request.steps, target_blocks(loaded.pipe.unet), probed, request.schedule,
+            pinned, revision=loaded.revision,
+        )  # fmt: skip
 
     def compare(
-        self, request: Request, scores: np.ndarray, methods: tuple[str, ...] = METHODS
+        self, request: Request, scores: np.ndarray, methods: tuple[str, ...] = METHODS, *, client: str = ""
     ) -> Iterator[Waiting | Notice | Step | Picture]:
-        """The same noise drawn by each method, in order. Vanilla and FreeU come from a cache when nothing they depend
-        on has changed, so another low or high only pays for the re-weighted picture. scores: (T, m)."""
+        """The same noise drawn by each method, in order. A picture comes from a cache when nothing that it depends on
+        has changed, so another low or high only pays for the re-weighted one. scores: (T, m)."""
+        if unknown := [method for method in methods if method not in METHODS]:
+            raise ValueError(f"There is no method {unknown[0]!r}: choose from {', '.join(METHODS)}.")
+        self._check_served(request.model)
         weights = request.weights(scores)
 
-        def work(emit: Callable[[Any], None], cancel: threading.Event) -> None:
-            loaded = self._model(request.model)
-            if text := _overlong(loaded, request.prompt):
-                emit(Notice(text))
-            for method in methods:
-                emit(self._picture(loaded, request, method, weights, emit, cancel))
+        def work(job: Job) -> Generator[None, None, None]:
+            loaded = self._model(request.model, lambda *_: job.check())
+            _check_blocks(loaded, weights)
+            for text in overlong(loaded, request):
+                job.emit(Notice(text))
+            for number, method in enumerate(methods):
+                if number:
+                    yield
+                job.emit(self._picture(loaded, request, method, weights, job))
 
-        return self._stream(work)
+        return self.worker.stream(work, client)
 
     def probe(
-        self, request: Request, *, preset: str = "paper-code", runs: int | None = None, iterations: int | None = None
-    ) -> Iterator[Waiting | ProbeSnapshot]:
-        """The Importance Probe on a request's prompt; a snapshot after each iteration."""
+        self, request: Request, *, preset: str = "paper-code", runs: int | None = None, iterations: int | None = None,
+        client: str = "",
+    ) -> Iterator[Waiting | ProbeSnapshot]:  # fmt: skip
+        """The Importance Probe on a request's prompt; a snapshot after each iteration. Others have turns in between."""
+        self._check_served(request.model)
 
-        def work(emit: Callable[[Any], None], cancel: threading.Event) -> None:
-            loaded = self._model(request.model)
+        def work(job: Job) -> Generator[None, None, None]:
+            loaded = self._model(request.model, lambda *_: job.check())
             snapshots = iter_probe(
                 loaded.pipe, request.prompt, steps=request.steps, preset=preset, runs=runs, iterations=iterations,
                 seed=request.seed, guidance_scale=request.guidance, negative_prompt=request.negative_prompt or None,
                 height=request.size, width=request.size, model=request.model, revision=loaded.revision,
             )  # fmt: skip
-            for snapshot in snapshots:
-                emit(snapshot)
-                if cancel.is_set():
-                    raise Stopped
+            with sentences(), closing(snapshots):
+                for snapshot in snapshots:
+                    job.emit(snapshot)
+                    job.check()
+                    if snapshot.done < 1:
+                        yield
 
-        return self._stream(work)
+        return self.worker.stream(work, client)
 
-    def agreement(self, request: Request, scores: np.ndarray) -> Iterator[Waiting | Agreement]:
+    def agreement(self, request: Request, scores: np.ndarray, *, client: str = "") -> Iterator[Waiting | Agreement]:
         """How far scores (T, m) agree with the direct sensitivity of the blocks on this prompt."""
+        self._check_served(request.model)
 
-        def work(emit: Callable[[Any], None], cancel: threading.Event) -> None:
-            loaded = self._model(request.model)
+        def work(job: Job) -> Generator[None, None, None]:
+            loaded = self._model(request.model, lambda *_: job.check())
+            _check_blocks(loaded, scores)
             options = {
                 "steps": request.steps, "seed": request.seed, "guidance_scale": request.guidance,
                 "negative_prompt": request.negative_prompt or None, "height": request.size, "width": request.size,
             }  # fmt: skip
-            scaling = agreement(scores, sensitivity(loaded.pipe, request.prompt, **options))
-            if cancel.is_set():
-                raise Stopped
-            emit(
-                Agreement(scaling, agreement(scores, sensitivity(loaded.pipe, request.prompt, bypass=True, **options)))
-            )
+            with sentences():
+                scaling = agreement(scores, sensitivity(loaded.pipe, request.prompt, **options))
+                yield
+                bypass = agreement(scores, sensitivity(loaded.pipe, request.prompt, bypass=True, **options))
+            job.emit(Agreement(scaling, bypass))
 
-        return self._stream(work)
+        return self.worker.stream(work, client)
 
     def close(self) -> None:
-        """Finish the job under way and take no more."""
-        self._worker.shutdown(wait=True, cancel_futures=True)
+        """Stop the job under way within one step, and take no more."""
+        self.worker.close()
 
     def _check_served(self, name: str) -> None:
         if not self.local and name not in self.models:
             raise ModelError(f"This demo serves {', '.join(self.models)}: choose one of them.")
 
-    def _model(self, name: str) -> LoadedModel:
-        if name in self._loaded:
-            return self._loaded[name]
-        self._check_served(name)
-        loaded = load_model(name, device=self.device, local=self.local)
-        for guest in [key for key in self._loaded if key not in self.models and name not in self.models]:
+    def _model(self, name: str, progress: Progress) -> LoadedModel:
+        """The loaded model, on the worker's thread. A guest takes the place of the one before it once it is there."""
+        if loaded := self._loaded.get(name):
+            return loaded
+        loaded = load_model(name, device=self.device, local=self.local, on_progress=progress)
+        guests = [other for other in self._loaded if other not in self.models] if name not in self.models else []
+        for guest in guests:
             del self._loaded[guest]
         self._loaded[name] = loaded
+        if guests:
+            gc.collect()
+            if torch.cuda.is_available():
+                torch.cuda.empty_cache()
         return loaded
 
-    def _picture(self, loaded, request, method, weights, emit, cancel) -> Picture:
-        key = {
-            "vanilla": ("vanilla", request.vanilla_key()),
-            "freeu": ("freeu", request.freeu_key()),
-            "reweighted": ("reweighted", request.vanilla_key(), weights.tobytes()),
-        }[method]
+    def _picture(self, loaded: LoadedModel, request: Request, method: str, weights: np.ndarray, job: Job) -> Picture:
+        job.check()
+        key = (method, loaded.source, loaded.revision, loaded.dtype, loaded.device, *request.vanilla_key())
+        if method == "reweighted":
+            key += (weights.tobytes(),)
+        elif method == "freeu":
+            key += (request.freeu,)
         shown = weights if method == "reweighted" else None
-        if key in self._pictures:
-            self._pictures.move_to_end(key)
-            image, seconds = self._pictures[key]
+        if found := self._pictures.get(key):
+            image, seconds = found
             return Picture(method, image.copy(), seconds, True, shown)
 
         def on_step(step: int) -> None:
-            if cancel.is_set():
-                raise Stopped
-            emit(Step(method, step, request.steps))
+            job.check()
+            job.emit(Step(method, step, request.steps))
 
         start = time.perf_counter()
         image = draw(loaded, request, method, weights, on_step)
         seconds = time.perf_counter() - start
-        self._pictures[key] = (image, seconds)
-        while len(self._pictures) > CACHED_PICTURES:
-            self._pictures.popitem(last=False)
-        return Picture(method, image.copy(), seconds, False, shown)
+        self._pictures.add(key, image.copy(), seconds)
+        return Picture(method, image, seconds, False, shown)
 
-    def _stream(self, work: Callable[[Callable[[Any], None], threading.Event], None]) -> Iterator[Any]:
-        """Run `work(emit, cancel)` on the worker thread and yield what it emits; closing the generator cancels it."""
-        events: queue.SimpleQueue[Any] = queue.SimpleQueue()
-        cancel = threading.Event()
-        with self._lock:
-            ahead, self._queued = self._queued, self._queued + 1
 
-        def job() -> None:
-            if not cancel.is_set():
-                work(events.put, cancel)
+class _Pictures:
+    """The last pictures that were drawn, at most CACHED_BYTES of pixels; for one thread."""
 
-        future = self._worker.submit(job)
-        future.add_done_callback(self._leave)
-        try:
-            while not (future.done() and events.empty()):
-                try:
-                    yield events.get(timeout=HEARTBEAT)
-                except queue.Empty:
-                    yield Waiting(ahead if not future.running() else 0)
-            future.result()
-        except (Stopped, CancelledError):
-            return
-        finally:
-            cancel.set()
-            future.cancel()
+    def __init__(self) -> None:
+        self._kept: OrderedDict[tuple, tuple[Image.Image, float]] = OrderedDict()
+        self._bytes = 0
 
-    def _leave(self, _future: Future) -> None:
-        with self._lock:
-            self._queued -= 1
+    def get(self, key: tuple) -> tuple[Image.Image, float] | None:
+        if key in self._kept:
+            self._kept.move_to_end(key)
+        return self._kept.get(key)
+
+    def add(self, key: tuple, image: Image.Image, seconds: float) -> None:
+        self._kept[key] = image, seconds
+        self._bytes += _size(image)
+        while self._bytes > CACHED_BYTES:
+            self._bytes -= _size(self._kept.popitem(last=False)[1][0])
+
+
+def _size(image: Image.Image) -> int:
+    return image.width * image.height * 3
+
+
+def _check_blocks(loaded: LoadedModel, scores: np.ndarray) -> None:
+    m = len(target_blocks(loaded.pipe.unet))
+    if scores.ndim != 2 or scores.shape[1] != m:
+        raise ValueError(
+            f"The importance table has shape {scores.shape}, but the model has {m} blocks: probe it again."
+        )

@@ -6,12 +6,14 @@ import hashlib
 import re
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import diffusers
 import torch
 import transformers
+from packaging import version
 from safetensors import SafetensorError, safe_open
 from torch import nn
 
@@ -21,6 +23,7 @@ Progress = Callable[[str, float, str], None]
 
 INDEX, SUMS = "model_index.json", "SHA256SUMS.json"
 JSON_BYTES = 1_000_000
+DTYPE = "dtype" if version.parse(diffusers.__version__) >= version.parse("0.42") else "torch_dtype"
 WEIGHTS = re.compile(r"(?:diffusion_pytorch_model|model)(\.fp16)?(?:-\d{5}-of-(\d{5}))?\.safetensors")
 PIPELINES = ("StableDiffusionPipeline", "StableDiffusionXLPipeline")
 _TEXT = ("CLIPTextModel", "CLIPTextModelWithProjection")
@@ -50,8 +53,9 @@ def open_folder(folder: Path, title: str, dtype: torch.dtype, device: str, on_pr
         networks[name] = _network(folder, name, _class_of(index, name), title, dtype)
     on_progress("loading", 1.0, device)
     with _sentences(title), _quiet():
-        pipe = getattr(diffusers, index["_class_name"]).from_pretrained(
-            folder, torch_dtype=dtype, use_safetensors=True, local_files_only=True, trust_remote_code=False, **networks
+        kind = getattr(diffusers, index["_class_name"])
+        pipe = kind.from_pretrained(
+            folder, use_safetensors=True, local_files_only=True, trust_remote_code=False, **networks
         )
         pipe.set_progress_bar_config(disable=True)
         if hasattr(pipe.vae, "enable_slicing"):
@@ -142,10 +146,10 @@ def _known(name: str, value: list[Any]) -> bool:
     if len(value) != 2 or not all(isinstance(item, str) for item in value) or name not in PARTS:
         return False
     if name in NETWORKS:
-        return value[1] in NETWORKS[name]
+        return value[1] in NETWORKS[name] and value[0] == _library(value[1])
     if name == "scheduler":
         kind = getattr(diffusers, value[1], None) if value[1].endswith("Scheduler") else None
-        return isinstance(kind, type) and issubclass(kind, diffusers.SchedulerMixin)
+        return value[0] == "diffusers" and isinstance(kind, type) and issubclass(kind, diffusers.SchedulerMixin)
     expected = "CLIPTokenizer" if name.startswith("tokenizer") else "CLIPImageProcessor"
     return value[0] == "transformers" and value[1].removesuffix("Fast") in (expected, "CLIPFeatureExtractor")
 
@@ -166,9 +170,10 @@ def _network(folder: Path, name: str, class_name: str, title: str, dtype: torch.
                 f"{title} has a damaged or incomplete weight file, {name}/{file}: get it again."
             ) from error
     with _sentences(title, name), _quiet():
-        network, info = _network_class(class_name).from_pretrained(
+        kind = _network_class(class_name)
+        network, info = kind.from_pretrained(
             home,
-            torch_dtype=dtype,
+            **{"dtype" if kind.__module__.startswith("transformers") else DTYPE: dtype},
             variant="fp16" if WEIGHTS.fullmatch(files[0])[1] else None,
             use_safetensors=True,
             local_files_only=True,
@@ -181,12 +186,20 @@ def _network(folder: Path, name: str, class_name: str, title: str, dtype: torch.
         return network
 
 
-def _network_class(name: str) -> type:
-    if name == "StableDiffusionSafetyChecker":
-        from diffusers.pipelines.stable_diffusion.safety_checker import StableDiffusionSafetyChecker
+def _library(class_name: str) -> str:
+    """Where model_index.json says that a network's class is; a safety checker's is diffusers' own folder."""
+    if class_name == "StableDiffusionSafetyChecker":
+        return "stable_diffusion"
+    return "transformers" if class_name.startswith("CLIP") else "diffusers"
 
-        return StableDiffusionSafetyChecker
-    return getattr(transformers if name.startswith("CLIP") else diffusers, name)
+
+def _network_class(name: str) -> type:
+    home = {
+        "stable_diffusion": "diffusers.pipelines.stable_diffusion.safety_checker",
+        "transformers": "transformers",
+        "diffusers": "diffusers",
+    }[_library(name)]
+    return getattr(import_module(home), name)
 
 
 def _spoken(name: str) -> str:

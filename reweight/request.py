@@ -237,9 +237,11 @@ def validate(card: ModelCard | None = None, /, **raw: Any) -> Request:
     except ValidationError as error:
         raise RequestError(_sentence(error)) from error
     if request.steps > card.max_steps:
-        raise RequestError(f"{card.title} takes at most {card.max_steps} steps, not {request.steps}.")
+        raise RequestError(
+            f"The number of steps must be at most {card.max_steps} for {card.title}, not {request.steps}."
+        )
     if request.size > card.max_size:
-        raise RequestError(f"{card.title} paints at most {card.max_size} pixels a side, not {request.size}.")
+        raise RequestError(f"The size must be at most {card.max_size} pixels for {card.title}, not {request.size}.")
     return request
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -10,9 +11,10 @@ from pathlib import Path
 import numpy as np
 
 from .blocks import TargetBlock
+from .models import ASSETS, REGISTRY
 from .schedule import ImportanceTable, empirical
 
-ASSETS = Path(__file__).resolve().parent.parent / "assets"
+log = logging.getLogger(__name__)
 EXAMPLES = (
     "a photo of a red apple on a wooden table",
     "a painting of a fox in the snow",
@@ -32,33 +34,41 @@ class Chosen:
     table: ImportanceTable | None = None
 
 
-@lru_cache(maxsize=8)
 def shipped(model: str) -> tuple[ImportanceTable, ...]:
-    """The tables that come with an embedded model, really probed on its example prompts; none for other models."""
-    return tuple(ImportanceTable.load(path) for path in sorted((ASSETS / model / "tables").glob("*.json")))
+    """The tables that come with a model of the registry, really probed on example prompts; none for any other.
+
+    A file that is no table, or another model's, is left out with a warning in the log.
+    """
+    return _tables(ASSETS / model / "tables", model) if model in REGISTRY else ()
 
 
 def choose(
     model: str, prompt: str, steps: int, blocks: Sequence[TargetBlock], probed: Iterable[ImportanceTable] = (),
-    strategy: str = "importance", pinned: ImportanceTable | None = None,
+    strategy: str = "importance", pinned: ImportanceTable | None = None, *, revision: str | None = None,
 ) -> Chosen:  # fmt: skip
-    """The scores for a prompt at a number of steps; `probed` are tables made by this person, newest last.
+    """The scores for a prompt at a number of steps.
 
-    `pinned`: a table that the person loaded, which serves any prompt as long as its shape fits.
-    `strategy` "empirical" asks for the empirical strategy (Sec. III-F) whatever was probed. A shipped table of another
-    model, or with other blocks, never serves.
+    The first of these that there is: `pinned`, a table that the person loaded, for whatever prompt and model, as long
+    as it has these steps and blocks; of `probed`, the person's own, newest last, the newest for this prompt; the
+    shipped one for this prompt; the mean of the shipped ones; the empirical strategy (Sec. III-F). Probed and shipped
+    tables serve only the model they are of, in the revision they name, with the same steps and blocks.
+    strategy: "empirical" asks for that whatever was probed; any other name is a control of the scores.
     """
     labels = tuple(block.label for block in blocks)
 
     def fits(table: ImportanceTable) -> bool:
-        return table.model == model and table.steps == steps and table.blocks == labels
+        return table.steps == steps and table.blocks == labels
+
+    def serves(table: ImportanceTable) -> bool:
+        known = revision is None or table.revision in (None, revision)
+        return table.model == model and known and fits(table)
 
     if strategy != "empirical":
-        if pinned is not None and pinned.scores.shape == (steps, len(labels)):
+        if pinned is not None and fits(pinned):
             return Chosen(pinned.scores, f"loaded from a file, probed on “{pinned.prompt}” with {pinned.model}", pinned)
-        for table in reversed([t for t in probed if fits(t) and t.prompt == prompt]):
+        for table in reversed([table for table in probed if serves(table) and table.prompt == prompt]):
             return Chosen(table.scores, "probed for this prompt, just now", table)
-        ready = [table for table in shipped(model) if fits(table)]
+        ready = [table for table in shipped(model) if serves(table)]
         for table in ready:
             if table.prompt == prompt:
                 return Chosen(table.scores, "probed for this prompt, shipped with the model", table)
@@ -68,3 +78,19 @@ def choose(
     places = [(block.stage, block.level) for block in blocks]
     note = "" if strategy == "empirical" else "; “Probe now” measures instead"
     return Chosen(empirical(places, steps), f"the paper's empirical strategy with our numbers, not probed{note}")
+
+
+@lru_cache(maxsize=16)
+def _tables(folder: Path, model: str) -> tuple[ImportanceTable, ...]:
+    found = []
+    for path in sorted(folder.glob("*.json")):
+        try:
+            table = ImportanceTable.load(path)
+        except (OSError, ValueError) as error:
+            log.warning("%s is left out: %s", path.name, error)
+            continue
+        if table.model == model:
+            found.append(table)
+        else:
+            log.warning("%s is left out: it is of the model %r.", path.name, table.model)
+    return tuple(found)

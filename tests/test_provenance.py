@@ -192,7 +192,9 @@ class TestReading:
     )  # fmt: skip
     def test_settings_of_another_shape(self, change):
         changed = make_settings() | change
-        refused(png((b"tEXt", b"reweight\0" + json.dumps(changed).encode()), (b"IEND", b"")), "not a picture's settings")
+        refused(
+            png((b"tEXt", b"reweight\0" + json.dumps(changed).encode()), (b"IEND", b"")), "not a picture's settings"
+        )
         with pytest.raises(ValueError, match="not a picture's settings"):
             png_bytes(PICTURE, changed, "")
 

@@ -100,7 +100,7 @@ class TestRanges:
             ({"low": 0}, "The low weight must be a number above 0 and up to 2."),
             ({"low": 1.1, "high": 0.98}, "The low weight 1.1 is above the high weight 0.98: swap them."),
             ({"size": 100}, "The size must be a multiple of 8: choose 96 or 104."),
-            ({"size": 264}, "toy .* paints at most 256 pixels a side, not 264."),
+            ({"size": 264}, "The size must be at most 256 pixels for toy"),
             ({"first_step": 3, "last_step": 2}, "The steps to re-weight run from 3 to 2"),
             ({"last_step": 13}, "among the 12 steps."),
             ({"blocks": [64]}, "The blocks must be a list of block numbers"),
@@ -125,7 +125,9 @@ class TestPrompt:
     def test_is_normalised_and_stripped(self):
         assert ask(prompt="  cafe\u0301\n in\train\r ").prompt == "café  in rain"
 
-    @pytest.mark.parametrize("kept", ["👩‍🚀", "می‌خواهم", "<img src=x onerror=alert(1)>", "![](http://a.b)", "🫨", "Å" * 2000])
+    @pytest.mark.parametrize(
+        "kept", ["👩‍🚀", "می‌خواهم", "<img src=x onerror=alert(1)>", "![](http://a.b)", "🫨", "Å" * 2000]
+    )
     def test_is_otherwise_kept(self, kept):
         assert ask(prompt=kept).prompt == unicodedata.normalize("NFC", kept)
 
@@ -140,7 +142,7 @@ class TestPrompt:
     @pytest.mark.parametrize("name", ["prompt", "negative_prompt"])
     @pytest.mark.parametrize("bad", ["a\0b", "a\x1bb", "a\ud800", "a\x7f", "a\u202eb", "a\u2066b", "\x9f"])
     def test_holds_no_control_characters(self, name, bad):
-        with pytest.raises(RequestError, match="control character|surrogate"):
+        with pytest.raises(RequestError, match=r"control character|surrogate"):
             ask(**{name: bad})
 
     @pytest.mark.parametrize("long", ["a" * 2001, "a" * 1_000_000, "\u0301\u0323" * 1_000_000])

@@ -1,16 +1,23 @@
-"""The public endpoints, for gradio_client: compare, reweight, importance. Everything else is private."""
+"""The public endpoints, for gradio_client: compare, reweight, importance. Everything else is private.
+
+Values come in as they were sent, unconverted, so that `validate` sees them and not what a component makes of them.
+"""
 
 from __future__ import annotations
 
+import json
+from collections.abc import Iterator
 from typing import Any
 
 import gradio as gr
 
-from ..engine import Engine, Picture
-from ..importance import ProbeSnapshot
-from ..request import validate
+from ..engine import METHODS, Engine, Picture, ProbeSnapshot
+from ..request import Request, RequestError, validate
+from ..search import PRESETS
 from .compare import stamped
 from .errors import spoken
+
+MOST_RUNS = 100
 
 
 def build_api(engine: Engine) -> None:
@@ -18,48 +25,41 @@ def build_api(engine: Engine) -> None:
     first = engine.models[0]
     card = engine.card(first)
 
-    def request_of(prompt, model, low, high, schedule, seed, steps, guidance, negative_prompt):
-        given = {
-            "prompt": prompt, "model": model, "low": low, "high": high, "schedule": schedule, "seed": seed, "steps": steps,
-            "guidance": guidance, "negative_prompt": negative_prompt,
-        }  # fmt: skip
-        return validate(engine.card(model), **{key: value for key, value in given.items() if value is not None})
-
-    def draw(methods: tuple[str, ...], given: tuple[Any, ...]):
-        with spoken():
-            request = request_of(*given)
-            chosen = engine.chosen(request)
-            pictures = [
-                event for event in engine.compare(request, chosen.scores, methods) if isinstance(event, Picture)
-            ]
-            images = [stamped(engine, request, picture, chosen.table) for picture in pictures]
-            weights = request.weights(chosen.scores)
-            return (
-                *images,
-                {"importance": chosen.source, "scores": chosen.scores.tolist(), "weights": weights.tolist()},
-            )
-
-    def compare(*given: Any):
+    def compare(
+        caller: gr.Request, prompt: str, model: str, low: float, high: float, schedule: str, seed: int, steps: int,
+        guidance: float, negative_prompt: str,
+    ):  # fmt: skip
         """Draw vanilla, re-weighted and FreeU from the same noise.
 
         Returns three PNG files, whose text carries every setting, and the scores and weights as JSON."""
-        return draw(("vanilla", "reweighted", "freeu"), given)
+        given = (prompt, model, low, high, schedule, seed, steps, guidance, negative_prompt)
+        yield from _drawn(engine, caller, METHODS, given)
 
-    def reweight(*given: Any):
+    def reweight(
+        caller: gr.Request, prompt: str, model: str, low: float, high: float, schedule: str, seed: int, steps: int,
+        guidance: float, negative_prompt: str,
+    ):  # fmt: skip
         """Draw the re-weighted picture alone. Returns a PNG file, and the scores and weights as JSON."""
-        return draw(("reweighted",), given)
+        given = (prompt, model, low, high, schedule, seed, steps, guidance, negative_prompt)
+        yield from _drawn(engine, caller, ("reweighted",), given)
 
-    def importance(preset: str, runs: float, *given: Any):
+    def importance(
+        caller: gr.Request, preset: str, runs: int, prompt: str, model: str, low: float, high: float, schedule: str,
+        seed: int, steps: int, guidance: float, negative_prompt: str,
+    ):  # fmt: skip
         """Probe the importance of every block at every step for a prompt. Returns the importance table as JSON."""
-        import json
-
         with spoken():
-            request = request_of(*given)
+            if type(preset) is not str or preset not in PRESETS:
+                raise RequestError(f"There is no preset of that name: choose one of {', '.join(PRESETS)}.")
+            if type(runs) not in (int, float) or runs not in range(1, MOST_RUNS + 1):
+                raise RequestError(f"The number of runs must be a whole number from 1 to {MOST_RUNS}.")
+            request = _request(engine, prompt, model, low, high, schedule, seed, steps, guidance, negative_prompt)
             table = None
-            for event in engine.probe(request, preset=preset, runs=int(runs)):
+            for event in engine.probe(request, preset=preset, runs=int(runs), client=caller.session_hash or ""):
                 if isinstance(event, ProbeSnapshot):
                     table = event.table
-            return json.loads(table.to_json())
+                yield gr.skip()
+            yield json.loads(table.to_json())
 
     with gr.Row(visible=False):
         prompt = gr.Textbox(label="prompt")
@@ -73,10 +73,37 @@ def build_api(engine: Engine) -> None:
         negative_prompt = gr.Textbox(card.negative_prompt, label="negative_prompt")
         preset = gr.Textbox("paper-code", label="preset")
         runs = gr.Number(15, label="runs")
-        images = [gr.Image(label=name, format="png", type="pil") for name in ("vanilla", "reweighted", "freeu")]
+        images = [gr.Image(label=method, format="png", type="pil") for method in METHODS]
         single = gr.Image(label="reweighted", format="png", type="pil")
         facts, alone, table = gr.JSON(label="facts"), gr.JSON(label="facts"), gr.JSON(label="table")
         given = [prompt, model, low, high, schedule, seed, steps, guidance, negative_prompt]
-        gr.Button().click(compare, given, [*images, facts], api_name="compare")
-        gr.Button().click(reweight, given, [single, alone], api_name="reweight")
-        gr.Button().click(importance, [preset, runs, *given], [table], api_name="importance")
+        for endpoint, inputs, outputs in (
+            (compare, given, [*images, facts]),
+            (reweight, given, [single, alone]),
+            (importance, [preset, runs, *given], [table]),
+        ):
+            gr.Button().click(endpoint, inputs, outputs, api_name=endpoint.__name__, preprocess=False)
+
+
+def _request(engine: Engine, prompt: Any, model: Any, *rest: Any) -> Request:
+    """The request that an endpoint's values make. None takes the model's default."""
+    names = ("low", "high", "schedule", "seed", "steps", "guidance", "negative_prompt")
+    model = engine.models[0] if model is None else model
+    if type(model) is not str:
+        raise RequestError("The model must be text: its name.")
+    return validate(engine.card(model), prompt=prompt, model=model, **dict(zip(names, rest, strict=True)))
+
+
+def _drawn(engine: Engine, caller: gr.Request, methods: tuple[str, ...], given: tuple[Any, ...]) -> Iterator[Any]:
+    """Nothing new while it draws, so that a caller who has gone stops the work; then the pictures and the facts."""
+    with spoken():
+        request = _request(engine, *given)
+        chosen = engine.chosen(request)
+        pictures = []
+        for event in engine.compare(request, chosen.scores, methods, client=caller.session_hash or ""):
+            if isinstance(event, Picture):
+                pictures.append(event)
+            yield (gr.skip(),) * (len(methods) + 1)
+        weights = request.weights(chosen.scores)
+        facts = {"importance": chosen.source, "scores": chosen.scores.tolist(), "weights": weights.tolist()}
+        yield (*(stamped(engine, request, picture, chosen.table) for picture in pictures), facts)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from html import escape
 from typing import Any
 
 import gradio as gr
@@ -17,7 +18,7 @@ from ..schedule import ImportanceTable
 from ..scoring import difference_map, distance
 from ..tables import Chosen
 from . import svg
-from .words import METHOD_NAMES, bar, block_name, caption, cell_notes
+from .words import METHOD_NAMES, bar, block_name, caption, cell_notes, line
 
 PAIRS = {
     "vanilla | re-weighted": ("vanilla", "reweighted"),
@@ -32,6 +33,15 @@ class Shown:
 
     request: Request | None = None
     pictures: dict[str, Picture] | None = None
+
+    def serves(self, request: Request) -> bool:
+        """Whether vanilla and FreeU on the screen are those of a request, so that only the re-weighted one is drawn."""
+        return (
+            self.pictures is not None
+            and len(self.pictures) == len(METHODS)
+            and self.request.vanilla_key() == request.vanilla_key()
+            and self.request.freeu_key() == request.freeu_key()
+        )
 
 
 @dataclass
@@ -49,12 +59,13 @@ class Compare:
 
 def build_compare() -> Compare:
     images, captions = {}, {}
-    with gr.Row(equal_height=False):
+    with gr.Row(equal_height=False, elem_classes="rw-pictures"):
         for method in METHODS:
-            with gr.Column(min_width=220):
+            with gr.Column(min_width=200, elem_classes="rw-column"):
                 images[method] = gr.Image(
-                    label=METHOD_NAMES[method], format="png", type="pil", interactive=False, elem_id=f"image-{method}",
-                    elem_classes="rw-picture", alt_text=f"{METHOD_NAMES[method]} picture", buttons=["download", "fullscreen"],
+                    label=METHOD_NAMES[method], show_label=False, format="png", type="pil", interactive=False,
+                    elem_id=f"image-{method}", elem_classes="rw-picture", alt_text=f"{METHOD_NAMES[method]} picture",
+                    buttons=["download", "fullscreen"],
                 )  # fmt: skip
                 captions[method] = gr.HTML(elem_id=f"caption-{method}", elem_classes="rw-caption")
     heat = gr.HTML(elem_id="heat-weights", elem_classes="rw-panel")
@@ -79,7 +90,7 @@ def heat_panel(engine: Engine, request: Request, chosen: Chosen, kind: str) -> s
     on = request.mask(len(blocks))
     scores = request.controlled(chosen.scores)
     names = [block_name(block, side) for block in blocks]
-    notes = cell_notes(blocks, side, scores, weights, chosen.table)
+    notes = cell_notes(blocks, side, scores, chosen.table)
     values = weights if kind == "weight" else chosen.scores
     title = {
         "weight": "The weight of each block at each step",
@@ -87,8 +98,9 @@ def heat_panel(engine: Engine, request: Request, chosen: Chosen, kind: str) -> s
     }[kind]
     drawing = svg.heatmap(values, scores, names, notes, kind=kind, on=on, title=title)
     return (
-        f'{drawing}{svg.legend(kind)}<p class="rw-note" aria-live="polite">Importance: {chosen.source}. '
-        "Choose a cell to have it explained.</p>"
+        f'<div class="rw-scroll">{drawing}</div><div class="rw-beside">{svg.legend(kind)}'
+        f'<p class="rw-source">Importance: {escape(chosen.source)}.</p>'
+        '<p class="rw-note" aria-live="polite">Choose a cell to have it explained.</p></div>'
     )
 
 
@@ -128,21 +140,27 @@ def updates(
 
 def run(
     engine: Engine, view: Compare, status: gr.HTML, request: Request, chosen: Chosen, shown: Shown, pair: str,
-    methods: tuple[str, ...] = METHODS,
+    methods: tuple[str, ...] = METHODS, client: str = "",
 ) -> Iterator[dict[Any, Any]]:  # fmt: skip
-    """Draw by each method and yield component updates as steps end and pictures come."""
+    """Draw by each method and yield component updates as steps end and pictures come.
+
+    It yields while it waits too: a generator is closed between two yields only."""
     kept = dict(shown.pictures or {}) if methods != METHODS else {}
     now = Shown(request, kept)
     total, done, notice = len(methods) * request.steps, 0, ""
-    for event in engine.compare(request, chosen.scores, methods):
-        if isinstance(event, Waiting):
-            yield {status: bar(done / total, f"{event.ahead} before you…" if event.ahead else "Working…")}
-        elif isinstance(event, Notice):
-            notice = event.text
-        elif isinstance(event, Step):
-            done = methods.index(event.method) * request.steps + event.step
-            yield {status: bar(done / total, f"{METHOD_NAMES[event.method]}: step {event.step} of {event.steps}")}
-        elif isinstance(event, Picture):
-            now.pictures[event.method] = event
-            yield updates(engine, view, now, (event.method,), pair, chosen.table)
-    yield {status: f"<p>Importance: {chosen.source}.{' ' + notice if notice else ''}</p>"}
+    try:
+        for event in engine.compare(request, chosen.scores, methods, client=client):
+            if isinstance(event, Waiting):
+                yield {status: bar(done / total, f"{event.ahead} before you…") if event.ahead else gr.skip()}
+            elif isinstance(event, Notice):
+                notice = event.text
+            elif isinstance(event, Step):
+                done = methods.index(event.method) * request.steps + event.step
+                yield {status: bar(done / total, f"{METHOD_NAMES[event.method]}: step {event.step} of {event.steps}")}
+            elif isinstance(event, Picture):
+                now.pictures[event.method] = event
+                yield updates(engine, view, now, (event.method,), pair, chosen.table)
+    except (ValueError, FloatingPointError) as error:
+        yield {status: line(str(error))}
+        raise
+    yield {status: line(f"Importance: {chosen.source}. {notice}")}

@@ -11,6 +11,7 @@ from ..blocks import TargetBlock
 from ..methods import PRESETS
 from ..models import ModelCard
 from ..tables import EXAMPLES
+from .address import SLIDER
 from .words import SCHEDULES
 
 FREEU = ("b1", "b2", "s1", "s2", "version")
@@ -60,35 +61,32 @@ def build_controls(
         EXAMPLES[0],
         label="Prompt",
         lines=2,
-        max_lines=6,
+        max_lines=4,
         elem_id="prompt",
         placeholder="What should be in the picture?",
     )
+    with gr.Group():
+        made["low"] = gr.Slider(*SLIDER, start["low"], step=0.005, label="low (least important)", elem_id="low")
+        made["high"] = gr.Slider(*SLIDER, start["high"], step=0.005, label="high (most important)", elem_id="high")
+    live = gr.Checkbox(True, label="Draw again while sliding", elem_id="live", container=False)
+    with gr.Row():
+        generate = gr.Button("Generate", variant="primary", elem_id="generate", scale=2, min_width=110)
+        stop = gr.Button("Stop", elem_id="stop", scale=1, min_width=70)
     examples = gr.Dataset(
         components=[gr.Textbox(visible=False)], samples=[[text] for text in EXAMPLES], label="Try one", elem_id="examples",
         type="values",
     )  # fmt: skip
-    made["low"] = gr.Slider(
-        0.8, 1.3, start["low"], step=0.005, label="low", elem_id="low", info="weight of the least important block"
-    )
-    made["high"] = gr.Slider(
-        0.8, 1.3, start["high"], step=0.005, label="high", elem_id="high", info="weight of the most important block"
-    )
-    made["schedule"] = gr.Dropdown(
-        [(title, name) for name, title in SCHEDULES.items()], value="importance", label="Schedule", elem_id="schedule"
-    )
-    live = gr.Checkbox(True, label="Repaint the picture while sliding", elem_id="live")
-    with gr.Row():
-        generate = gr.Button("Generate", variant="primary", elem_id="generate", scale=2, min_width=110)
-        stop = gr.Button("Stop", elem_id="stop", scale=1, min_width=70)
-    with gr.Row():
+    with gr.Row(elem_classes="rw-seed"):
         made["seed"] = gr.Number(
             7, label="Seed", precision=0, minimum=0, maximum=2**32 - 1, elem_id="seed", min_width=110
         )
-        dice = gr.Button("🎲 Other seed", elem_id="dice", min_width=110)
+        dice = gr.Button("Other seed", elem_id="dice", min_width=110)
+    made["schedule"] = gr.Dropdown(
+        [(title, name) for name, title in SCHEDULES.items()], value="importance", label="Schedule", elem_id="schedule"
+    )
     made["model"] = gr.Dropdown(
-        models, value=card.key, label="Model", elem_id="model", allow_custom_value=local,
-        info="or a folder, or owner/name on the hub" if local else None,
+        models, value=card.key, label="Model, folder or owner/name" if local else "Model", elem_id="model",
+        allow_custom_value=local,
     )  # fmt: skip
     with gr.Accordion("More settings", open=False, elem_id="more"):
         made["negative_prompt"] = gr.Textbox(start["negative_prompt"], label="Negative prompt", elem_id="negative")

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import tempfile
-from collections.abc import Iterator
+import io
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import gradio as gr
+from gradio.processing_utils import save_bytes_to_cache
 
 from ..blocks import TargetBlock
 from ..engine import Agreement, Engine, Waiting
@@ -19,7 +20,7 @@ from ..search import PRESETS
 from ..tables import Chosen
 from . import svg
 from .compare import heat_panel
-from .words import bar, block_name, findings
+from .words import bar, block_name, findings, line
 
 
 @dataclass
@@ -37,8 +38,10 @@ class Importance:
     ranks: gr.HTML
     frame: gr.Dataframe
     numbers: gr.Checkbox
-    save: gr.DownloadButton
-    figure: gr.DownloadButton
+    save: gr.Button
+    figure: gr.Button
+    table_file: gr.DownloadButton
+    figure_file: gr.DownloadButton
     load: gr.UploadButton
 
 
@@ -47,11 +50,11 @@ def build_importance() -> Importance:
         "**Which block matters when?** The probe weakens random blocks a little at every step and keeps what the picture "
         "survives. A block that cannot be weakened scores high. It runs here, on your prompt, with the paper's settings."
     )
-    with gr.Row():
-        probe = gr.Button("Probe now", variant="primary", elem_id="probe", min_width=120)
-        stop = gr.Button("Stop, keep what is done", elem_id="probe-stop", min_width=120)
-        preset = gr.Radio(list(PRESETS), value="paper-code", label="Preset", elem_id="preset", min_width=220)
-        runs = gr.Slider(1, 30, 15, step=1, label="Runs that vote", elem_id="runs", min_width=160)
+    with gr.Row(elem_classes="rw-tools"):
+        probe = gr.Button("Probe now", variant="primary", elem_id="probe", min_width=110)
+        stop = gr.Button("Stop, keep what is done", elem_id="probe-stop", min_width=190)
+        preset = gr.Radio(list(PRESETS), value="paper-code", label="Preset", elem_id="preset", min_width=250, scale=2)
+        runs = gr.Slider(1, 30, 15, step=1, label="Runs that vote", elem_id="runs", min_width=200, scale=2)
     progress = gr.HTML(elem_id="probe-progress", elem_classes="rw-status")
     with gr.Row():
         with gr.Column(scale=3, min_width=320):
@@ -68,12 +71,15 @@ def build_importance() -> Importance:
         frame = gr.Dataframe(label="Importance score of each block (rows: steps)", elem_id="frame", interactive=False)
     with gr.Row():
         numbers = gr.Checkbox(True, label="Numbers in the heatmaps", elem_id="numbers", min_width=160)
-        save = gr.DownloadButton("Save the table (JSON)", elem_id="save-table", size="sm")
-        figure = gr.DownloadButton("Save the heatmap (PNG)", elem_id="save-figure", size="sm")
+        save = gr.Button("Save the table (JSON)", elem_id="save-table", size="sm")
+        figure = gr.Button("Save the heatmap (PNG)", elem_id="save-figure", size="sm")
         load = gr.UploadButton("Load a table", elem_id="load-table", file_types=[".json"], size="sm")
+    table_file = gr.DownloadButton("The table", elem_id="table-file", visible="hidden")
+    figure_file = gr.DownloadButton("The heatmap", elem_id="figure-file", visible="hidden")
     return Importance(
-        probe, stop, preset, runs, progress, scores, says, curves, ranks, frame, numbers, save, figure, load
-    )
+        probe, stop, preset, runs, progress, scores, says, curves, ranks, frame, numbers, save, figure, table_file,
+        figure_file, load,
+    )  # fmt: skip
 
 
 def redraw(engine: Engine, view: Importance, request: Request, chosen: Chosen) -> dict[Any, Any]:
@@ -95,16 +101,17 @@ def redraw(engine: Engine, view: Importance, request: Request, chosen: Chosen) -
 
 
 def run_probe(
-    engine: Engine, view: Importance, request: Request, preset: str, runs: int, keep
-) -> Iterator[dict[Any, Any]]:
+    engine: Engine, view: Importance, request: Request, preset: str, runs: int,
+    keep: Callable[[ImportanceTable], dict[Any, Any]], client: str = "",
+) -> Iterator[dict[Any, Any]]:  # fmt: skip
     """Probe and yield updates. `keep(table)` is called with each table that is worth keeping, and gives its updates."""
     latest: ImportanceTable | None = None
-    completed = 0
-    for event in engine.probe(request, preset=preset, runs=runs):
+    completed, done = 0, 0.0
+    for event in engine.probe(request, preset=preset, runs=runs, client=client):
         if isinstance(event, Waiting):
-            yield {view.progress: bar(0, f"{event.ahead} before you…")} if event.ahead else {}
+            yield {view.progress: bar(done, f"{event.ahead} before you…") if event.ahead else gr.skip()}
             continue
-        latest = event.table
+        latest, done = event.table, event.done
         text = f"Run {event.run + 1} of {runs}, iteration {event.iteration + 1}; {event.runs_completed} runs have voted"
         update = {view.progress: bar(event.done, text)}
         if event.runs_completed > completed or (latest.diagnostics["runs_completed"] == 0 and event.iteration % 5 == 0):
@@ -113,27 +120,26 @@ def run_probe(
         yield update
     if latest is None:
         return
-    yield {view.progress: "<p>Checking it against the blocks' direct sensitivity…</p>"} | keep(latest)
-    for event in engine.agreement(request, latest.scores):
+    yield {view.progress: bar(1, "Checking it against the blocks' direct sensitivity…")} | keep(latest)
+    for event in engine.agreement(request, latest.scores, client=client):
         if isinstance(event, Agreement):
             yield {view.findings: findings(latest, event)}
-    yield {view.progress: f"<p>Done: {latest.runs} runs on “{_short(request.prompt)}”.</p>"}
+        else:
+            yield {view.progress: gr.skip()}
+    yield {view.progress: line(f"Done: {latest.runs} runs on “{_short(request.prompt)}”.")}
 
 
-def write_table(table: ImportanceTable) -> str:
-    """A file to download."""
-    path = Path(tempfile.mkdtemp(prefix="reweight-")) / "importance.json"
-    table.save(path)
-    return str(path)
+def write_table(view: Importance, table: ImportanceTable) -> str:
+    """A file to download, in Gradio's cache, which is emptied as it ages."""
+    return save_bytes_to_cache(table.to_json().encode(), "importance.json", view.table_file.GRADIO_CACHE)
 
 
-def write_figure(chosen: Chosen, blocks: tuple[TargetBlock, ...], side: int) -> str:
-    """A PNG to download."""
-    path = Path(tempfile.mkdtemp(prefix="reweight-")) / "importance.png"
-    importance_figure(chosen.scores, [block_name(block, side) for block in blocks], title=chosen.source).savefig(
-        path, dpi=160
-    )
-    return str(path)
+def write_figure(view: Importance, chosen: Chosen, blocks: tuple[TargetBlock, ...], side: int) -> str:
+    """A PNG to download, in Gradio's cache, which is emptied as it ages."""
+    figure = importance_figure(chosen.scores, [block_name(block, side) for block in blocks], title=chosen.source)
+    file = io.BytesIO()
+    figure.savefig(file, format="png", dpi=160)
+    return save_bytes_to_cache(file.getvalue(), "importance.png", view.figure_file.GRADIO_CACHE)
 
 
 def read_table(path: str, request: Request, blocks: tuple[TargetBlock, ...]) -> ImportanceTable:

@@ -47,9 +47,10 @@ def heatmap(
             shade = float(value) if kind == "importance" else weight_shade(value)
             x, note = LEFT + wide * t, escape(str(notes[t, i]))
             number = f"{value:.2f}"
+            label = escape(f"{names[i]}, step {t + 1}: {number}")
             parts.append(
                 f'<g class="rw-cell" role="gridcell" tabindex="{0 if i == t == 0 else -1}" data-row="{i}" data-column="{t}"'
-                f' data-score="{scores[t, i]:.5f}" data-on="{int(on[t, i])}" data-note="{note}" aria-label="{note}"'
+                f' data-score="{scores[t, i]:.5f}" data-on="{int(on[t, i])}" data-note="{note}" aria-label="{label}"'
                 f' style="--v:{shade:.3f}"><rect x="{x + 1:.1f}" y="{y + 1}" width="{wide - 2:.1f}" height="{ROW - 2}" rx="3"/>'
                 + (
                     f'<text class="rw-number{_pale(shade)}" x="{x + wide / 2:.1f}" y="{y + ROW / 2 + 4}">{number}</text>'
@@ -76,7 +77,7 @@ def _pale(shade: float) -> str:
 def curves(weights: np.ndarray, scores: np.ndarray, names: Sequence[str], on: np.ndarray) -> str:
     """Each block's weight w(t) over the steps, (T, m); one line a block."""
     T, m = weights.shape
-    height, top, bottom, right = 260, 26, 34, 110
+    height, top, bottom, right = 260, 26, 34, 124
     low, high = CURVE_AXIS
 
     def x(t: int) -> float:
@@ -114,7 +115,7 @@ def curves(weights: np.ndarray, scores: np.ndarray, names: Sequence[str], on: np
 def ranks(ranking: Sequence[Sequence[int]], names: Sequence[str]) -> str:
     """A bump chart. ranking: for each step the block positions, least important first; the top is most important."""
     T, m = len(ranking), len(ranking[0])
-    top, gap, right = 34, 28, 110
+    top, gap, right = 34, 28, 124
     height = top + gap * m + 24
 
     def x(t: int) -> float:
@@ -140,7 +141,7 @@ def ranks(ranking: Sequence[Sequence[int]], names: Sequence[str]) -> str:
 
 def legend(kind: str) -> str:
     """The colour scale of a heatmap, in words at both ends."""
-    ends = {"importance": ("less important", "more important"), "weight": ("weight below 1", "weight above 1")}[kind]
+    ends = {"importance": ("less important", "more important"), "weight": ("below 1", "above 1")}[kind]
     return f'<div class="rw-legend rw-legend-{kind}"><span>{ends[0]}</span><i></i><span>{ends[1]}</span></div>'
 
 

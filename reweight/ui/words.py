@@ -9,6 +9,7 @@ import numpy as np
 
 from ..blocks import TargetBlock
 from ..engine import Agreement, Picture
+from ..models import LoadedModel
 from ..request import Request
 from ..schedule import ImportanceTable
 from ..scoring import Distance
@@ -37,18 +38,18 @@ def block_name(block: TargetBlock, side: int) -> str:
 
 
 def cell_notes(
-    blocks: Sequence[TargetBlock], side: int, scores: np.ndarray, weights: np.ndarray, table: ImportanceTable | None
+    blocks: Sequence[TargetBlock], side: int, scores: np.ndarray, table: ImportanceTable | None
 ) -> np.ndarray:
-    """A sentence for every cell, (T, m)."""
+    """Sentences for every cell, (T, m). The page puts the weight, which follows the sliders, in place of {w}."""
     T, m = scores.shape
-    spread = None if table is None else table.diagnostics.get("vote_spread")
+    spread = vote_spread(table)
     notes = np.empty((T, m), dtype=object)
     for t in range(T):
         for i, block in enumerate(blocks):
-            doubt = f" ± {spread[t][i]:.2f}" if spread else ""
+            doubt = "" if spread is None else f" ± {spread[t, i]:.2f}"
             size = side >> block.level
             notes[t, i] = (
-                f"Block {block.label}, step {t + 1} of {T}: score {scores[t, i]:.2f}{doubt}, weight {weights[t, i]:.3f}. "
+                f"Block {block.label}, step {t + 1} of {T}: score {scores[t, i]:.2f}{doubt}, weight {{w}}. "
                 f"It is in the {STAGES[block.stage]} ({block.name}), works on {size}×{size} features with "
                 f"{len(block.transformers)} Transformer{'s' if len(block.transformers) > 1 else ''}; {PAPER[block.stage]}."
             )
@@ -64,25 +65,41 @@ def caption(picture: Picture, request: Request, distance: Distance | None) -> st
         f = request.freeu
         settings = f"b1 {f.b1:g}, b2 {f.b2:g}, s1 {f.s1:g}, s2 {f.s2:g}, version {f.version}"
     else:
-        settings = (
-            f"{escape(SCHEDULES[request.schedule])}, weights {picture.weights.min():.3f} to {picture.weights.max():.3f}"
-        )
+        schedule = SCHEDULES[request.schedule].partition(" (")[0]
+        settings = f"{escape(schedule)}: weights {picture.weights.min():.3f} to {picture.weights.max():.3f}"
     far = ""
     if distance is not None:
         same = distance.mean_difference == 0
         far = (
             "<br>identical to vanilla, pixel for pixel"
             if same
-            else f"<br>from vanilla: SSIM {distance.ssim:.3f}, mean difference {distance.mean_difference:.1f} of 255"
+            else f"<br>from vanilla: SSIM {distance.ssim:.3f}, difference {distance.mean_difference:.1f}/255"
         )
     return f"<b>{METHOD_NAMES[picture.method]}</b> · {time}<br>{settings}{far}"
+
+
+def about_model(loaded: LoadedModel) -> str:
+    """Where a model comes from, under what licence, and what it runs on."""
+    revision = f", revision {loaded.revision[:12]}" if loaded.revision else ""
+    checker = loaded.card.embedded or getattr(loaded.pipe, "safety_checker", None) is not None
+    note = "" if checker else " This model has no safety checker."
+    return (
+        f"<p><b>{escape(loaded.card.title)}</b> from {escape(loaded.source)}{escape(revision)} · licence "
+        f"{escape(loaded.card.licence)} · {escape(loaded.device)}, {escape(loaded.dtype)}.{note}</p>"
+    )
+
+
+def line(text: str) -> str:
+    """One line for the status, escaped; the whole of it on hovering, where it is cut short."""
+    text = escape(text.strip())
+    return f'<p title="{text}">{text}</p>'
 
 
 def bar(done: float, text: str) -> str:
     """A determinate progress bar with its sentence."""
     percent = round(100 * done)
     return (
-        f'<p>{escape(text)}</p><div class="rw-bar" role="progressbar" aria-valuemin="0" aria-valuemax="100" '
+        f'{line(text)}<div class="rw-bar" role="progressbar" aria-valuemin="0" aria-valuemax="100" '
         f'aria-valuenow="{percent}" aria-label="progress"><i style="width:{percent}%"></i></div>'
     )
 
@@ -94,21 +111,17 @@ def findings(table: ImportanceTable | None, agreement: Agreement | None = None) 
             "<p>This schedule was not probed for this prompt. <b>Probe now</b> measures the importance of every block at "
             "every step, and says here how far to trust it.</p>"
         )
-    d = table.diagnostics
-    rate = d.get("acceptance_rate", 0.0)
-    spread = float(np.mean(d["vote_spread"])) if "vote_spread" in d else 0.0
+    rate, fired = (_diagnostic(table, name) for name in ("acceptance_rate", "bypasses_fired"))
+    spread = vote_spread(table)
+    doubt = "" if spread is None else f"; a score is uncertain by about ±{spread.mean():.2f} (bootstrap over the runs)"
     m = len(table.blocks)
-    says = [
-        f"{table.runs} runs voted; a score is uncertain by about ±{spread:.2f} (bootstrap over the runs).",
-        f"The search accepted {rate:.0%} of its tries"
-        + (": too few to learn from, so the order is mostly noise." if rate < 0.02 else "."),
-        f"A bypass fired {d.get('bypasses_fired', 0)} times"
-        + (
-            ", so the ranking comes from how far weights drifted down, not from skipping blocks."
-            if not d.get("bypasses_fired")
-            else "."
-        ),
-    ]
+    says = [f"{table.runs} run{'s' if table.runs != 1 else ''} voted{doubt}."]
+    if rate is not None:
+        much = ": too few to learn from, so the order is mostly noise." if rate < 0.02 else "."
+        says.append(f"The search accepted {rate:.0%} of its tries{much}")
+    if fired is not None:
+        why = "." if fired else ", so the ranking comes from how far weights drifted down, not from skipping blocks."
+        says.append(f"A bypass fired {fired:.0f} times{why}")
     if agreement is not None:
         tau = agreement.bypass
         verdict = (
@@ -124,3 +137,18 @@ def findings(table: ImportanceTable | None, agreement: Agreement | None = None) 
             f"{m} blocks.)"
         )
     return "<ul>" + "".join(f"<li>{escape(sentence)}</li>" for sentence in says) + "</ul>"
+
+
+def vote_spread(table: ImportanceTable | None) -> np.ndarray | None:
+    """How far each score may be off, (T, m), where the table tells; a table from a file may tell anything."""
+    told = None if table is None else table.diagnostics.get("vote_spread")
+    try:
+        spread = np.asarray(told, dtype=np.float64)
+    except (TypeError, ValueError):
+        return None
+    return spread if told is not None and spread.shape == table.scores.shape and np.isfinite(spread).all() else None
+
+
+def _diagnostic(table: ImportanceTable, name: str) -> float | None:
+    value = table.diagnostics.get(name)
+    return value if type(value) in (int, float) and np.isfinite(value) else None

@@ -1,47 +1,45 @@
-// Repaints weights in the page the moment low or high moves, makes the heatmap walkable by keyboard, keeps the address bar true.
+// Repaints weights in the page the moment low or high moves, makes the heatmap walkable by keyboard, keeps the address true.
 (() => {
   const SPAN = 0.15;
+  let bounds = null;
 
-  const weight = (score, on, low, high) => (!on ? 1 : low === high ? high : score * (high - low) + low);
+  const weight = (score, on, [low, high]) => (!on ? 1 : low === high ? high : score * (high - low) + low);
+  const weightOf = (cell) => weight(+cell.dataset.score, cell.dataset.on === "1", bounds);
 
-  function repaint(low, high) {
-    document.querySelectorAll(".rw-weight .rw-cell").forEach((cell) => {
-      const w = weight(+cell.dataset.score, cell.dataset.on === "1", low, high);
-      const shade = Math.max(-1, Math.min(1, (w - 1) / SPAN));
-      cell.style.setProperty("--v", shade.toFixed(3));
-      const number = cell.querySelector("text");
-      if (number) {
-        number.textContent = w.toFixed(2);
-        number.classList.toggle("rw-pale", Math.abs(shade) > 0.55);
-      }
-    });
-    document.querySelectorAll(".rw-curves").forEach((chart) => {
-      const { top, span, low: bottom, high: ceiling } = chart.dataset;
-      chart.querySelectorAll("polyline").forEach((line) => {
-        const mask = line.dataset.mask.split(" ");
-        const points = [...line.points];
-        line.setAttribute(
-          "points",
-          line.dataset.scores
-            .split(" ")
-            .map((score, t) => {
-              const w = Math.max(+bottom, Math.min(+ceiling, weight(+score, mask[t] === "1", low, high)));
-              return `${points[t].x},${+top + (+span * (+ceiling - w)) / (+ceiling - +bottom)}`;
-            })
-            .join(" "),
-        );
-      });
+  function paintCell(cell) {
+    const w = weightOf(cell);
+    const shade = Math.max(-1, Math.min(1, (w - 1) / SPAN));
+    cell.style.setProperty("--v", shade.toFixed(3));
+    cell.setAttribute("aria-label", cell.getAttribute("aria-label").replace(/\S+$/, w.toFixed(2)));
+    const number = cell.querySelector("text");
+    if (number) {
+      number.textContent = w.toFixed(2);
+      number.classList.toggle("rw-pale", Math.abs(shade) > 0.55);
+    }
+  }
+
+  function paintCurves(chart) {
+    const { top, span, low: bottom, high: ceiling } = chart.dataset;
+    const y = (w) => +top + (+span * (+ceiling - Math.max(+bottom, Math.min(+ceiling, w)))) / (+ceiling - +bottom);
+    const dots = chart.querySelectorAll(".rw-dot");
+    chart.querySelectorAll("polyline").forEach((line, i) => {
+      const mask = line.dataset.mask.split(" ");
+      const heights = line.dataset.scores.split(" ").map((score, t) => y(weight(+score, mask[t] === "1", bounds)));
+      line.setAttribute("points", [...line.points].map((point, t) => `${point.x},${heights[t]}`).join(" "));
+      dots[i]?.setAttribute("cy", heights[0]);
     });
   }
 
-  window.reweightLow = (low, high) => {
-    high = Math.max(low, high);
-    repaint(low, high);
-    return [low, high];
+  window.reweightPaint = (low, high) => {
+    bounds = [low, high];
+    document.querySelectorAll(".rw-weight .rw-cell").forEach(paintCell);
+    document.querySelectorAll(".rw-curves").forEach(paintCurves);
+    document.querySelectorAll(".rw-chosen").forEach(explain);
   };
-  window.reweightHigh = (low, high) => {
-    low = Math.min(low, high);
-    repaint(low, high);
+
+  window.reweightKeepOrder = (moved, low, high) => {
+    if (low > high) [low, high] = moved === "low" ? [low, low] : [high, high];
+    window.reweightPaint(low, high);
     return [low, high];
   };
 
@@ -51,12 +49,35 @@
     history.replaceState(null, "", `${location.pathname}?${query}`);
   };
 
+  // The file is known to the page a moment after the server has told it.
+  window.reweightDownload = (id) =>
+    setTimeout(() => (document.querySelector(`#${id} a, a#${id}`) ?? document.getElementById(id))?.click(), 150);
+
   function explain(cell) {
-    const panel = cell.closest(".rw-panel")?.querySelector(".rw-note");
-    if (panel) panel.textContent = cell.dataset.note;
+    const note = cell.closest(".rw-panel")?.querySelector(".rw-note");
+    if (note) note.textContent = cell.dataset.note.replace("{w}", weightOf(cell).toFixed(3));
     cell.closest("svg").querySelectorAll(".rw-chosen").forEach((other) => other.classList.remove("rw-chosen"));
     cell.classList.add("rw-chosen");
   }
+
+  // Gradio leaves these pictures without a text of their own.
+  function nameImages() {
+    const pair = document.querySelector("#pair input:checked")?.value ?? "";
+    document.querySelectorAll("#image-slider img").forEach((image, i) => {
+      const name = pair.split(" | ")[i];
+      if (name && image.alt !== `${name} picture`) image.alt = `${name} picture`;
+    });
+    document.querySelectorAll("footer img:not([alt])").forEach((image) => (image.alt = "API"));
+  }
+  let naming = false;
+  new MutationObserver(() => {
+    if (naming) return;
+    naming = true;
+    requestAnimationFrame(() => {
+      naming = false;
+      nameImages();
+    });
+  }).observe(document.documentElement, { childList: true, subtree: true, attributeFilter: ["src"] });
 
   document.addEventListener("click", (event) => {
     const cell = event.target.closest?.(".rw-cell");

@@ -1,0 +1,81 @@
+"""The real program as a process of its own, and a free port for it."""
+
+from __future__ import annotations
+
+import os
+import re
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+
+ROOT = Path(__file__).resolve().parent.parent
+START = 180  # seconds that a start may take on a busy machine
+
+
+@dataclass(frozen=True)
+class Server:
+    """A running program: where it is, the folder of its first model, and where its temporary files go."""
+
+    url: str
+    port: int
+    model: str
+    temporary: Path
+
+
+def free_port() -> int:
+    """A port that nothing listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def program(*options: str, temporary: str | None = None) -> subprocess.Popen[str]:
+    """Start `python app.py` with one thread for torch."""
+    environment = os.environ | {"OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
+    if temporary:
+        environment |= {"TMPDIR": temporary, "GRADIO_TEMP_DIR": f"{temporary}/gradio"}
+    return subprocess.Popen(
+        [sys.executable, "app.py", *options],
+        cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+    )  # fmt: skip
+
+
+@contextmanager
+def serving(model: Path) -> Iterator[Server]:
+    """The program in local mode with a folder as its first model, until the end of the block."""
+    port = free_port()
+    with tempfile.TemporaryDirectory() as temporary:
+        process = program("--local", "--model", str(model), "--port", str(port), temporary=temporary)
+        try:
+            url = f"http://127.0.0.1:{port}/"
+            _wait_for(process, url)
+            yield Server(url, port, str(model), Path(temporary))
+        finally:
+            process.terminate()
+            process.wait(30)
+
+
+def no_insides(text: str) -> bool:
+    """Whether a text for a person shows neither a traceback nor a path of this machine."""
+    return not re.search(r"Traceback|File \"|\.py\b|site-packages|/(root|home|work|usr|tmp|var)/", text)
+
+
+def _wait_for(process: subprocess.Popen[str], url: str) -> None:
+    end = time.monotonic() + START
+    while time.monotonic() < end:
+        if process.poll() is not None:
+            raise AssertionError(f"The program has ended: {process.stdout.read()}")
+        try:
+            if httpx.get(url, timeout=10).is_success:
+                return
+        except httpx.HTTPError:
+            time.sleep(0.2)
+    raise AssertionError(f"The program did not answer within {START} seconds.")

@@ -1,0 +1,98 @@
+"""Training, for seconds: every stage runs, resumes after a kill, and exports a folder that plain diffusers opens."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from reweight.models import load_model
+from reweight.toy import build, checkpoint
+from reweight.toy.autoencoder import new_autoencoder, psnr, to_tensor, whiten
+from reweight.toy.dataset import scene_at
+from reweight.toy.denoiser import new_scheduler, new_unet, train_unet, v_loss
+from reweight.toy.text import train_text_encoder
+from reweight.toy.tokenizer import build_tokenizer
+
+
+def quiet(*_):
+    pass
+
+
+def test_whitening_leaves_the_pictures_and_unties_the_channels():
+    torch.manual_seed(0)
+    vae = new_autoencoder().eval()
+    pictures = np.random.default_rng(0).integers(0, 256, (24, 128, 128, 3), dtype=np.uint8)
+    with torch.no_grad():
+        before = vae.decode(vae.encode(to_tensor(pictures[:2], "cpu")).latent_dist.mode()).sample
+        whiten(vae, pictures, "cpu")
+        after = vae.decode(vae.encode(to_tensor(pictures[:2], "cpu")).latent_dist.mode()).sample
+        latents = vae.encode(to_tensor(pictures, "cpu")).latent_dist.mode()
+    assert torch.allclose(before, after, atol=2e-3)
+    assert torch.allclose(torch.cov(latents.permute(1, 0, 2, 3).flatten(1)), torch.eye(8), atol=0.02)
+    assert psnr(vae, pictures[:4], "cpu") > 0
+
+
+def test_velocity_loss_is_zero_for_the_true_velocity():
+    scheduler, x, t = new_scheduler(), torch.randn(3, 8, 16, 16), torch.tensor([10, 500, 999])
+    noise = torch.randn_like(x)
+
+    def oracle(noisy, timesteps, states, return_dict):
+        a = scheduler.alphas_cumprod[timesteps].view(-1, 1, 1, 1)
+        return ((a.sqrt() * noise - (1 - a).sqrt() * x),)
+
+    assert v_loss(oracle, scheduler, x, None, t, noise) < 1e-10
+
+
+def test_the_terminal_step_is_pure_noise():
+    assert new_scheduler().alphas_cumprod[-1] < 1e-12
+
+
+def test_the_unet_has_seven_target_blocks():
+    from reweight import target_blocks
+
+    assert [block.label for block in target_blocks(new_unet())] == list("0123456")
+
+
+def test_every_stage_trains_resumes_and_exports(tmp_path):
+    work, tokenizer = tmp_path / "work", build_tokenizer()
+    work.mkdir()
+    tokenizer.save_pretrained(work / "tokenizer")
+    encoder = train_text_encoder(work, tokenizer, minutes=0.02, device="cpu", seed=0, on_progress=quiet)
+    encoder.save_pretrained(work / "text_encoder")
+    new_autoencoder().save_pretrained(work / "vae")
+    scenes = [scene_at(1, i) for i in range(600)]
+    latents = np.random.default_rng(0).standard_normal((600, 8, 16, 16)).astype(np.float16)
+    options = {"device": "cpu", "seed": 0, "compiled": False, "on_progress": quiet}
+    train_unet(work, latents, scenes, tokenizer, encoder, minutes=0.01, **options)
+    first = checkpoint.load(work / "unet.pt")
+    train_unet(work, latents, scenes, tokenizer, encoder, minutes=first["spent"] / 60 + 0.01, **options)
+    second = checkpoint.load(work / "unet.pt")
+    assert second["step"] > first["step"] >= 1 and second["spent"] > first["spent"]
+
+    folder = tmp_path / "model"
+    build.export(work, folder)
+    loaded = load_model(str(folder), local=True)
+    assert loaded.pipe.unet.config.in_channels == 8
+    assert set(json.loads((folder / "SHA256SUMS.json").read_text())) == {
+        str(path.relative_to(folder)) for path in folder.rglob("*.safetensors")
+    }
+
+
+def test_the_learning_rate_warms_up_holds_and_falls():
+    rates = [checkpoint.learning_rate(1.0, f, step) for f, step in ((0, 0), (0.1, 300), (0.5, 300), (0.75, 900), (1, 999))]
+    assert rates[0] < 0.01 and rates[1] == 1 and rates[2] == 1 and 0.4 < rates[3] < 0.6 and rates[4] == pytest.approx(0.02)
+
+
+def test_plain_diffusers_opens_the_shipped_model_without_this_package(tmp_path):
+    folder = Path(__file__).parent.parent / "assets" / "toy"
+    code = (
+        "import sys; from diffusers import StableDiffusionPipeline as P; import torch\n"
+        f"pipe = P.from_pretrained({str(folder)!r}); pipe.set_progress_bar_config(disable=True)\n"
+        "image = pipe('a red apple', num_inference_steps=2, generator=torch.Generator().manual_seed(0)).images[0]\n"
+        "assert image.size == (128, 128) and not any(name.startswith('reweight') for name in sys.modules)\n"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=tmp_path, capture_output=True)
