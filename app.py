@@ -9,7 +9,10 @@ import sys
 
 os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
 os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
+os.environ.setdefault("DIFFUSERS_VERBOSITY", "error")
 os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+
+JOB_SECONDS = 600  # of one visitor's job on a public demo
 
 
 def check_free(host: str, port: int) -> None:
@@ -47,14 +50,14 @@ def main() -> None:
     check_free(options.host, options.port)
 
     from reweight.engine import Engine
-    from reweight.models import DEFAULT, REGISTRY, ModelError
+    from reweight.models import DEFAULT, ModelError
     from reweight.ui import build_demo, launch_options
 
     named = [name.strip() for name in options.models.split(",") if name.strip()]
-    models = tuple(dict.fromkeys([options.model or DEFAULT, *named, DEFAULT, *(REGISTRY if options.local else ())]))
-    engine = Engine(models, local=options.local)
+    models = tuple(dict.fromkeys([options.model or DEFAULT, *named, DEFAULT]))
+    engine = Engine(models, local=options.local, seconds=float("inf") if options.local else JOB_SECONDS)
     try:
-        for name in models if not options.local else models[:1]:
+        for name in models[:1] if options.local else models:
             engine.opened(name)
     except ModelError as error:
         sys.exit(str(error))
@@ -62,6 +65,8 @@ def main() -> None:
         build_demo(engine).launch(server_name=options.host, server_port=options.port, **launch_options())
     except OSError:
         sys.exit(f"Port {options.port} is in use: choose another with --port.")
+    finally:
+        engine.close()
 
 
 if __name__ == "__main__":

@@ -11,11 +11,14 @@ import zlib
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
+import diffusers
 import numpy as np
+import torch
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
 
+from . import __version__
 from .models import REGISTRY, LoadedModel
 from .request import Request
 from .strict_json import plain, read_object, sentence
@@ -80,9 +83,14 @@ def settings_of(
             "scheduler": type(getattr(loaded.pipe, "scheduler", None)).__name__,
             "weights": weights,
             "table_sha256": table_sha256,
-            "versions": versions or {},
+            "versions": current_versions() if versions is None else versions,
         }
     )
+
+
+def current_versions() -> dict[str, str]:
+    """The versions that decide what a picture looks like."""
+    return {"reweight": __version__, "torch": torch.__version__, "diffusers": diffusers.__version__}
 
 
 def parameters_text(settings: dict[str, Any]) -> str:

@@ -64,7 +64,8 @@ def build_demo(engine: Engine) -> gr.Blocks:
         )  # fmt: skip
         with gr.Row(elem_classes="rw-page"):
             with gr.Column(scale=1, min_width=290, elem_classes="rw-controls"):
-                titles = [(REGISTRY[name].title if name in REGISTRY else name, name) for name in engine.models]
+                offered = dict.fromkeys([*engine.models, *(REGISTRY if engine.local else ())])
+                titles = [(REGISTRY[name].title if name in REGISTRY else name, name) for name in offered]
                 controls = build_controls(titles, engine.local, loaded.card, engine.blocks(first))
                 about = gr.HTML(about_model(loaded), elem_id="about", elem_classes="rw-about")
             with gr.Column(scale=3, min_width=320):

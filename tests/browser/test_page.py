@@ -124,14 +124,19 @@ def test_probe_moves_its_bar_fills_the_heatmap_and_says_what_to_think_of_it(visi
     number(page, "runs").fill("2")
     number(page, "runs").press("Enter")
     page.evaluate(
-        """() => { window.seen = new Set(); new MutationObserver(() => {
-             const bar = document.querySelector('#probe-progress [role=progressbar]');
-             if (bar) window.seen.add(+bar.ariaValueNow);
-           }).observe(document.querySelector('#probe-progress'), { childList: true, subtree: true }); }"""
+        """() => {
+          window.seen = [];
+          const look = () => {
+            const now = document.querySelector('#probe-progress [role=progressbar]')?.ariaValueNow;
+            if (now != null && +now !== window.seen.at(-1)) window.seen.push(+now);
+            requestAnimationFrame(look);
+          };
+          look();
+        }"""
     )
     page.locator("#probe").click()
     page.wait_for_function("() => document.querySelector('#probe-progress').textContent.includes('Done:')")
-    seen = page.evaluate("() => [...window.seen]")
+    seen = page.evaluate("() => window.seen")
     assert len(seen) > 3 and seen == sorted(seen) and seen[-1] == 100
     assert weights(page, "#heat-importance") != before
     expect(page.locator("#findings")).to_contain_text("Kendall's tau-b")
@@ -213,7 +218,6 @@ def test_the_model_can_be_switched_and_a_wrong_name_changes_nothing(visit, serve
     model.fill("toy")
     model.press("Enter")
     expect(page.locator("#about")).to_contain_text("toy")
-    expect(number(page, "steps")).to_have_count(1)
     wait_for_other(page, "freeu", before)
     has_drawn(page)
     before = src(page, "freeu")
@@ -234,11 +238,12 @@ def test_a_bad_prompt_gets_a_sentence_and_the_pictures_stay(visit, prompt, sente
     assert {method: src(page, method) for method in METHODS} == before
     for method in METHODS:
         expect(page.locator(f"#image-{method} img")).to_be_visible()
-        expect(page.locator(f"#image-{method}")).not_to_contain_text("Error")
+        assert "Error" not in page.locator(f"#image-{method}").inner_text()
 
 
 def test_the_address_restores_settings_and_follows_them(visit):
     page = visit(f"prompt={quote('the blue cat')}&low=0.9&high=1.2&seed=5&steps=2&schedule=inverted")
+    page.locator("#more button").first.click()
     assert page.locator("#prompt textarea").input_value() == "the blue cat"
     values = {name: number(page, name).input_value() for name in ("low", "high", "seed", "steps")}
     assert values == {"low": "0.9", "high": "1.2", "seed": "5", "steps": "2"}
@@ -251,10 +256,11 @@ def test_the_address_restores_settings_and_follows_them(visit):
 
 
 @pytest.mark.parametrize(
-    "query", ["low=nan&high=9", "low=1.2&high=0.9", "seed=-1&steps=1e9", "model=nonsense&schedule=x"]
+    "query",
+    ["steps=2&low=nan&high=9", "steps=2&low=1.2&high=0.9&prompt=%20", "seed=-1&steps=1e9&model=nonsense&schedule=x"],
 )
 def test_what_an_address_cannot_have_is_left_out(visit, query):
-    page = visit(f"{query}&prompt=%20" if "steps" not in query else query)
+    page = visit(query)
     assert page.locator("#prompt textarea").input_value() == EXAMPLES[0]
     values = {name: number(page, name).input_value() for name in ("low", "high", "seed")}
     assert values == {"low": "0.98", "high": "1.1", "seed": "7"}
@@ -325,7 +331,9 @@ def test_pictures_never_flash_empty_and_nothing_jumps(visit):
           const look = () => {
             for (const method of ['vanilla', 'reweighted', 'freeu']) {
               const image = document.querySelector(`#image-${method} img`);
-              if (!image || !image.naturalWidth || !image.getBoundingClientRect().height) window.bad.push(method);
+              const before = document.getElementById(`image-${method}`).style.backgroundImage;
+              if (!image?.naturalWidth && !before) window.bad.push(`${method} has no picture`);
+              if (image && !image.getBoundingClientRect().height) window.bad.push(`${method} has no height`);
             }
             if (place() !== start) window.bad.push(`${start} became ${place()}`);
             window.looks = (window.looks ?? 0) + 1;
@@ -370,7 +378,8 @@ def test_on_a_phone_nothing_is_cut_off(visit, width):
 def test_both_colour_schemes_can_be_read(visit, scheme):
     page = visit(color_scheme=scheme)
     page.locator("#heat-weights .rw-cell").first.click()
-    background = page.evaluate("() => getComputedStyle(document.querySelector('.gradio-container')).backgroundColor")
+    background = page.evaluate("() => getComputedStyle(document.body).backgroundColor")
+    assert background.startswith("rgb(")
     lightness = sum(map(int, re.findall(r"\d+", background)[:3])) / 765
     assert lightness < 0.2 if scheme == "dark" else lightness > 0.8
     selectors = [
@@ -428,9 +437,12 @@ def test_a_table_from_a_file_serves_and_its_text_is_never_run(visit, tmp_path):
     (tmp_path / "table.json").write_text(text.replace(prompt, "<img src=x onerror='window.evil=1'>"))
     (tmp_path / "bad.json").write_text('{"format": "reweight-importance-1"}')
 
-    page.locator("#load-table input[type=file], input#load-table").first.set_input_files(tmp_path / "bad.json")
-    expect(page.locator("[data-testid=toast-body]").first).to_be_visible()
-    page.locator("#load-table input[type=file], input#load-table").first.set_input_files(tmp_path / "table.json")
+    for name in ("bad.json", "table.json"):
+        with page.expect_file_chooser() as chooser:
+            page.locator("#load-table").click()
+        chooser.value.set_files(tmp_path / name)
+        if name == "bad.json":
+            expect(page.locator("[data-testid=toast-body]").first).to_contain_text("an importance table")
     expect(page.locator("#heat-importance .rw-source")).to_contain_text("loaded from a file, probed on “<img src=x")
     has_drawn(page)
     assert page.evaluate("() => window.evil") is None

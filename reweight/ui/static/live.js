@@ -79,6 +79,16 @@
     });
   }).observe(document.documentElement, { childList: true, subtree: true, attributeFilter: ["src"] });
 
+  // The last picture stays behind the next one while that loads.
+  document.addEventListener(
+    "load",
+    (event) => {
+      const frame = event.target.closest?.(".rw-picture");
+      if (frame && event.target.tagName === "IMG") frame.style.backgroundImage = `url("${event.target.src}")`;
+    },
+    true,
+  );
+
   document.addEventListener("click", (event) => {
     const cell = event.target.closest?.(".rw-cell");
     if (cell) explain(cell);
