@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 from looking import has_drawn
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Error, Page, expect, sync_playwright
 from server import Server
 
 FLAGS = [
@@ -28,12 +28,14 @@ expect.set_options(timeout=PATIENCE)
 def chromium() -> Iterator[Browser]:
     found = [shutil.which(name) for name in ("chromium", "chromium-browser", "google-chrome")]
     path = os.environ.get("REWEIGHT_CHROMIUM") or next(filter(None, found), None)
-    if path is None:
-        pytest.fail(
-            "No Chromium was found: install one with `apt-get install chromium`, or name one in REWEIGHT_CHROMIUM."
-        )
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=path, args=FLAGS)
+        try:
+            browser = playwright.chromium.launch(executable_path=path, args=FLAGS)
+        except Error as error:
+            pytest.fail(
+                "No Chromium could be started: install one with `apt-get install chromium` or `playwright install "
+                f"chromium`, or name one in REWEIGHT_CHROMIUM. ({str(error).splitlines()[0]})"
+            )
         yield browser
         browser.close()
 
