@@ -66,8 +66,8 @@ def build_controls(
         placeholder="What should be in the picture?",
     )
     with gr.Group():
-        made["low"] = gr.Slider(*SLIDER, start["low"], step=0.005, label="low (least important)", elem_id="low")
-        made["high"] = gr.Slider(*SLIDER, start["high"], step=0.005, label="high (most important)", elem_id="high")
+        made["low"] = gr.Slider(*SLIDER, start["low"], step=0.005, label="low weight", elem_id="low")
+        made["high"] = gr.Slider(*SLIDER, start["high"], step=0.005, label="high weight", elem_id="high")
     live = gr.Checkbox(True, label="Draw again while sliding", elem_id="live", container=False)
     with gr.Row():
         generate = gr.Button("Generate", variant="primary", elem_id="generate", scale=2, min_width=110)

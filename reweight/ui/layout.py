@@ -58,8 +58,8 @@ def build_demo(engine: Engine) -> gr.Blocks:
         title="reweight: which U-Net block matters when", analytics_enabled=False, delete_cache=(600, 3600)
     ) as demo:
         gr.HTML(
-            "<h1>reweight</h1><p>The blocks of a diffusion U-Net matter at different steps. Slide <b>low</b> and "
-            "<b>high</b> to weaken the unimportant blocks and strengthen the important ones.</p>",
+            "<h1>reweight</h1><p>Each block of a diffusion U-Net matters at other steps. Slide <b>low</b> and "
+            "<b>high</b> to weaken the unimportant ones and strengthen the important.</p>",
             elem_id="header", elem_classes="rw-header",
         )  # fmt: skip
         with gr.Row(elem_classes="rw-page"):

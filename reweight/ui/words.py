@@ -73,7 +73,7 @@ def caption(picture: Picture, request: Request, distance: Distance | None) -> st
         far = (
             "<br>identical to vanilla, pixel for pixel"
             if same
-            else f"<br>from vanilla: SSIM {distance.ssim:.3f}, difference {distance.mean_difference:.1f}/255"
+            else f"<br>vs vanilla: SSIM {distance.ssim:.3f}, difference {distance.mean_difference:.1f}/255"
         )
     return f"<b>{METHOD_NAMES[picture.method]}</b> · {time}<br>{settings}{far}"
 

@@ -358,7 +358,10 @@ def test_pictures_never_flash_empty_and_nothing_jumps(visit):
 
 @pytest.mark.parametrize("width", [390, 768])
 def test_on_a_phone_nothing_is_cut_off(visit, width):
-    page = visit(viewport={"width": width, "height": 844})
+    page = visit(drawn=False, viewport={"width": width, "height": 844})
+    expect(
+        page.locator("#caption-freeu b")
+    ).to_be_attached()  # pictures out of sight are loaded when they are scrolled to
     assert page.evaluate("() => document.documentElement.scrollWidth") <= width
     above, below = (page.locator(selector).bounding_box() for selector in ("#generate", "#image-vanilla"))
     if width < 640:
@@ -367,6 +370,9 @@ def test_on_a_phone_nothing_is_cut_off(visit, width):
         picture = page.locator(f"#image-{method} img")
         picture.scroll_into_view_if_needed()
         expect(picture).to_be_visible()
+        page.wait_for_function(
+            "(method) => document.querySelector(`#image-${method} img`).naturalWidth > 0", arg=method
+        )
         box = picture.bounding_box()
         assert box["x"] >= 0 and box["x"] + box["width"] <= width and box["width"] > 100
     page.get_by_role("tab", name="Importance").click()
