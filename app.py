@@ -17,12 +17,14 @@ JOB_SECONDS = 600  # of one visitor's job on a public demo
 
 def check_free(host: str, port: int) -> None:
     """Exit with a sentence when nothing can listen there, before anything is loaded."""
+    if not 0 < port < 65536:
+        sys.exit(f"There is no port {port}: choose one from 1 to 65535.")
     try:
         family, kind, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
         with socket.socket(family, kind) as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             probe.bind(address)
-    except (OSError, OverflowError):
+    except OSError:
         sys.exit(
             f"Nothing can listen on {host}, port {port}: the port is in use or not allowed; choose another with --port."
         )

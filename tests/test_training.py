@@ -83,8 +83,12 @@ def test_every_stage_trains_resumes_and_exports(tmp_path):
 
 
 def test_the_learning_rate_warms_up_holds_and_falls():
-    rates = [checkpoint.learning_rate(1.0, f, step) for f, step in ((0, 0), (0.1, 300), (0.5, 300), (0.75, 900), (1, 999))]
-    assert rates[0] < 0.01 and rates[1] == 1 and rates[2] == 1 and 0.4 < rates[3] < 0.6 and rates[4] == pytest.approx(0.02)
+    rates = [
+        checkpoint.learning_rate(1.0, f, step) for f, step in ((0, 0), (0.1, 300), (0.5, 300), (0.75, 900), (1, 999))
+    ]
+    assert (
+        rates[0] < 0.01 and rates[1] == 1 and rates[2] == 1 and 0.4 < rates[3] < 0.6 and rates[4] == pytest.approx(0.02)
+    )
 
 
 def test_plain_diffusers_opens_the_shipped_model_without_this_package(tmp_path):
