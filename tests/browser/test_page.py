@@ -66,7 +66,10 @@ def test_a_slider_repaints_at_once_and_then_draws_only_the_reweighted_picture(vi
 def test_the_page_paints_what_the_server_would(visit):
     page = visit()
     drag(page, "low", 0.1)
-    page.wait_for_function("() => new URLSearchParams(location.search).get('low') < 0.9")
+    page.wait_for_function(
+        "() => { const low = new URLSearchParams(location.search).get('low');"
+        " return low < 0.9 && +low === +document.querySelector('#low input[type=number]').value; }"
+    )
     has_drawn(page)
     painted = weights(page)
     lines = page.locator("#curves polyline").evaluate_all(
@@ -77,7 +80,7 @@ def test_the_page_paints_what_the_server_would(visit):
     again = fresh.locator("#curves polyline").evaluate_all(
         "all => all.map(l => [...l.points].map(p => Math.round(p.y)))"
     )
-    assert again == lines
+    assert all(abs(a - b) <= 1 for line, other in zip(again, lines, strict=True) for a, b in zip(line, other, strict=True))
 
 
 def test_low_stays_below_high(visit):
