@@ -123,8 +123,11 @@ def export(work: Path, folder: Path) -> None:
     for part in ("unet", "vae", "text_encoder"):
         shutil.rmtree(folder / part, ignore_errors=True)
     pipe.to(dtype=torch.float16).save_pretrained(folder, max_shard_size=SHARD)
-    config = json.loads((folder / "text_encoder" / "config.json").read_text())
-    (folder / "text_encoder" / "config.json").write_text(json.dumps(config | {"dtype": "float32"}, indent=2) + "\n")
+    for part, changes in (("unet", {}), ("vae", {}), ("text_encoder", {"dtype": "float32"})):
+        path = folder / part / "config.json"
+        config = json.loads(path.read_text()) | changes
+        config.pop("_name_or_path", None)
+        path.write_text(json.dumps(config, indent=2) + "\n")
     weights = sorted(folder.rglob("*.safetensors"))
     sums = {str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest() for path in weights}
     (folder / "SHA256SUMS.json").write_text(json.dumps(sums, indent=1) + "\n")
