@@ -1,4 +1,4 @@
-"""Train the embedded model's AutoencoderKL: 128x128x3 pictures to 16x16x8 latents, whitened."""
+"""Train the embedded model's AutoencoderKL: 128x128x3 pictures to 16x16x8 latents, from smooth to fine."""
 
 from __future__ import annotations
 
@@ -13,6 +13,8 @@ from diffusers import AutoencoderKL
 from . import checkpoint
 
 CROP, CROP_SHARE = 64, 0.45
+FINEST = 0.4
+EQUIVARIANCE = 0.5  # latents made smaller must decode to the picture made smaller: keeps them smooth
 
 
 def new_autoencoder() -> AutoencoderKL:
@@ -51,21 +53,31 @@ def psnr(vae: AutoencoderKL, pictures: np.ndarray, device: str) -> float:
 
 
 @torch.no_grad()
-def whiten(vae: AutoencoderKL, pictures: np.ndarray, device: str) -> None:
-    """Fold a whitening of the latents into quant_conv and post_quant_conv: afterwards channels are uncorrelated, std 1."""
+def order(vae: AutoencoderKL, pictures: np.ndarray, device: str) -> None:
+    """Fold a change of basis into quant_conv and post_quant_conv: uncorrelated channels, from smooth to fine.
+
+    The directions are those of the generalised eigenproblem of the low-pass covariance against the whole one; a
+    channel's standard deviation is the root of its smooth share, relative to the smoothest's and at least FINEST. So
+    noise hides fine structure before coarse structure, as it does in natural images, and shapes are decided first.
+    """
     latents = torch.cat(
         [vae.encode(to_tensor(pictures[i : i + 32], device)).latent_dist.mode() for i in range(0, len(pictures), 32)]
     )
-    flat = latents.permute(1, 0, 2, 3).flatten(1).double()  # (channels, n)
+    smooth = F.avg_pool2d(latents, 4)
+    flat, low = (x.permute(1, 0, 2, 3).flatten(1).double() for x in (latents, smooth))  # (channels, n)
     mean = flat.mean(1, keepdim=True)
     values, vectors = torch.linalg.eigh(torch.cov(flat))
-    white = vectors @ torch.diag(values.clamp_min(1e-6).rsqrt()) @ vectors.T
-    back = torch.linalg.inv(white)
+    white = torch.diag(values.clamp_min(1e-6).rsqrt()) @ vectors.T
+    share, turn = torch.linalg.eigh(torch.cov(white @ low))
+    share, turn = share.flip(0), turn.flip(1)
+    scale = (share / share[0]).clamp_min(0).sqrt().clamp_min(FINEST)
+    forth = torch.diag(scale) @ turn.T @ white
+    back = torch.linalg.inv(forth)
     c = len(mean)
     encode, decode = vae.quant_conv, vae.post_quant_conv
     weight, bias = encode.weight[:c, :, 0, 0].double(), encode.bias[:c].double()
-    encode.weight[:c] = (white @ weight)[..., None, None].to(encode.weight)
-    encode.bias[:c] = (white @ (bias - mean[:, 0])).to(encode.bias)
+    encode.weight[:c] = (forth @ weight)[..., None, None].to(encode.weight)
+    encode.bias[:c] = (forth @ (bias - mean[:, 0])).to(encode.bias)
     encode.weight[c:] = 0
     encode.bias[c:] = -9.0
     weight = decode.weight[..., 0, 0].double()
@@ -76,7 +88,7 @@ def whiten(vae: AutoencoderKL, pictures: np.ndarray, device: str) -> None:
 def train_autoencoder(
     work: Path, pictures: np.ndarray, *, minutes: float, device: str, seed: int, on_progress
 ) -> AutoencoderKL:
-    """Train for `minutes` in all, restarts counted; checkpoints every two minutes in `work`; returns it whitened."""
+    """Train for `minutes` in all, restarts counted; checkpoints every two minutes in `work`; returns it ordered."""
     torch.manual_seed(seed)
     path = work / "autoencoder.pt"
     vae = new_autoencoder().to(device)
@@ -104,9 +116,13 @@ def train_autoencoder(
             group["lr"] = checkpoint.learning_rate(2e-3, clock.fraction, step)
         with torch.autocast(device, torch.bfloat16):
             posterior = vae.encode(x).latent_dist
-            y = vae.decode(posterior.sample()).sample
+            z = posterior.sample()
+            y = vae.decode(z).sample
+            factor = 2 if rng.random() < 0.7 else 4
+            small = vae.decode(F.avg_pool2d(z, factor)).sample
         kl = 0.5 * (posterior.mean.float() ** 2 + posterior.var.float() - 1 - posterior.logvar.float()).mean()
         loss = reconstruction_loss(x, y.float()) + 1e-4 * kl
+        loss = loss + EQUIVARIANCE * reconstruction_loss(F.avg_pool2d(x, factor), small.float())
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(vae.parameters(), 1.0)
@@ -120,5 +136,5 @@ def train_autoencoder(
             checkpoint.save(path, model=vae.state_dict(), average=average.state_dict(),
                             optimizer=optimizer.state_dict(), step=step, spent=clock.spent)  # fmt: skip
             on_progress("autoencoder", clock.fraction, f"step {step}, PSNR {psnr(average, held[:64], device):.2f} dB")
-    whiten(average, pictures[:2048], device)
+    order(average, pictures[:2048], device)
     return average

@@ -80,7 +80,9 @@ def test_the_page_paints_what_the_server_would(visit):
     again = fresh.locator("#curves polyline").evaluate_all(
         "all => all.map(l => [...l.points].map(p => Math.round(p.y)))"
     )
-    assert all(abs(a - b) <= 1 for line, other in zip(again, lines, strict=True) for a, b in zip(line, other, strict=True))
+    assert all(
+        abs(a - b) <= 1 for line, other in zip(again, lines, strict=True) for a, b in zip(line, other, strict=True)
+    )
 
 
 def test_low_stays_below_high(visit):
@@ -109,9 +111,9 @@ def test_stop_stops_a_generation(visit):
     page.locator("#status [role=progressbar]").wait_for()
     page.wait_for_function("() => +document.querySelector('#status [role=progressbar]')?.ariaValueNow > 0")
     page.locator("#stop").click()
-    expect(page.locator("#status")).to_have_text("Stopped.")
+    expect(page.locator("#status")).to_have_text("Stopped.", use_inner_text=True)
     page.wait_for_timeout(1500)
-    expect(page.locator("#status")).to_have_text("Stopped.")
+    expect(page.locator("#status")).to_have_text("Stopped.", use_inner_text=True)
     assert src(page, "freeu") == before["freeu"]
     number(page, "steps").fill("3")
     number(page, "steps").press("Enter")
@@ -163,9 +165,9 @@ def test_stopping_a_probe_keeps_what_is_done(visit):
     page.locator("#probe").click()
     page.wait_for_function("() => document.querySelector('#probe-progress').textContent.includes('1 runs have voted')")
     page.locator("#probe-stop").click()
-    expect(page.locator("#probe-progress")).to_have_text("Stopped; what was done is kept.")
+    expect(page.locator("#probe-progress")).to_have_text("Stopped; what was done is kept.", use_inner_text=True)
     page.wait_for_timeout(1000)
-    expect(page.locator("#probe-progress")).to_have_text("Stopped; what was done is kept.")
+    expect(page.locator("#probe-progress")).to_have_text("Stopped; what was done is kept.", use_inner_text=True)
     assert weights(page, "#heat-importance") != before
     expect(page.locator("#findings")).to_contain_text("voted")
     page.get_by_role("tab", name="Compare").click()
