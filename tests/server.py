@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
 import httpx
 
@@ -37,30 +38,38 @@ def free_port() -> int:
         return probe.getsockname()[1]
 
 
-def program(*options: str, temporary: str | None = None) -> subprocess.Popen[str]:
-    """Start `python app.py` with one thread for torch."""
+def program(
+    *options: str, temporary: str | None = None, output: IO[str] | int = subprocess.PIPE
+) -> subprocess.Popen[str]:
+    """Start `python app.py` with one thread for torch; what it says goes to `output`."""
     environment = os.environ | {"OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
     if temporary:
         environment |= {"TMPDIR": temporary, "GRADIO_TEMP_DIR": f"{temporary}/gradio"}
     return subprocess.Popen(
         [sys.executable, "app.py", *options],
-        cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+        cwd=ROOT, env=environment, stdout=output, stderr=subprocess.STDOUT, text=True,
     )  # fmt: skip
 
 
 @contextmanager
 def serving(model: Path) -> Iterator[Server]:
-    """The program in local mode with a folder as its first model, until the end of the block."""
+    """The program in local mode with a folder as its first model, until the end of the block.
+
+    Whatever its visitors did, it must not have shown a traceback on its console.
+    """
     port = free_port()
-    with tempfile.TemporaryDirectory() as temporary:
-        process = program("--local", "--model", str(model), "--port", str(port), temporary=temporary)
+    with tempfile.TemporaryDirectory() as temporary, open(f"{temporary}/console", "w+") as console:
+        options = ("--local", "--model", str(model), "--port", str(port))
+        process = program(*options, temporary=temporary, output=console)
         try:
             url = f"http://127.0.0.1:{port}/"
-            _wait_for(process, url)
+            _wait_for(process, url, console)
             yield Server(url, port, str(model), Path(temporary))
         finally:
             process.terminate()
             process.wait(30)
+        said = _all_of(console)
+        assert "Traceback" not in said, said
 
 
 def no_insides(text: str) -> bool:
@@ -68,11 +77,16 @@ def no_insides(text: str) -> bool:
     return not re.search(r"Traceback|File \"|\.py\b|site-packages|/(root|home|work|usr|tmp|var)/", text)
 
 
-def _wait_for(process: subprocess.Popen[str], url: str) -> None:
+def _all_of(console: IO[str]) -> str:
+    console.seek(0)
+    return console.read()
+
+
+def _wait_for(process: subprocess.Popen[str], url: str, console: IO[str]) -> None:
     end = time.monotonic() + START
     while time.monotonic() < end:
         if process.poll() is not None:
-            raise AssertionError(f"The program has ended: {process.stdout.read()}")
+            raise AssertionError(f"The program has ended: {_all_of(console)}")
         try:
             if httpx.get(url, timeout=10).is_success:
                 return

@@ -11,7 +11,7 @@ import torch
 
 from reweight.models import load_model
 from reweight.toy import build, checkpoint
-from reweight.toy.autoencoder import new_autoencoder, psnr, to_tensor, whiten
+from reweight.toy.autoencoder import FINEST, new_autoencoder, order, psnr, to_tensor
 from reweight.toy.dataset import scene_at
 from reweight.toy.denoiser import new_scheduler, new_unet, train_unet, v_loss
 from reweight.toy.text import train_text_encoder
@@ -22,17 +22,25 @@ def quiet(*_):
     pass
 
 
-def test_whitening_leaves_the_pictures_and_unties_the_channels():
+def test_ordering_leaves_the_pictures_and_goes_from_smooth_to_fine():
     torch.manual_seed(0)
     vae = new_autoencoder().eval()
-    pictures = np.random.default_rng(0).integers(0, 256, (24, 128, 128, 3), dtype=np.uint8)
+    rng = np.random.default_rng(0)
+    pictures = rng.integers(0, 160, (24, 128, 128, 3)) + rng.integers(0, 96, (24, 4, 4, 3)).repeat(32, 1).repeat(32, 2)
+    pictures = pictures.astype(np.uint8)
     with torch.no_grad():
         before = vae.decode(vae.encode(to_tensor(pictures[:2], "cpu")).latent_dist.mode()).sample
-        whiten(vae, pictures, "cpu")
+        order(vae, pictures, "cpu")
         after = vae.decode(vae.encode(to_tensor(pictures[:2], "cpu")).latent_dist.mode()).sample
         latents = vae.encode(to_tensor(pictures, "cpu")).latent_dist.mode()
     assert torch.allclose(before, after, atol=2e-3)
-    assert torch.allclose(torch.cov(latents.permute(1, 0, 2, 3).flatten(1)), torch.eye(8), atol=0.02)
+    covariance = torch.cov(latents.permute(1, 0, 2, 3).flatten(1))
+    spread = covariance.diagonal().sqrt()
+    assert torch.allclose(covariance, torch.diag(spread**2), atol=0.02)
+    assert spread[0] == pytest.approx(1, abs=0.01) and spread.min() > FINEST - 0.01
+    assert (spread.diff() < 0.01).all() and spread[-1] < 0.9
+    smooth = torch.nn.functional.avg_pool2d(latents, 4).permute(1, 0, 2, 3).flatten(1).std(1) / spread
+    assert (smooth.diff() < 0.01).all()
     assert psnr(vae, pictures[:4], "cpu") > 0
 
 

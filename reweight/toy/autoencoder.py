@@ -93,7 +93,7 @@ def train_autoencoder(
     path = work / "autoencoder.pt"
     vae = new_autoencoder().to(device)
     average = copy.deepcopy(vae).requires_grad_(False)
-    optimizer = torch.optim.AdamW(vae.parameters(), lr=2e-3, betas=(0.9, 0.98), weight_decay=1e-3)
+    optimizer = torch.optim.AdamW(vae.parameters(), lr=2e-3, betas=(0.9, 0.98), weight_decay=1e-3, fused=True)
     step, spent = 0, 0.0
     if saved := checkpoint.load(path):
         vae.load_state_dict(saved["model"])

@@ -66,7 +66,7 @@ def train_unet(
     unet = (copy.deepcopy(start) if start else new_unet()).to(device)
     unet.set_attn_processor(AttnProcessor())
     average = copy.deepcopy(unet).requires_grad_(False)
-    optimizer = torch.optim.AdamW(unet.parameters(), lr=1e-3, betas=(0.9, 0.98), weight_decay=1e-2)
+    optimizer = torch.optim.AdamW(unet.parameters(), lr=1e-3, betas=(0.9, 0.98), weight_decay=1e-2, fused=True)
     step, spent = 0, 0.0
     if saved := checkpoint.load(path):
         unet.load_state_dict(saved["model"])

@@ -106,9 +106,8 @@ def heat_panel(engine: Engine, request: Request, chosen: Chosen, kind: str) -> s
 
 def stamped(engine: Engine, request: Request, picture: Picture, table: ImportanceTable | None) -> Image.Image:
     """The picture with its settings in its PNG text, as Gradio's png format keeps them."""
-    settings = settings_of(
-        request, engine.opened(request.model), picture.method, picture.weights, None if table is None else table.sha256
-    )
+    used = table.sha256 if table is not None and picture.method == "reweighted" else None
+    settings = settings_of(request, engine.opened(request.model), picture.method, picture.weights, used)
     image = picture.image.copy()
     image.info = {"parameters": parameters_text(settings), "reweight": json.dumps(settings, ensure_ascii=False)}
     return image

@@ -148,10 +148,11 @@ def read_table(path: str, request: Request, blocks: tuple[TargetBlock, ...]) -> 
     if file.stat().st_size > MAX_BYTES:
         raise ValueError("This file is too large to be an importance table.")
     table = ImportanceTable.load(file)
-    if len(table.blocks) != len(blocks) or table.steps != request.steps:
+    labels = tuple(block.label for block in blocks)
+    if table.blocks != labels or table.steps != request.steps:
         raise ValueError(
-            f"The table is for {table.steps} steps and {len(table.blocks)} blocks, the model runs {request.steps} steps "
-            f"and has {len(blocks)}: set the steps to match, or load another."
+            f"The table is for {table.steps} steps and blocks {', '.join(table.blocks)}; the model runs {request.steps} "
+            f"steps and has blocks {', '.join(labels)}: set the steps to match, or load another."
         )
     return table
 

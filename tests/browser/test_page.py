@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from urllib.parse import quote, urlsplit
 
@@ -447,16 +448,28 @@ def test_a_table_from_a_file_serves_and_its_text_is_never_run(visit, tmp_path):
     prompt = re.search(r'"prompt": "([^"]*)"', text).group(1)
     (tmp_path / "table.json").write_text(text.replace(prompt, "<img src=x onerror='window.evil=1'>"))
     (tmp_path / "bad.json").write_text('{"format": "reweight-importance-1"}')
+    other = json.loads(text)
+    other["blocks"] = [f"x{label}" for label in other["blocks"]]
+    (tmp_path / "other.json").write_text(json.dumps(other))
 
-    for name in ("bad.json", "table.json"):
+    refused = {"bad.json": "an importance table", "other.json": "blocks x"}
+    for name in (*refused, "table.json"):
         with page.expect_file_chooser() as chooser:
             page.locator("#load-table").click()
         chooser.value.set_files(tmp_path / name)
-        if name == "bad.json":
-            expect(page.locator("[data-testid=toast-body]").first).to_contain_text("an importance table")
+        if name in refused:
+            expect(page.locator("[data-testid=toast-body]", has_text=refused[name])).to_be_visible()
     expect(page.locator("#heat-importance .rw-source")).to_contain_text("loaded from a file, probed on “<img src=x")
     has_drawn(page)
     assert page.evaluate("() => window.evil") is None
+
+    page.get_by_role("tab", name="Compare").click()
+    before = src(page, "reweighted")
+    page.locator("#generate").click()
+    wait_for_other(page, "reweighted", before)
+    has_drawn(page)
+    shas = {method: read_png(page.request.get(src(page, method)).body())["table_sha256"] for method in METHODS}
+    assert shas["reweighted"] and not shas["vanilla"] and not shas["freeu"]
 
 
 def test_names_roles_and_texts_for_those_who_do_not_see_it(visit):
