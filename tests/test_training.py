@@ -10,11 +10,11 @@ import pytest
 import torch
 
 from reweight.models import load_model
-from reweight.toy import build, checkpoint
+from reweight.toy import build, checkpoint, distill
 from reweight.toy.autoencoder import FINEST, new_autoencoder, order, psnr, to_tensor
 from reweight.toy.dataset import scene_at
 from reweight.toy.denoiser import new_scheduler, new_unet, train_unet, v_loss
-from reweight.toy.text import train_text_encoder
+from reweight.toy.text import new_text_encoder, train_text_encoder
 from reweight.toy.tokenizer import build_tokenizer
 
 
@@ -65,6 +65,27 @@ def test_the_unet_has_seven_target_blocks():
     assert [block.label for block in target_blocks(new_unet())] == list("0123456")
 
 
+def test_a_step_of_training_moves_every_weight(tmp_path):
+    tokenizer = build_tokenizer()
+    encoder, start = new_text_encoder(tokenizer), new_unet()
+    scenes = [scene_at(1, i) for i in range(600)]
+    latents = np.random.default_rng(0).standard_normal((600, 8, 16, 16)).astype(np.float16)
+    train_unet(
+        tmp_path,
+        latents,
+        scenes,
+        tokenizer,
+        encoder,
+        minutes=0.001,
+        device="cpu",
+        seed=0,
+        on_progress=quiet,
+        start=start,
+    )
+    trained = checkpoint.load(tmp_path / "unet.pt")["model"]
+    assert [name for name, weight in start.state_dict().items() if torch.equal(weight, trained[name])] == []
+
+
 def test_every_stage_trains_resumes_and_exports(tmp_path):
     work, tokenizer = tmp_path / "work", build_tokenizer()
     work.mkdir()
@@ -74,7 +95,7 @@ def test_every_stage_trains_resumes_and_exports(tmp_path):
     new_autoencoder().save_pretrained(work / "vae")
     scenes = [scene_at(1, i) for i in range(600)]
     latents = np.random.default_rng(0).standard_normal((600, 8, 16, 16)).astype(np.float16)
-    options = {"device": "cpu", "seed": 0, "compiled": False, "on_progress": quiet}
+    options = {"device": "cpu", "seed": 0, "on_progress": quiet}
     train_unet(work, latents, scenes, tokenizer, encoder, minutes=0.01, **options)
     first = checkpoint.load(work / "unet.pt")
     train_unet(work, latents, scenes, tokenizer, encoder, minutes=first["spent"] / 60 + 0.01, **options)
@@ -88,6 +109,49 @@ def test_every_stage_trains_resumes_and_exports(tmp_path):
     assert set(json.loads((folder / "SHA256SUMS.json").read_text())) == {
         str(path.relative_to(folder)) for path in folder.rglob("*.safetensors")
     }
+
+
+def test_the_trajectory_follows_the_scheduler():
+    scheduler = new_scheduler()
+    way, x, noise = distill.Trajectory(scheduler, "cpu"), torch.randn(3, 8, 16, 16), torch.randn(3, 8, 16, 16)
+    t, later = torch.tensor([999, 499, 49]), torch.tensor([949, 449, -1])
+    x_t, v = way.noised(x, noise, t), torch.randn_like(x)
+    true_v = scheduler.get_velocity(x, noise, t)
+    assert torch.allclose(x_t, scheduler.add_noise(x, noise, t), atol=1e-6)
+    assert torch.allclose(way.clean(x_t, true_v, t), x, atol=1e-5)
+    scheduler.set_timesteps(20)
+    for i in range(3):
+        ours = way.step(x_t, v, t, later)[i]
+        theirs = scheduler.step(v[i], int(t[i]), x_t[i]).prev_sample
+        if later[i] >= 0:
+            assert torch.allclose(ours, theirs, atol=1e-5)
+
+
+def test_a_student_that_is_already_consistent_has_no_loss():
+    scheduler = new_scheduler()
+    way, x = distill.Trajectory(scheduler, "cpu"), torch.randn(4, 8, 16, 16)
+
+    def oracle(x_t, t, states, return_dict):
+        a, s = (root.view(-1, 1, 1, 1) for root in (way._a[t], way._s[t]))
+        return ((a * x_t - x.repeat(len(t) // len(x), 1, 1, 1)) / s,)
+
+    loss = distill.consistency_loss(
+        oracle, oracle, oracle, way, x, torch.randn_like(x), torch.tensor([0, 3, 10, 19]), x, x
+    )
+    assert loss < 1e-6
+
+
+def test_distillation_trains_and_resumes(tmp_path):
+    tokenizer = build_tokenizer()
+    encoder, teacher = new_text_encoder(tokenizer), new_unet()
+    scenes = [scene_at(1, i) for i in range(600)]
+    latents = np.random.default_rng(0).standard_normal((600, 8, 16, 16)).astype(np.float16)
+    options = {"device": "cpu", "seed": 0, "on_progress": quiet}
+    parts = (tmp_path, teacher, new_scheduler(), latents, scenes, tokenizer, encoder)
+    distill.train_turbo(*parts, minutes=0.01, **options)
+    first = checkpoint.load(tmp_path / "turbo.pt")
+    distill.train_turbo(*parts, minutes=first["spent"] / 60 + 0.01, **options)
+    assert checkpoint.load(tmp_path / "turbo.pt")["step"] > first["step"] >= 1
 
 
 def test_the_learning_rate_warms_up_holds_and_falls():

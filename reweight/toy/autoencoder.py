@@ -90,30 +90,22 @@ def train_autoencoder(
 ) -> AutoencoderKL:
     """Train for `minutes` in all, restarts counted; checkpoints every two minutes in `work`; returns it ordered."""
     torch.manual_seed(seed)
-    path = work / "autoencoder.pt"
     vae = new_autoencoder().to(device)
     average = copy.deepcopy(vae).requires_grad_(False)
     optimizer = torch.optim.AdamW(vae.parameters(), lr=2e-3, betas=(0.9, 0.98), weight_decay=1e-3, fused=True)
-    step, spent = 0, 0.0
-    if saved := checkpoint.load(path):
-        vae.load_state_dict(saved["model"])
-        average.load_state_dict(saved["average"])
-        optimizer.load_state_dict(saved["optimizer"])
-        step, spent = saved["step"], saved["spent"]
-    held = pictures[-256:]
-    clock, last = checkpoint.Clock(minutes, spent), spent
-    rng = np.random.default_rng([seed, step])
+    training = checkpoint.Training(
+        work / "autoencoder.pt", optimizer, minutes=minutes, every=120, model=vae, average=average
+    )
+    held, rng = pictures[-256:], np.random.default_rng([seed, training.step])
     larger = 4 if device == "cuda" else 1
-    while clock.fraction < 1:
-        crops = clock.fraction < CROP_SHARE
+    for step in training:
+        crops = training.fraction < CROP_SHARE
         rows = np.sort(rng.choice(len(pictures) - 256, (16 if crops else 6) * larger, replace=False))
         batch = pictures[rows]
         if crops:
             y, x = rng.integers(0, 128 - CROP + 1, 2)
             batch = batch[:, y : y + CROP, x : x + CROP]
         x = to_tensor(batch, device)
-        for group in optimizer.param_groups:
-            group["lr"] = checkpoint.learning_rate(2e-3, clock.fraction, step)
         with torch.autocast(device, torch.bfloat16):
             posterior = vae.encode(x).latent_dist
             z = posterior.sample()
@@ -123,18 +115,14 @@ def train_autoencoder(
         kl = 0.5 * (posterior.mean.float() ** 2 + posterior.var.float() - 1 - posterior.logvar.float()).mean()
         loss = reconstruction_loss(x, y.float()) + 1e-4 * kl
         loss = loss + EQUIVARIANCE * reconstruction_loss(F.avg_pool2d(x, factor), small.float())
-        optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(vae.parameters(), 1.0)
-        optimizer.step()
-        step += 1
-        checkpoint.update_average(average, vae, min(0.998, step / (step + 20)))
+        training.learn(loss)
+        training.average("average", 0.998)
         if step % 100 == 0:
-            on_progress("autoencoder", clock.fraction, f"step {step}, loss {loss.item():.4f}, kl {kl.item():.2f}")
-        if clock.spent - last > 120 or clock.fraction >= 1:
-            last = clock.spent
-            checkpoint.save(path, model=vae.state_dict(), average=average.state_dict(),
-                            optimizer=optimizer.state_dict(), step=step, spent=clock.spent)  # fmt: skip
-            on_progress("autoencoder", clock.fraction, f"step {step}, PSNR {psnr(average, held[:64], device):.2f} dB")
+            text = f"step {step}, loss {loss.item():.4f}, kl {kl.item():.2f}"
+            on_progress("autoencoder", training.fraction, text)
+        if training.due:
+            training.save()
+            text = f"step {step}, PSNR {psnr(average, held[:64], device):.2f} dB"
+            on_progress("autoencoder", training.fraction, text)
     order(average, pictures[:2048], device)
     return average

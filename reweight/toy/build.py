@@ -19,6 +19,7 @@ from .dataset import render, scene_at
 from .denoiser import new_scheduler, new_unet, train_unet
 from .text import train_text_encoder
 from .tokenizer import build_tokenizer
+from .world import vocabulary
 
 SHARD = "9MB"
 
@@ -33,7 +34,6 @@ class Plan:
     minutes_unet: float = 76
     seed: int = 0
     workers: int = 2
-    compiled: bool = True
 
 
 def train(work: Path, art: Path, plan: Plan, device: str, on_progress, start: Path | None = None) -> None:
@@ -71,7 +71,7 @@ def train(work: Path, art: Path, plan: Plan, device: str, on_progress, start: Pa
     before = UNet2DConditionModel.from_pretrained(start / "unet") if start is not None else None
     unet = train_unet(
         work, latents, scenes, tokenizer, encoder, minutes=plan.minutes_unet, device=device, seed=plan.seed,
-        compiled=plan.compiled, on_progress=on_progress, start=before,
+        on_progress=on_progress, start=before,
     )  # fmt: skip
     unet.save_pretrained(work / "unet")
 
@@ -128,6 +128,7 @@ def export(work: Path, folder: Path) -> None:
         config = json.loads(path.read_text()) | changes
         config.pop("_name_or_path", None)
         path.write_text(json.dumps(config, indent=2) + "\n")
+    vocabulary().save(folder)
     weights = sorted(folder.rglob("*.safetensors"))
     sums = {str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest() for path in weights}
     (folder / "SHA256SUMS.json").write_text(json.dumps(sums, indent=1) + "\n")

@@ -2,11 +2,78 @@
 
 from __future__ import annotations
 
+import math
 import os
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import torch
+
+
+class Training:
+    """Goes through the steps of a training and keeps it on disk: modules, optimizer, step and seconds spent.
+
+        training = Training(path, optimizer, minutes=20, model=net, average=copy)
+        for step in training:
+            training.learn(loss)
+            if training.due:
+                training.save()
+
+    path: the checkpoint; where it exists, everything goes on from it. minutes: of the whole training, restarts counted.
+    every: seconds between two checkpoints. The learning rate is the optimizer's own, warmed up, held until `hold` of
+    the time and lowered. The modules, by name, are what is kept; `learn` moves the one called "model".
+    """
+
+    def __init__(
+        self, path: Path, optimizer: torch.optim.Optimizer, *, minutes: float, every: float = 180, hold: float = 0.5,
+        **modules: torch.nn.Module,
+    ):  # fmt: skip
+        self.path, self.optimizer, self.modules = path, optimizer, modules
+        self._peak, self._hold, self._every = optimizer.defaults["lr"], hold, every
+        self.step, spent = 0, 0.0
+        if saved := load(path):
+            for name, module in modules.items():
+                module.load_state_dict(saved[name])
+            optimizer.load_state_dict(saved["optimizer"])
+            self.step, spent = saved["step"], saved["spent"]
+        self._clock, self._saved = Clock(minutes, spent), spent
+
+    @property
+    def fraction(self) -> float:
+        """How much of the time has passed, 0 to 1."""
+        return self._clock.fraction
+
+    @property
+    def due(self) -> bool:
+        """Whether it is time for a checkpoint; always at the end."""
+        return self._clock.spent - self._saved > self._every or self.fraction >= 1
+
+    def __iter__(self) -> Iterator[int]:
+        while self.fraction < 1:
+            rate = learning_rate(self._peak, self.fraction, self.step, hold=self._hold)
+            for group in self.optimizer.param_groups:
+                group["lr"] = rate
+            yield self.step
+
+    def learn(self, loss: torch.Tensor) -> None:
+        """One step down the gradient, clipped to norm 1."""
+        self.optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        for group in self.optimizer.param_groups:
+            torch.nn.utils.clip_grad_norm_(group["params"], 1.0)
+        self.optimizer.step()
+        self.step += 1
+
+    def average(self, name: str, decay: float) -> None:
+        """Move a module towards the model: an exponential average, faster in the first steps."""
+        update_average(self.modules[name], self.modules["model"], min(decay, self.step / (self.step + 20)))
+
+    def save(self) -> None:
+        """Write the checkpoint."""
+        self._saved = self._clock.spent
+        parts = {name: module.state_dict() for name, module in self.modules.items()}
+        save(self.path, **parts, optimizer=self.optimizer.state_dict(), step=self.step, spent=self._saved)
 
 
 class Clock:
@@ -39,8 +106,6 @@ def load(path: Path) -> dict | None:
 
 def learning_rate(peak: float, fraction: float, step: int, warmup: int = 200, hold: float = 0.5) -> float:
     """Linear warm-up in steps, the peak until `hold` of the time, then a cosine to 2% of it."""
-    import math
-
     if step < warmup:
         return peak * (step + 1) / warmup
     if fraction < hold:

@@ -34,7 +34,7 @@ def new_scheduler() -> DDIMScheduler:
     return DDIMScheduler(
         num_train_timesteps=1000, beta_start=0.00085, beta_end=0.012, beta_schedule="scaled_linear", clip_sample=False,
         set_alpha_to_one=False, prediction_type="v_prediction", rescale_betas_zero_snr=True,
-        timestep_spacing="trailing",
+        timestep_spacing="trailing", steps_offset=1,
     )  # fmt: skip
 
 
@@ -53,7 +53,7 @@ def v_loss(unet, scheduler, latents, states, t, noise) -> torch.Tensor:
 
 def train_unet(
     work: Path, latents: np.ndarray, scenes: list[Scene], tokenizer: CLIPTokenizer, encoder: CLIPTextModel, *,
-    minutes: float, device: str, seed: int, compiled: bool, on_progress, start: UNet2DConditionModel | None = None,
+    minutes: float, device: str, seed: int, on_progress, start: UNet2DConditionModel | None = None,
 ) -> UNet2DConditionModel:  # fmt: skip
     """Train for `minutes` in all, restarts counted, with checkpoints every three minutes; returns the averaged weights.
 
@@ -61,62 +61,56 @@ def train_unet(
     go on from, as those of a model already published.
     """
     torch.manual_seed(seed)
-    path = work / "unet.pt"
     scheduler = new_scheduler()
     unet = (copy.deepcopy(start) if start else new_unet()).to(device)
     unet.set_attn_processor(AttnProcessor())
     average = copy.deepcopy(unet).requires_grad_(False)
     optimizer = torch.optim.AdamW(unet.parameters(), lr=1e-3, betas=(0.9, 0.98), weight_decay=1e-2, fused=True)
-    step, spent = 0, 0.0
-    if saved := checkpoint.load(path):
-        unet.load_state_dict(saved["model"])
-        average.load_state_dict(saved["average"])
-        optimizer.load_state_dict(saved["optimizer"])
-        step, spent = saved["step"], saved["spent"]
-    forward = torch.compile(unet) if compiled else unet
+    training = checkpoint.Training(work / "unet.pt", optimizer, minutes=minutes, model=unet, average=average)
     rows = np.arange(len(scenes) - 512)
     singles = np.array([i for i in rows if len(scenes[i].things) == 1])
-    clock, last = checkpoint.Clock(minutes, spent), spent
-    rng, generator = np.random.default_rng([seed, 11, step]), torch.Generator().manual_seed(seed * 1_000_003 + step)
+    rng = np.random.default_rng([seed, 11, training.step])
+    generator = torch.Generator().manual_seed(seed * 1_000_003 + training.step)
     recent = []
-    while clock.fraction < 1:
-        picked = rng.choice(singles if clock.fraction < SINGLES_FIRST else rows, BATCH)
+    for step in training:
+        picked = rng.choice(singles if training.fraction < SINGLES_FIRST else rows, BATCH)
         captions = ["" if rng.random() < DROPOUT else draw_caption(scenes[i], rng) for i in picked]
         x = torch.from_numpy(latents[picked]).float().to(device)
         t = draw_timesteps(BATCH, generator)
         noise = torch.randn(x.shape, generator=generator).to(device)
-        for group in optimizer.param_groups:
-            group["lr"] = checkpoint.learning_rate(1e-3, clock.fraction, step)
         with torch.no_grad():
             states = encoder(tokens(tokenizer, captions).to(device)).last_hidden_state
         with torch.autocast(device, torch.bfloat16):
-            loss = v_loss(forward, scheduler, x, states, t.to(device), noise)
-        optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(unet.parameters(), 1.0)
-        optimizer.step()
-        step += 1
-        checkpoint.update_average(average, unet, min(0.9985, step / (step + 20)))
-        recent.append(loss.item())
+            loss = v_loss(unet, scheduler, x, states, t.to(device), noise)
+        training.learn(loss)
+        training.average("average", 0.9985)
+        recent = [*recent[-199:], loss.item()]
         if step % 50 == 0:
-            on_progress("U-Net", clock.fraction, f"step {step}, loss {np.mean(recent[-200:]):.4f}")
-        if clock.spent - last > 180 or clock.fraction >= 1:
-            last = clock.spent
-            checkpoint.save(path, model=unet.state_dict(), average=average.state_dict(),
-                            optimizer=optimizer.state_dict(), step=step, spent=clock.spent)  # fmt: skip
+            on_progress("U-Net", training.fraction, f"step {step}, loss {np.mean(recent):.4f}")
+        if training.due:
+            training.save()
             held = validation_loss(average, scheduler, latents[-512:], scenes[-512:], tokenizer, encoder, device)
-            on_progress("U-Net", clock.fraction, f"step {step}, validation v-loss of the average {held:.4f}")
+            text = f"step {step}, validation v-loss of the average {held:.4f}"
+            on_progress("U-Net", training.fraction, text)
     return average
+
+
+@torch.no_grad()
+def validation_batches(latents, scenes, tokenizer, encoder, device):
+    """Batches of at most 64: latents, the text's states, and noise, the same each time."""
+    rng, generator = np.random.default_rng(5), torch.Generator().manual_seed(5)
+    for i in range(0, len(scenes), 64):
+        x = torch.from_numpy(latents[i : i + 64]).float().to(device)
+        captions = [draw_caption(scene, rng) for scene in scenes[i : i + 64]]
+        states = encoder(tokens(tokenizer, captions).to(device)).last_hidden_state
+        yield x, states, torch.randn(x.shape, generator=generator).to(device)
 
 
 @torch.no_grad()
 def validation_loss(unet, scheduler, latents, scenes, tokenizer, encoder, device) -> float:
     """The v-loss on fixed noise and evenly spread timesteps."""
-    rng, generator, losses = np.random.default_rng(5), torch.Generator().manual_seed(5), []
-    for i in range(0, len(scenes), 64):
-        x = torch.from_numpy(latents[i : i + 64]).float().to(device)
-        states = encoder(tokens(tokenizer, [draw_caption(s, rng) for s in scenes[i : i + 64]]).to(device))
+    losses = []
+    for x, states, noise in validation_batches(latents, scenes, tokenizer, encoder, device):
         t = ((torch.arange(len(x)) + 0.5) / len(x) * 1000).long().to(device)
-        noise = torch.randn(x.shape, generator=generator).to(device)
-        losses.append(v_loss(unet, scheduler, x, states.last_hidden_state, t, noise).item())
+        losses.append(v_loss(unet, scheduler, x, states, t, noise).item())
     return float(np.mean(losses))

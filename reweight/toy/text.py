@@ -51,37 +51,20 @@ def _labels(caption: str) -> list[int]:
 def train_text_encoder(work: Path, tokenizer: CLIPTokenizer, *, minutes: float, device: str, seed: int, on_progress):
     """Train for `minutes` in all, restarts counted; returns the encoder, frozen."""
     torch.manual_seed(seed)
-    path = work / "text.pt"
     encoder = new_text_encoder(tokenizer).to(device)
     heads = torch.nn.ModuleList([torch.nn.Linear(WIDTH, len(options)) for options in HEADS.values()]).to(device)
-    parameters = [*encoder.parameters(), *heads.parameters()]
-    optimizer = torch.optim.AdamW(parameters, lr=1e-3, weight_decay=1e-3)
-    step, spent = 0, 0.0
-    if saved := checkpoint.load(path):
-        encoder.load_state_dict(saved["model"])
-        heads.load_state_dict(saved["heads"])
-        optimizer.load_state_dict(saved["optimizer"])
-        step, spent = saved["step"], saved["spent"]
-    clock, last = checkpoint.Clock(minutes, spent), spent
-    rng = np.random.default_rng([seed, 7, step])
-    while clock.fraction < 1:
+    optimizer = torch.optim.AdamW([*encoder.parameters(), *heads.parameters()], lr=1e-3, weight_decay=1e-3)
+    training = checkpoint.Training(work / "text.pt", optimizer, minutes=minutes, every=60, model=encoder, heads=heads)
+    rng = np.random.default_rng([seed, 7, training.step])
+    for step in training:
         captions = [draw_caption(draw_scene(rng, pairs=0.5, damage=0.1), rng) for _ in range(64)]
         labels = torch.tensor([_labels(caption) for caption in captions], device=device)
-        for group in optimizer.param_groups:
-            group["lr"] = checkpoint.learning_rate(1e-3, clock.fraction, step)
         pooled = encoder(tokens(tokenizer, captions).to(device)).pooler_output
         logits = [head(pooled) for head in heads]
-        loss = sum(F.cross_entropy(out, labels[:, i]) for i, out in enumerate(logits))
-        optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(parameters, 1.0)
-        optimizer.step()
-        step += 1
+        training.learn(sum(F.cross_entropy(out, labels[:, i]) for i, out in enumerate(logits)))
         if step % 100 == 0:
             right = torch.stack([out.argmax(1) == labels[:, i] for i, out in enumerate(logits)]).float().mean()
-            on_progress("text encoder", clock.fraction, f"step {step}, loss {loss.item():.3f}, right {right:.1%}")
-        if clock.spent - last > 60 or clock.fraction >= 1:
-            last = clock.spent
-            checkpoint.save(path, model=encoder.state_dict(), heads=heads.state_dict(),
-                            optimizer=optimizer.state_dict(), step=step, spent=clock.spent)  # fmt: skip
+            on_progress("text encoder", training.fraction, f"step {step}, right {right:.1%}")
+        if training.due:
+            training.save()
     return encoder.eval().requires_grad_(False)
