@@ -17,6 +17,7 @@ _HOMES = {
     "iter_probe": "importance",
     "sensitivity": "direct",
     "agreement": "direct",
+    "proposition_1": "proposition",
     "reweighted": "patch",
     "bypassed": "patch",
     "captured": "patch",

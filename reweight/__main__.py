@@ -1,4 +1,4 @@
-"""`python -m reweight generate | probe`: the demo's work without a browser."""
+"""`python -m reweight generate | probe | bench`: the demo's work without a browser."""
 
 from __future__ import annotations
 
@@ -13,11 +13,14 @@ from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
+from .bench import app as bench
+
 if TYPE_CHECKING:
     from .engine import Engine
     from .request import Request
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, help=__doc__)
+app.add_typer(bench, name="bench")
 console = Console(stderr=True)
 
 
@@ -129,8 +132,15 @@ def probe(
     out: Annotated[Path, typer.Option(help="The JSON file to write.")] = Path("importance.json"),
     figure: Annotated[Path | None, typer.Option(help="A PNG of the heatmap to write.")] = None,
     model: Model = "toy",
-    preset: Annotated[str, typer.Option(help="paper-code or paper-text.")] = "paper-code",
+    preset: Annotated[str, typer.Option(help="paper-code, paper-text or calibrated.")] = "paper-code",
     runs: Annotated[int | None, typer.Option(help="Runs that vote; by default the preset's.")] = None,
+    candidates: Annotated[int | None, typer.Option(help="Tries per iteration; by default the preset's.")] = None,
+    precision: Annotated[
+        float | None, typer.Option(help="Stop once every score's 95% interval is narrower than this.")
+    ] = None,
+    resume: Annotated[
+        Path | None, typer.Option(help="A file that keeps the probe's state; a killed probe goes on from it.")
+    ] = None,
     seed: Annotated[int, typer.Option(help="Of the noise and the search.")] = 42,
     steps: Steps = None,
     guidance: Guidance = None,
@@ -141,7 +151,7 @@ def probe(
     """Probe which block matters at which step for a prompt. Ctrl-C keeps what is done."""
     from .importance import ProbeSnapshot
 
-    for file in (out, figure):
+    for file in (out, figure, resume):
         if file is not None:
             _folder_for(file)
     engine, request = _start(
@@ -149,7 +159,7 @@ def probe(
         size=size,
     )  # fmt: skip
     table = None
-    events = engine.probe(request, preset=preset, runs=runs)
+    events = engine.probe(request, preset=preset, runs=runs, candidates=candidates, precision=precision, resume=resume)
     with _bar() as bar:
         task = bar.add_task("probing", total=1.0)
         try:

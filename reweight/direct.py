@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -22,7 +23,9 @@ def sensitivity(
     negative_prompt: str | None = None,
     height: int | None = None,
     width: int | None = None,
+    images: int = 1,
     batch_size: int | None = None,
+    check: Callable[[], object] | None = None,
 ) -> np.ndarray:
     """Error of the U-Net's raw output when one block at one step is changed, all others left at 1 (METHOD sec. 8).
 
@@ -39,7 +42,9 @@ def sensitivity(
         negative_prompt: used only under guidance.
         height: pixels; None leaves the pipeline's default.
         width: pixels; None leaves the pipeline's default.
-        batch_size: the most U-Net samples in one call (default: as many as the T steps have).
+        images: pictures of the prompt, from the seeds seed, seed + 1, ...; an error is the mean over them.
+        batch_size: the most U-Net samples in one call (default: what keeps the device busy).
+        check: called before every U-Net call; what it raises stops the work there.
 
     Returns:
         (T, m) mean squared errors, float64; larger is more important.
@@ -48,14 +53,14 @@ def sensitivity(
         ValueError: a blank prompt, steps, h or batch_size out of range, or a pipeline without a U-Net.
         FloatingPointError: the model's output or an error is NaN or infinite.
     """
-    check_request(pipe, prompt, steps, seed)
+    check_request(pipe, prompt, steps, seed, images)
     check_batch_size(batch_size)
     if not 0 < h <= 1:
         raise ValueError(f"h must lie in (0, 1], not {h!r}.")
     m = len(target_blocks(as_unet(pipe)))
     teacher = record_teacher(
         pipe, prompt, steps=steps, seed=seed, guidance_scale=guidance_scale, negative_prompt=negative_prompt,
-        height=height, width=width,
+        height=height, width=width, images=images, check=check,
     )  # fmt: skip
     one_block = np.eye(m)  # (m, m)
     weights = np.ones((1, m, m)) if bypass else np.stack([1 - h * one_block, 1 + h * one_block])  # (signs, m, m)

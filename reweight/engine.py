@@ -12,6 +12,7 @@ from collections import OrderedDict
 from collections.abc import Generator, Iterator
 from contextlib import closing
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -174,9 +175,12 @@ class Engine:
 
     def probe(
         self, request: Request, *, preset: str = "paper-code", runs: int | None = None, iterations: int | None = None,
-        client: str = "",
+        candidates: int | None = None, precision: float | None = None, resume: Path | None = None, client: str = "",
     ) -> Iterator[Waiting | ProbeSnapshot]:  # fmt: skip
-        """The Importance Probe on a request's prompt; a snapshot after each iteration. Others have turns in between."""
+        """The Importance Probe on a request's prompt; a snapshot after each iteration. Others have turns in between.
+
+        The other arguments are those of `iter_probe`.
+        """
         self._check_served(request.model)
 
         def work(job: Job) -> Generator[None, None, None]:
@@ -185,6 +189,7 @@ class Engine:
                 loaded.pipe, request.prompt, steps=request.steps, preset=preset, runs=runs, iterations=iterations,
                 seed=request.seed, guidance_scale=request.guidance, negative_prompt=request.negative_prompt or None,
                 height=request.size, width=request.size, model=request.model, revision=loaded.revision,
+                candidates=candidates, precision=precision, check=job.check, resume=resume,
             )  # fmt: skip
             with sentences(), closing(snapshots):
                 for snapshot in snapshots:
@@ -205,6 +210,7 @@ class Engine:
             options = {
                 "steps": request.steps, "seed": request.seed, "guidance_scale": request.guidance,
                 "negative_prompt": request.negative_prompt or None, "height": request.size, "width": request.size,
+                "check": job.check,
             }  # fmt: skip
             with sentences():
                 scaling = agreement(scores, sensitivity(loaded.pipe, request.prompt, **options))

@@ -147,6 +147,17 @@ class Record:
         self.calls.append(UNetCall(_mapped(args, _copy), _mapped(kwargs, _copy), _copy(output[0])))
 
 
+class NoteNotFinite:
+    """Forward hook of a Transformer2DModel: notes its block if the output holds a NaN or an infinity."""
+
+    def __init__(self, label: str, noted: list[str]) -> None:
+        self.label, self.noted = label, noted
+
+    def __call__(self, module: nn.Module, args: tuple[Any, ...], output: Any) -> None:
+        if not torch.isfinite(output[0]).all():
+            self.noted.append(self.label)
+
+
 class Edit:
     """Pre-hook of an up-path resnet: splits its input into h and skip, and joins them again when they are changed."""
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import diffusers
@@ -11,9 +13,13 @@ import numpy as np
 import torch
 
 from .blocks import as_unet, target_blocks
+from .calibrated import BypassRuns
+from .ledger import Ledger
 from .schedule import ImportanceTable, importance_scores, vote
-from .search import PRESETS, Candidates, ProbeSettings, Runs, bootstrap_spread
+from .search import PRESETS, ProbeSettings, Runs, bootstrap_means, interval
 from .teacher import Teacher, check_batch_size, check_request, record_teacher
+
+FEWEST_RUNS = 4  # below this a bootstrap over the runs says nothing
 
 
 @dataclass(frozen=True)
@@ -57,12 +63,14 @@ def probe(
     Returns:
         The table of scores, (T, m). Its diagnostics: acceptance_rate, over all iterations and steps, and
         acceptance_rate_per_step, (T,); bypasses_fired, how often an evaluated candidate bypassed a block;
-        runs_completed; vote_spread, (T, m), the bootstrap standard deviation of the scores over the runs; unet_samples,
-        all U-Net samples evaluated, the teacher's included.
+        runs_completed; vote_spread, (T, m), the bootstrap standard deviation of the scores over the runs; interval_low
+        and interval_high, (T, m), their 95% bootstrap interval, all of [1/m, 1] for a single run; unet_samples, the
+        U-Net samples that these runs and the teacher took.
 
     Raises:
         ValueError: as `iter_probe`.
         FloatingPointError: as `iter_probe`.
+        OSError: as `iter_probe`.
     """
     for snapshot in iter_probe(pipe, prompt, steps=steps, **options):
         if on_progress is not None:
@@ -78,12 +86,17 @@ def iter_probe(
     preset: str | ProbeSettings = "paper-code",
     runs: int | None = None,
     iterations: int | None = None,
+    candidates: int | None = None,
+    precision: float | None = None,
     seed: int = 42,
+    images: int = 1,
     guidance_scale: float | None = None,
     negative_prompt: str | None = None,
     height: int | None = None,
     width: int | None = None,
     batch_size: int | None = None,
+    check: Callable[[], object] | None = None,
+    resume: str | os.PathLike[str] | None = None,
     model: str = "",
     revision: str | None = None,
 ) -> Iterator[ProbeSnapshot]:
@@ -92,7 +105,8 @@ def iter_probe(
     Between two snapshots the pipeline carries no patch and its own scheduler, so the generator can be closed, or left,
     at any time; the last snapshot's table is what a stopped probe knows. A partial run counts in it only while no run
     has finished. Teacher and student are the same U-Net, and the teacher is evaluated once a step. A candidate that
-    must improve on the best fitness and does not is rejected unevaluated, which changes no result.
+    must improve on the best fitness and does not is rejected unevaluated, and none is evaluated twice, which changes no
+    result.
 
     Args:
         pipe: a diffusers text-to-image pipeline with a `unet`.
@@ -101,31 +115,39 @@ def iter_probe(
         preset: a name in `PRESETS`, or settings of your own.
         runs: replaces the preset's runs.
         iterations: replaces the preset's iterations.
+        candidates: replaces the preset's candidates per iteration and step.
+        precision: stop adding runs, at least 4, once the bootstrap interval of every score is narrower than this.
+        images: pictures of the prompt, from the seeds seed, seed + 1, ...; a candidate's error is the mean over them.
         seed: of the initial noise, of every run's own random stream, and of the vote.
         guidance_scale: None leaves the pipeline's default.
         negative_prompt: used only under guidance.
         height: pixels; None leaves the pipeline's default.
         width: pixels; None leaves the pipeline's default.
-        batch_size: the most U-Net samples in one call (default: the T steps of one run). Runs whose candidates fit in
-            one batch together advance together. The finished table does not depend on it, unless an error meets its
+        batch_size: the most U-Net samples in one call (default: what keeps the device busy). Runs whose candidates fit
+            in one batch together advance together. The finished table does not depend on it, unless an error meets its
             tolerance to the last bits.
+        check: called before every U-Net call; what it raises stops the probe there.
+        resume: a file that is kept up to date after each iteration, and from which the same probe goes on to the same
+            table wherever it was killed.
         model: recorded in the table.
         revision: recorded in the table.
 
     Raises:
-        ValueError: at once, for a blank prompt, steps out of range, an unknown preset, runs, iterations or batch_size
-            below 1, or a pipeline without a U-Net.
-        FloatingPointError: while running, if the model's output or a student's error is NaN or infinite.
+        ValueError: at once, for a blank prompt, steps or another number out of range, an unknown preset, or a pipeline
+            without a U-Net; while running, if the file to resume from is another probe's or none.
+        FloatingPointError: while running, if the model's output or a student's error is NaN or infinite; it names the
+            step and the block.
+        OSError: the file to resume from cannot be read or written.
     """
-    settings = _settings(preset, runs, iterations)
-    check_request(pipe, prompt, steps, seed)
+    settings = _settings(preset, runs=runs, iterations=iterations, candidates=candidates, precision=precision)
+    check_request(pipe, prompt, steps, seed, images)
     check_batch_size(batch_size)
     blocks = target_blocks(as_unet(pipe))
 
     def snapshots() -> Iterator[ProbeSnapshot]:
         teacher = record_teacher(
             pipe, prompt, steps=steps, seed=seed, guidance_scale=guidance_scale, negative_prompt=negative_prompt,
-            height=height, width=width,
+            height=height, width=width, images=images, check=check,
         )  # fmt: skip
         about = {
             "blocks": tuple(block.label for block in blocks),
@@ -139,71 +161,117 @@ def iter_probe(
             "guidance_scale": teacher.guidance_scale,
             "method": f"probe:{settings.name}",
             "settings": asdict(settings)
-            | {"latent": list(teacher.eps[0].shape[1:]), "dtype": str(teacher.eps[0].dtype).removeprefix("torch.")},
+            | {
+                "images": images,
+                "latent": list(teacher.eps[0].shape[1:]),
+                "dtype": str(teacher.eps[0].dtype).removeprefix("torch."),
+            },
             "versions": {"torch": torch.__version__, "diffusers": diffusers.__version__, "numpy": np.__version__},
         }
-        yield from _search(teacher, settings, batch_size, about)
+        ledger = Ledger(
+            teacher, batch_size, about, (settings.runs, settings.iterations, steps, settings.candidates),
+            None if resume is None else Path(resume),
+        )  # fmt: skip
+        yield from _search(ledger, settings, about)
 
     return snapshots()
 
 
-def _settings(preset: str | ProbeSettings, runs: int | None, iterations: int | None) -> ProbeSettings:
+def _settings(preset: str | ProbeSettings, **changes: Any) -> ProbeSettings:
     if not isinstance(preset, ProbeSettings):
         if preset not in PRESETS:
             raise ValueError(f"There is no preset {preset!r}: choose one of {', '.join(PRESETS)}.")
         preset = PRESETS[preset]
-    changes = {"runs": runs, "iterations": iterations}
     return replace(preset, **{name: value for name, value in changes.items() if value is not None})
 
 
-def _search(
-    teacher: Teacher, settings: ProbeSettings, batch_size: int | None, about: dict[str, Any]
-) -> Iterator[ProbeSnapshot]:
-    T, m, r = teacher.steps, len(about["blocks"]), settings.runs
+def _search(ledger: Ledger, settings: ProbeSettings, about: dict[str, Any]) -> Iterator[ProbeSnapshot]:
+    teacher, m, r = ledger.teacher, len(about["blocks"]), settings.runs
     streams = np.random.SeedSequence(about["seed"]).spawn(r)
-    together = max(1, (batch_size or 0) // (T * teacher.halves * settings.candidates))
-    finished: list[Runs] = []
+    batch_size = ledger.batch_size or teacher.batch_size
+    together = max(1, batch_size // (teacher.steps * teacher.k * settings.candidates))
+    finished = _Tally.none(teacher.steps, m)
     for run in range(0, r, together):
-        current = Runs(streams[run : run + together], T, m, settings)
+        current = _start(streams[run : run + together], teacher, m, settings)
         for iteration in range(settings.iterations):
             candidates = current.propose()
-            current.settle(candidates, _losses(teacher, candidates, batch_size))
-            if current.iterations == settings.iterations:
-                finished.append(current)
-            known = finished or [current]
-            completed = sum(len(runs.q) for runs in finished)
+            current.settle(candidates, ledger.losses(run, iteration, candidates))
+            ended = current.iterations == settings.iterations
+            enough = False
+            if ended:
+                finished, enough = _until_precise(finished, _Tally.of(current), settings.precision, about["seed"])
+            completed = len(finished.q)
+            if ended or not completed:
+                known = finished if completed else _Tally.of(current)
+                samples = teacher.k * (teacher.steps + ledger.measured(len(known.q)))
+                table = _table(known, completed, samples, about)
             done = (run * settings.iterations + len(current.q) * (iteration + 1)) / (r * settings.iterations)
-            yield ProbeSnapshot(
-                run, iteration, done, completed,
-                thresholds=np.concatenate([runs.q for runs in known]),
-                table=_table(known, completed, teacher.samples, about),
-            )  # fmt: skip
+            yield ProbeSnapshot(run, iteration, 1.0 if enough else done, completed, known.q, table)
+            if enough:
+                return
 
 
-def _losses(teacher: Teacher, candidates: Candidates, batch_size: int | None) -> np.ndarray:
-    """(R, T, C) errors of the candidates that are worth evaluating, infinite for the others."""
-    worth = candidates.worth
-    losses = np.full(worth.shape, np.inf)
-    _, step, _ = np.nonzero(worth)
-    losses[worth] = teacher.losses(step, candidates.w[worth], candidates.bypass[worth], batch_size)
-    return losses
+def _start(
+    streams: list[np.random.SeedSequence], teacher: Teacher, m: int, settings: ProbeSettings
+) -> Runs | BypassRuns:
+    if settings.off:
+        return BypassRuns(streams, teacher.steps, m, settings, teacher.power)
+    return Runs(streams, teacher.steps, m, settings)
 
 
-def _table(known: list[Runs], completed: int, samples: int, about: dict[str, Any]) -> ImportanceTable:
+@dataclass(frozen=True)
+class _Tally:
+    """What counts of each run: q (r, T, m), accepted (r, T) rates, bypasses (r,)."""
+
+    q: np.ndarray
+    accepted: np.ndarray
+    bypasses: np.ndarray
+
+    @classmethod
+    def none(cls, T: int, m: int) -> _Tally:
+        return cls(np.empty((0, T, m)), np.empty((0, T)), np.empty(0, dtype=int))
+
+    @classmethod
+    def of(cls, runs: Runs | BypassRuns) -> _Tally:
+        return cls(runs.q, runs.accepted / runs.iterations, runs.bypasses)
+
+    def __add__(self, other: _Tally) -> _Tally:
+        return _Tally(*(np.concatenate(pair) for pair in zip(vars(self).values(), vars(other).values(), strict=True)))
+
+    def first(self, n: int) -> _Tally:
+        return _Tally(*(values[:n] for values in vars(self).values()))
+
+
+def _until_precise(finished: _Tally, more: _Tally, precision: float | None, seed: int) -> tuple[_Tally, bool]:
+    """All runs, or the fewest of them whose scores are as precise as asked, and whether they are."""
+    runs = finished + more
+    for n in range(max(FEWEST_RUNS, len(finished.q) + 1), len(runs.q) + 1) if precision else ():
+        low, high = interval(bootstrap_means(_scores(runs.q[:n], seed), seed))
+        if (high - low < precision).all():
+            return runs.first(n), True
+    return runs, False
+
+
+def _scores(q: np.ndarray, seed: int) -> np.ndarray:
+    """(r, T, m) each run's share of the scores, its ties as they fall among all runs, from thresholds of that shape."""
+    votes = np.stack([vote(q[: i + 1], seed) for i in range(len(q))])  # of the first run, of the first two, ...
+    return np.diff(votes, axis=0, prepend=0) / q.shape[-1]
+
+
+def _table(known: _Tally, completed: int, samples: int, about: dict[str, Any]) -> ImportanceTable:
     """Vote, score (Eq. 6) and diagnostics of the runs that count."""
-    seed = about["seed"]
-    q = np.concatenate([runs.q for runs in known])  # (r, T, m)
-    r = len(q)
-    votes = np.stack([vote(q[: i + 1], seed) for i in range(r)])  # (r, T, m) of the first run, of the first two, ...
-    own_votes = np.diff(votes, axis=0, prepend=0)  # what each run adds, its ties as they fell among all runs
-    accepted = sum(runs.accepted.sum(0) for runs in known)  # (T,)
-    tried = sum(len(runs.q) * runs.iterations for runs in known)
+    seed, r, m = about["seed"], len(known.q), known.q.shape[-1]
+    means = bootstrap_means(_scores(known.q, seed), seed)
+    low, high = interval(means) if r > 1 else (np.full(means.shape[1:], 1 / m), np.ones(means.shape[1:]))
     diagnostics = {
-        "acceptance_rate": float(accepted.mean() / tried),
-        "acceptance_rate_per_step": (accepted / tried).tolist(),
-        "bypasses_fired": int(sum(runs.bypasses.sum() for runs in known)),
+        "acceptance_rate": float(known.accepted.mean()),
+        "acceptance_rate_per_step": known.accepted.mean(0).tolist(),
+        "bypasses_fired": int(known.bypasses.sum()),
         "runs_completed": completed,
-        "vote_spread": bootstrap_spread(own_votes / q.shape[-1], seed).tolist(),
+        "vote_spread": means.std(0).tolist(),
+        "interval_low": low.tolist(),
+        "interval_high": high.tolist(),
         "unet_samples": samples,
     }
-    return ImportanceTable(scores=importance_scores(votes[-1], r), runs=r, diagnostics=diagnostics, **about)
+    scores = importance_scores(vote(known.q, seed), r)
+    return ImportanceTable(scores=scores, runs=r, diagnostics=diagnostics, **about)

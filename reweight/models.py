@@ -14,6 +14,7 @@ import torch
 from . import hub
 from .blocks import target_blocks
 from .pipeline_folder import ModelError, Progress, check_sums, fingerprint, open_folder, out_of_memory, read_index
+from .vocabulary import Vocabulary, read_vocabulary
 
 __all__ = ["DEFAULT", "REGISTRY", "LoadedModel", "ModelCard", "ModelError", "card_for", "load", "load_model"]
 
@@ -54,7 +55,8 @@ class LoadedModel:
     """A pipeline on its device, and where it came from.
 
     source: repository id or folder name, as shown to people, never a path. revision: the commit of a repository; for
-    a folder the first 12 digits of a checksum over its files. dtype: "float16" or "float32".
+    a folder the first 12 digits of a checksum over its files. dtype: "float16" or "float32". vocabulary: what the
+    model knows, where its folder declares that.
     """
 
     pipe: Any
@@ -63,6 +65,7 @@ class LoadedModel:
     revision: str
     device: str
     dtype: str
+    vocabulary: Vocabulary | None = None
 
 
 _CARDS = (
@@ -179,7 +182,7 @@ def load_model(
         ) from error
     if card.key not in REGISTRY:
         card = _measured(card, pipe)
-    return LoadedModel(pipe, card, source, revision, device, str(kind).removeprefix("torch."))
+    return LoadedModel(pipe, card, source, revision, device, str(kind).removeprefix("torch."), read_vocabulary(folder))
 
 
 def load(name: str = DEFAULT, **options: Any) -> Any:

@@ -6,7 +6,7 @@ call of a `torch.compile`d U-Net: hooks added later are ignored by code that is 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
@@ -14,10 +14,23 @@ import numpy as np
 from torch import nn
 
 from .blocks import Concatenation, as_unet, target_blocks
-from .hooks import Bypass, CheckBatch, Edit, EditConcatenation, Record, Rows, Scale, SetRow, UNetCall
+from .hooks import (
+    Bypass,
+    CheckBatch,
+    Edit,
+    EditConcatenation,
+    NoteNotFinite,
+    Record,
+    Rows,
+    Scale,
+    SetRow,
+    UNetCall,
+)
 from .rows import as_table, as_weights
 
-__all__ = ["BlockControl", "UNetCall", "bypassed", "captured", "edited_concatenations", "reweighted"]
+__all__ = [
+    "BlockControl", "UNetCall", "bypassed", "captured", "edited_concatenations", "not_finite_blocks", "reweighted",
+]  # fmt: skip
 
 EPSILON = 1e-6  # a block is bypassed where w + EPSILON < q
 
@@ -123,14 +136,35 @@ def bypassed(pipe_or_unet: Any, mask: Any, *, scheduler: Any = None) -> Iterator
 
 
 @contextmanager
-def captured(pipe_or_unet: Any) -> Iterator[list[UNetCall]]:
-    """Record every U-Net call of the context, in order, in the list it yields."""
+def captured(pipe_or_unet: Any, check: Callable[[], object] | None = None) -> Iterator[list[UNetCall]]:
+    """Record every U-Net call of the context, in order, in the list it yields.
+
+    check: called before every U-Net call; what it raises stops the call.
+    """
+    unet = as_unet(pipe_or_unet)
     calls: list[UNetCall] = []
-    handle = as_unet(pipe_or_unet).register_forward_hook(Record(calls), with_kwargs=True)
-    try:
+
+    def before(*_: Any) -> None:
+        if check is not None:
+            check()
+
+    with ExitStack() as undo:
+        undo.callback(unet.register_forward_pre_hook(before).remove)
+        undo.callback(unet.register_forward_hook(Record(calls), with_kwargs=True).remove)
         yield calls
-    finally:
-        handle.remove()
+
+
+@contextmanager
+def not_finite_blocks(pipe_or_unet: Any) -> Iterator[list[str]]:
+    """Note, in the list it yields, the label of every target block whose output holds a NaN or an infinity, in order."""
+    unet = as_unet(pipe_or_unet)
+    noted: list[str] = []
+    with ExitStack() as undo:
+        for block in target_blocks(unet):
+            for path in block.transformers:
+                hook = NoteNotFinite(block.label, noted)
+                undo.callback(unet.get_submodule(path).register_forward_hook(hook).remove)
+        yield noted
 
 
 @contextmanager

@@ -25,6 +25,8 @@ class ProbeSettings:
         iterations: iterations of one run.
         bound: b_t, the largest perturbation of a weight, (first step, last step), linear over the T steps.
         tol: tol_t, the largest accepted MSE(teacher, student) on raw U-Net outputs, (first step, last step), linear.
+        precision: None, or add runs only until the bootstrap interval of every score is narrower than this; `runs` is then
+            the most there can be.
 
     Tinker with:
         init: range of the uniform initial weights.
@@ -36,6 +38,9 @@ class ProbeSettings:
         accepted_high, accepted_mod, accepted_low: p_high, p_mod, p_low after an acceptance, (start, end), linear in
             e = (iteration + 1) / iterations.
         rejected_high, rejected_mod, rejected_low: the same after a rejection.
+        off: 0, or (preset "calibrated", see `BypassRuns`) the probability with which a candidate switches a block off.
+            Only runs, iterations, candidates, precision and tol count then, and tol is the strictest and the most lenient
+            tolerance at every step, as shares of the teacher's output power.
 
     Raises:
         ValueError: a constant is out of range; the sentence names it.
@@ -52,6 +57,8 @@ class ProbeSettings:
     initial_energy: bool = False
     must_improve: bool = True
     margin: float = 0.01
+    off: float = 0.0
+    precision: float | None = None
     accepted_high: Linear = (0.06, 0.06)
     accepted_mod: Linear = (0.47, 0.84)
     accepted_low: Linear = (0.47, 0.10)
@@ -78,6 +85,12 @@ class ProbeSettings:
                 raise ValueError(f"{name} must hold probabilities of at most 1, not {getattr(self, name)}.")
         if not 0 <= self.margin < 1:
             raise ValueError(f"margin must lie in [0, 1), not {self.margin!r}.")
+        if not 0 <= self.off <= 1:
+            raise ValueError(f"off must be a probability, not {self.off!r}.")
+        if self.off and not 0 < self.tol[0] < self.tol[1]:
+            raise ValueError(f"tol must be a range above 0 where blocks are switched off, not {self.tol}.")
+        if self.precision is not None and not 0 < self.precision <= 1:
+            raise ValueError(f"precision must lie in (0, 1], not {self.precision!r}.")
 
 
 PRESETS: dict[str, ProbeSettings] = {
@@ -91,6 +104,7 @@ PRESETS: dict[str, ProbeSettings] = {
         must_improve=False,
         rejected_low=(0.0, 0.0),
     ),
+    "calibrated": ProbeSettings(name="calibrated", off=0.15, tol=(1e-5, 1.0)),
 }
 
 
@@ -198,8 +212,14 @@ class Runs:
         self.bypasses += (candidates.bypass & candidates.worth[..., None]).sum((1, 2, 3))
 
 
-def bootstrap_spread(scores: np.ndarray, seed: int, resamples: int = 1000) -> np.ndarray:
-    """Standard deviation of the mean of each run's scores over bootstrap resamples of the runs: (R, T, m) -> (T, m)."""
+def bootstrap_means(scores: np.ndarray, seed: int, resamples: int = 1000) -> np.ndarray:
+    """Mean of each run's scores over bootstrap resamples of the runs: (R, ...) -> (resamples, ...)."""
     R = len(scores)
     shares = np.random.default_rng(seed).multinomial(R, np.full(R, 1 / R), size=resamples) / R
-    return np.tensordot(shares, scores, axes=1).std(0)
+    return np.tensordot(shares, scores, axes=1)
+
+
+def interval(means: np.ndarray, level: float = 0.95) -> tuple[np.ndarray, np.ndarray]:
+    """Ends of the percentile bootstrap interval: (resamples, ...) -> two of (...)."""
+    low, high = np.quantile(means, [(1 - level) / 2, (1 + level) / 2], axis=0)
+    return low, high

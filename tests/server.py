@@ -58,7 +58,7 @@ def serving(model: Path) -> Iterator[Server]:
     Whatever its visitors did, it must not have shown a traceback on its console.
     """
     port = free_port()
-    with tempfile.TemporaryDirectory() as temporary, open(f"{temporary}/console", "w+") as console:
+    with tempfile.TemporaryDirectory() as temporary, tempfile.TemporaryFile("w+") as console:
         options = ("--local", "--model", str(model), "--port", str(port))
         process = program(*options, temporary=temporary, output=console)
         try:

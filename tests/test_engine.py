@@ -585,6 +585,30 @@ class TestProbe:
         assert (table.model, table.revision) == (asked.model, engine.opened(asked.model).revision)
         assert (table.seed, table.guidance_scale) == (60, 2.0)
 
+    @pytest.mark.parametrize("measure", ["probe", "agreement"])
+    def test_stop_is_heard_before_the_next_call_of_the_teacher(self, engine, measure):
+        asked, calls = ask(engine, seed=62, steps=8), []
+        third, stopped = threading.Event(), threading.Event()
+
+        def wait(*_):
+            calls.append(1)
+            if len(calls) == 3:
+                third.set()
+                stopped.wait(60)
+
+        handle = unet_of(engine).register_forward_hook(wait)
+        try:
+            arguments = (np.ones((8, 7)) / 7,) if measure == "agreement" else ()
+            events = getattr(engine, measure)(asked, *arguments)
+            while not third.is_set():
+                next(events)
+            events.close()
+            stopped.set()
+            idle(engine)
+        finally:
+            handle.remove()
+        assert len(calls) == 3
+
     def test_it_can_be_closed_and_the_last_table_serves(self, engine):
         asked = ask(engine, seed=61)
         with watched(unet_of(engine)) as watch:

@@ -16,6 +16,11 @@ def test_equal_pictures_have_no_distance():
     assert far.ssim == pytest.approx(1, abs=1e-6) and far.mean_difference == 0
 
 
+def test_equal_pictures_with_hardly_any_contrast_have_no_distance_either():
+    pale = Image.fromarray(np.random.default_rng(0).integers(240, 243, (32, 32, 3), dtype=np.uint8))
+    assert distance(pale, pale).ssim == pytest.approx(1, abs=1e-9)
+
+
 def test_a_constant_shift_is_the_mean_difference():
     a, b = Image.new("RGB", (32, 32), (100, 100, 100)), Image.new("RGB", (32, 32), (110, 100, 95))
     assert distance(a, b).mean_difference == pytest.approx(5)

@@ -14,7 +14,7 @@ from diffusers.models.transformers.transformer_2d import Transformer2DModel
 
 from reweight.direct import agreement, sensitivity
 from reweight.importance import iter_probe, probe
-from reweight.search import PRESETS, ProbeSettings, Runs, bootstrap_spread, update_thresholds
+from reweight.search import PRESETS, ProbeSettings, Runs, bootstrap_means, interval, update_thresholds
 from reweight.teacher import record_teacher
 
 PROMPT = "a red apple on the table"
@@ -234,11 +234,14 @@ def test_a_run_does_not_depend_on_how_many_run_beside_it():
     np.testing.assert_array_equal(together.w_best[2], alone.w_best[0])
 
 
-def test_bootstrap_spread_is_the_standard_error_of_the_runs():
+def test_the_bootstrap_gives_the_standard_error_of_the_runs_and_its_interval():
     scores = np.random.default_rng(1).random((15, 2, 7))
-    spread = bootstrap_spread(scores, seed=0, resamples=20_000)
-    np.testing.assert_allclose(spread, scores.std(0) / np.sqrt(15), rtol=0.03)
-    assert (bootstrap_spread(np.ones((4, 1, 3)), seed=0) < 1e-12).all()
+    means, error = bootstrap_means(scores, seed=0, resamples=20_000), scores.std(0) / np.sqrt(15)
+    np.testing.assert_allclose(means.std(0), error, rtol=0.03)
+    low, high = interval(means)
+    np.testing.assert_allclose(high - low, 2 * 1.96 * error, rtol=0.05)
+    np.testing.assert_allclose((high + low) / 2, scores.mean(0), atol=0.02)
+    assert (bootstrap_means(np.ones((4, 1, 3)), seed=0).std(0) < 1e-12).all()
 
 
 def quick(pipe, **options):
@@ -267,7 +270,8 @@ def test_table_says_where_it_comes_from(pipe):
     assert table.method == "probe:paper-code" and table.settings["runs"] == 3
     assert table.settings["latent"] == [4, 8, 8] and table.settings["dtype"] == "float32"
     assert table.blocks == tuple("0123456") and set(table.versions) == {"torch", "diffusers", "numpy"}
-    assert np.shape(table.diagnostics["vote_spread"]) == (2, 7)
+    for name in ("vote_spread", "interval_low", "interval_high"):
+        assert np.shape(table.diagnostics[name]) == (2, 7)
     assert table.from_json(table.to_json()) == table
     assert json.loads(table.to_json())["diagnostics"]["runs_completed"] == 3
 
@@ -284,14 +288,14 @@ def test_the_teacher_is_computed_once(pipe, preset, guidance):
     handle.remove()
     k = 2 if guidance else 1
     students = 2 * 3 * 2 * settings.candidates * k  # runs, iterations, steps
-    assert batches[:2] == [k, k]
+    assert batches[:2] == [k, k] and max(batches) > k
     assert table.diagnostics["unet_samples"] == sum(batches)
     assert sum(batches) == 2 * k + students if preset == "paper-text" else 2 * k < sum(batches) < 2 * k + students
 
 
 def test_progress_rises_to_one_and_the_table_is_the_last_snapshots(pipe):
     seen = []
-    table = probe(pipe, PROMPT, on_progress=seen.append, **quick(pipe))
+    table = probe(pipe, PROMPT, on_progress=seen.append, **quick(pipe, batch_size=2))
     assert [(s.run, s.iteration) for s in seen] == [(run, i) for run in range(3) for i in range(4)]
     np.testing.assert_allclose([s.done for s in seen], np.arange(1, 13) / 12)
     assert seen[-1].done == 1.0 and seen[-1].table == table
@@ -302,7 +306,7 @@ def test_progress_rises_to_one_and_the_table_is_the_last_snapshots(pipe):
 
 def test_a_stopped_probe_keeps_what_finished(pipe):
     first_run = probe(pipe, PROMPT, **quick(pipe, runs=1))
-    snapshots = iter_probe(pipe, PROMPT, **quick(pipe))
+    snapshots = iter_probe(pipe, PROMPT, **quick(pipe, batch_size=2))
     partial = next(snapshots)
     assert partial.runs_completed == 0 and partial.table.runs == 1 and partial.thresholds.shape == (1, 2, 7)
     stopped = [next(snapshots) for _ in range(5)][-1]
@@ -391,7 +395,7 @@ def test_the_scheduler_becomes_ddim_and_keeps_its_spacing(pipe):
 @pytest.mark.parametrize("guidance", [0.0, 4.0])
 def test_sdxl(sdxl_pipe, guidance):
     teacher = record_teacher(sdxl_pipe, PROMPT, steps=2, seed=0, guidance_scale=guidance, height=SIDE, width=SIDE)
-    assert teacher.batched and teacher.halves == (2 if guidance else 1)
+    assert teacher.batched and teacher.k == (2 if guidance else 1)
     assert (teacher.losses(np.array([0, 1]), np.ones((2, 5))) < 1e-10).all()
     table = probe(sdxl_pipe, PROMPT, **quick(sdxl_pipe, guidance_scale=guidance))
     assert table.scores.shape == (2, 5) and table.blocks == tuple("12345")
@@ -416,7 +420,12 @@ def test_inputs_that_cannot_be_stacked_are_replayed_one_by_one(pipe):
 
 
 @pytest.mark.parametrize(
-    ("name", "at"), [("conv_out.bias", "step 1 of 2"), ("mid_block.attentions.0.norm.weight", "step 1")]
+    ("name", "at"),
+    [
+        ("conv_out.bias", "step 1 of 2, outside the target blocks"),
+        ("mid_block.attentions.0.norm.weight", "step 1 of 2, first in block 3"),
+        ("up_blocks.2.attentions.1.norm.bias", "step 1 of 2, first in block 5"),
+    ],
 )
 def test_weights_that_are_not_finite_are_refused(pipe, name, at):
     pipe.unet.get_parameter(name).data[0] = float("nan")
@@ -429,12 +438,14 @@ def test_a_student_that_is_not_finite_is_never_voted_on(pipe):
 
     def poison(module, args, output):
         calls.append(module)
-        return output * float("nan") if len(calls) > 2 else None
+        return (output[0] * float("nan"),) if len(calls) > 2 else None
 
-    handle = pipe.unet.conv_out.register_forward_hook(poison)
-    with pytest.raises(FloatingPointError, match=r"error is not a finite number at step \d of 2"):
+    hooks = attached(pipe.unet)
+    handle = pipe.unet.up_blocks[1].attentions[1].register_forward_hook(poison)
+    with pytest.raises(FloatingPointError, match=r"error is not a finite number at step \d of 2, first in block 4: "):
         probe(pipe, PROMPT, **quick(pipe))
     handle.remove()
+    assert attached(pipe.unet) == hooks
 
 
 @pytest.mark.parametrize(("options", "sentence"), [
@@ -444,10 +455,13 @@ def test_a_student_that_is_not_finite_is_never_voted_on(pipe):
     ({"steps": 51}, "from 1 to 50, not 51"),
     ({"steps": True}, "from 1 to 50, not True"),
     ({"steps": 2.0}, "from 1 to 50, not 2.0"),
-    ({"preset": "paper"}, "choose one of paper-code, paper-text"),
+    ({"preset": "paper"}, "choose one of paper-code, paper-text, calibrated"),
     ({"runs": 0}, "runs must be a whole number of at least 1, not 0"),
     ({"iterations": -1}, "iterations must be a whole number of at least 1, not -1"),
     ({"batch_size": 0}, "batch_size must be"),
+    ({"candidates": 0}, "candidates must be"),
+    ({"images": 0}, "images must be"),
+    ({"precision": 0.0}, r"precision must lie in \(0, 1\], not 0.0"),
     ({"seed": -1}, "seed must be"),
 ])  # fmt: skip
 def test_bad_requests_get_one_sentence_at_once(pipe, options, sentence):
@@ -466,10 +480,10 @@ def test_a_pipeline_without_a_unet_is_refused(pipe):
 @pytest.mark.parametrize("changes", [
     {"runs": 0}, {"runs": True}, {"iterations": 1.5}, {"candidates": 0}, {"bound": (0.1,)}, {"tol": (-1e-4, 1e-4)},
     {"tol": (float("nan"), 1)}, {"init": (0.9, 0.8)}, {"init": (0.5, 1.5)}, {"init": (0, 0)}, {"margin": 1.0},
-    {"accepted_low": (0.5, 1.5)},
+    {"accepted_low": (0.5, 1.5)}, {"precision": 1.5}, {"off": 1.5}, {"off": 0.2, "tol": (0.0, 1.0)},
 ])  # fmt: skip
 def test_settings_are_checked_on_construction(changes):
-    with pytest.raises(ValueError, match=next(iter(changes))):
+    with pytest.raises(ValueError, match=[*changes][-1]):
         ProbeSettings(**changes)
 
 

@@ -1,4 +1,4 @@
-"""`python -m reweight.toy train | export | sheet | grid | tables`: rebuild the embedded model from a seed."""
+"""`python -m reweight.toy train | export | classifier | scorer | sheet | grid | tables`: rebuild the embedded model from a seed."""
 
 from __future__ import annotations
 
@@ -30,7 +30,6 @@ def train(
     minutes_autoencoder: float = 24,
     minutes_unet: float = 76,
     seed: int = 0,
-    compiled: bool = True,
     go_on: Annotated[bool, typer.Option(help="Start from the weights in the folder instead of from nothing.")] = False,
 ) -> None:
     """Train everything, on CUDA where there is one; kill it and run it again to resume. Writes the folder at the end."""
@@ -40,7 +39,7 @@ def train(
     from .build import train as run
 
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    plan = Plan(pictures, minutes_text, minutes_autoencoder, minutes_unet, seed, compiled=compiled)
+    plan = Plan(pictures, minutes_text, minutes_autoencoder, minutes_unet, seed)
     run(work, art, plan, device, _report, start=folder if go_on else None)
     export(work, folder)
     console.print(f"Wrote {folder}.")
@@ -53,6 +52,72 @@ def export_now(work: Work = Path("work"), folder: Folder = Path("assets/toy")) -
 
     export(work, folder)
     console.print(f"Wrote {folder}.")
+
+
+@app.command()
+def classifier(
+    art: Art,
+    work: Work = Path("work"),
+    folder: Folder = Path("assets/toy-judge"),
+    pictures: int = 26400,
+    minutes: float = 15,
+    held_out: Annotated[int, typer.Option(help="Real pictures of held-out scenes that give the ceilings.")] = 4000,
+    workers: int = 2,
+    seed: int = 0,
+) -> None:
+    """Train the judge of the figures on real pictures; kill it and run it again to resume. Writes its folder."""
+    from .classifier import HELD_OUT_SEED, export_classifier, train_classifier, unspoilt
+
+    real, scenes, device = _real(work, art, pictures, workers, seed)
+    train_classifier(work, real, scenes, minutes=minutes, device=device, seed=seed, on_progress=_report)
+    sets = []
+    for name, pairs in (("singles", 0.0), ("pairs", 1.0)):
+        kept = unspoilt(HELD_OUT_SEED, held_out // 2, pairs=pairs)
+        path = work / f"judge-{name}.npy"
+        drawn = _rendered(path, held_out // 2, art, workers, HELD_OUT_SEED, pairs=pairs, held_out=True)
+        sets.append(([*kept.values()], drawn[list(kept)]))
+    export_classifier(work, folder, *sets)
+    console.print(f"Wrote {folder}.")
+
+
+@app.command()
+def scorer(
+    art: Art,
+    work: Work = Path("work"),
+    folder: Folder = Path("assets/toy-scorer"),
+    pictures: int = 26400,
+    minutes: float = 15,
+    workers: int = 2,
+    seed: int = 0,
+) -> None:
+    """Train the toy scorer on real pictures, whole and damaged; kill it and run it again to resume."""
+    from .scorer import export_scorer, train_scorer
+
+    real, scenes, device = _real(work, art, pictures, workers, seed)
+    train_scorer(work, real, scenes, minutes=minutes, device=device, seed=seed, on_progress=_report)
+    export_scorer(work, folder)
+    console.print(f"Wrote {folder}.")
+
+
+def _rendered(path: Path, count: int, art: Path, workers: int, seed: int, **kind):
+    from .dataset import render
+
+    def rendered(done: int, of: int) -> None:
+        _report("pictures", done / of, f"{done} rendered")
+
+    return render(path, count, art=art, seed=seed, workers=workers, on_progress=rendered, **kind)[:count]
+
+
+def _real(work: Path, art: Path, count: int, workers: int, seed: int):
+    """The pictures that the generator learns from too, their scenes, and the device to learn on."""
+    import torch
+
+    from .dataset import scene_at
+
+    work.mkdir(parents=True, exist_ok=True)
+    pictures = _rendered(work / "pictures.npy", count, art, workers, seed + 1)
+    scenes = [scene_at(seed + 1, i) for i in range(len(pictures))]
+    return pictures, scenes, "cuda" if torch.cuda.is_available() else "cpu"
 
 
 @app.command()

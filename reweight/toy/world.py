@@ -12,6 +12,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ..vocabulary import Vocabulary
+
 SUBJECTS = {
     "apple": "1f34e", "lemon": "1f34b", "banana": "1f34c", "strawberry": "1f353", "mushroom": "1f344",
     "cactus": "1f335", "tree": "1f333", "tulip": "1f337", "cat": "1f408", "dog": "1f415", "rabbit": "1f407",
@@ -157,3 +159,11 @@ def words() -> list[str]:
     for options in (SETTINGS, STYLES, RELATIONS):
         phrases += [phrase for variants in options.values() for phrase in variants]
     return sorted({word for phrase in phrases for word in re.findall(r"[a-z]+", phrase)})
+
+
+def vocabulary() -> Vocabulary:
+    """What ships beside a model of this world, so that the app can say what it knows."""
+    return Vocabulary(
+        subjects=tuple(SUBJECTS), colours=tuple(COLOURS), sizes=tuple(filter(None, SIZES)), settings=SETTINGS,
+        styles=STYLES, relations=RELATIONS, words=tuple(words()),
+    )  # fmt: skip

@@ -9,9 +9,10 @@ import gradio as gr
 
 from ..blocks import TargetBlock
 from ..methods import PRESETS
-from ..models import ModelCard
+from ..models import LoadedModel, ModelCard
 from ..tables import EXAMPLES
 from .address import SLIDER
+from .vocabulary import words_panel
 from .words import SCHEDULES
 
 FREEU = ("b1", "b2", "s1", "s2", "version")
@@ -27,6 +28,8 @@ class Controls:
     dice: gr.Button
     reset: gr.Button
     examples: gr.Dataset
+    surprise: gr.Button
+    words: gr.HTML
     live: gr.Checkbox
 
     @property
@@ -52,9 +55,10 @@ def defaults(card: ModelCard, blocks: tuple[TargetBlock, ...]) -> dict[str, Any]
 
 
 def build_controls(
-    models: list[tuple[str, str]], local: bool, card: ModelCard, blocks: tuple[TargetBlock, ...]
+    models: list[tuple[str, str]], local: bool, loaded: LoadedModel, blocks: tuple[TargetBlock, ...]
 ) -> Controls:
-    """Lay out the controls. models: (title, name) pairs; card: of the model that is chosen at first."""
+    """Lay out the controls. models: (title, name) pairs; loaded: the model that is chosen at first."""
+    card = loaded.card
     start = defaults(card, blocks)
     made: dict[str, gr.components.Component] = {}
     made["prompt"] = gr.Textbox(
@@ -65,6 +69,7 @@ def build_controls(
         elem_id="prompt",
         placeholder="What should be in the picture?",
     )
+    words = gr.HTML(words_panel(loaded), elem_id="words", elem_classes="rw-words", padding=False)
     with gr.Group():
         made["low"] = gr.Slider(*SLIDER, start["low"], step=0.005, label="low weight", elem_id="low")
         made["high"] = gr.Slider(*SLIDER, start["high"], step=0.005, label="high weight", elem_id="high")
@@ -76,6 +81,7 @@ def build_controls(
         components=[gr.Textbox(visible=False)], samples=[[text] for text in EXAMPLES], label="Try one", elem_id="examples",
         type="values",
     )  # fmt: skip
+    surprise = gr.Button("Surprise me", size="sm", elem_id="surprise", visible=loaded.vocabulary is not None)
     with gr.Row(elem_classes="rw-seed"):
         made["seed"] = gr.Number(
             7, label="Seed", precision=0, minimum=0, maximum=2**32 - 1, elem_id="seed", min_width=110
@@ -115,4 +121,4 @@ def build_controls(
         made["version"] = gr.Radio([1, 2], value=start["version"], label="FreeU version", elem_id="version")
         made["size"] = gr.Slider(64, card.max_size, start["size"], step=8, label="Size in pixels", elem_id="size")
     reset = gr.Button("Reset to this model's defaults", size="sm", elem_id="reset")
-    return Controls(made, generate, stop, dice, reset, examples, live)
+    return Controls(made, generate, stop, dice, reset, examples, surprise, words, live)

@@ -22,6 +22,7 @@ from .compare import Compare, Shown
 from .controls import Controls, defaults, raw
 from .errors import spoken
 from .importance import Importance
+from .vocabulary import words_panel
 from .words import about_model, bar, line
 
 KEPT_TABLES = 20
@@ -155,8 +156,7 @@ class Handlers:
                         yield {self.status: bar(event.fraction, event.text)}
                     else:
                         yield {self.status: gr.skip()}
-                about = about_model(self.engine.opened(name))
-                yield self.card_updates(name) | {self.opened: name, self.about: about}
+                yield self.card_updates(name) | {self.opened: name} | self.model_updates(name)
             except ModelError as error:
                 sentence = f"{error} {before} keeps serving."
                 yield {self.controls.inputs["model"]: before, self.status: line(sentence)}
@@ -172,6 +172,15 @@ class Handlers:
         choices = [(block.label, block.index) for block in blocks]
         return updates | {inputs["blocks"]: gr.update(choices=choices, value=values["blocks"])}
 
+    def model_updates(self, name: str) -> Updates:
+        """What the page says of a model: where it comes from, and what it knows."""
+        loaded = self.engine.opened(name)
+        return {
+            self.about: about_model(loaded),
+            self.controls.words: words_panel(loaded),
+            self.controls.surprise: gr.update(visible=loaded.vocabulary is not None),
+        }
+
     def reset(self, name: str, mine: Tables) -> Updates:
         """A model's defaults, and no loaded table; probed ones are kept."""
         with spoken():
@@ -186,13 +195,19 @@ class Handlers:
         updates: Updates = {self.status: gr.skip()}
         if name != first:
             updates |= self.card_updates(name)
-            updates |= {inputs["model"]: name, self.opened: name, self.about: about_model(self.engine.opened(name))}
+            updates |= {inputs["model"]: name, self.opened: name} | self.model_updates(name)
         found = settings_in(query, self.engine.card(name))
         if "steps" in found:
             found["last_step"] = found["steps"]
         for key, value in found.items():
             updates[inputs[key]] = updates.get(inputs[key], {}) | gr.update(value=value)
         return updates
+
+    def surprise(self, name: str) -> str:
+        """A caption by chance, of the words that a model knows."""
+        with spoken():
+            vocabulary = self.engine.opened(name).vocabulary
+            return gr.skip() if vocabulary is None else vocabulary.surprise(random.randrange(2**32))
 
     def other_seed(self) -> int:
         """A seed by chance."""

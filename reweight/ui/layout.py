@@ -37,7 +37,7 @@ def launch_options() -> dict[str, Any]:
     return {
         "theme": theme,
         "css": (STATIC / "style.css").read_text(),
-        "head": f"<script>{(STATIC / 'live.js').read_text()}</script>",
+        "head": "".join(f"<script>{(STATIC / name).read_text()}</script>" for name in ("live.js", "words.js")),
         "show_error": False,
         "footer_links": ["api"],
         "run_history": False,
@@ -66,7 +66,7 @@ def build_demo(engine: Engine) -> gr.Blocks:
             with gr.Column(scale=1, min_width=290, elem_classes="rw-controls"):
                 offered = dict.fromkeys([*engine.models, *(REGISTRY if engine.local else ())])
                 titles = [(REGISTRY[name].title if name in REGISTRY else name, name) for name in offered]
-                controls = build_controls(titles, engine.local, loaded.card, engine.blocks(first))
+                controls = build_controls(titles, engine.local, loaded, engine.blocks(first))
                 about = gr.HTML(about_model(loaded), elem_id="about", elem_classes="rw-about")
             with gr.Column(scale=3, min_width=320):
                 status = gr.HTML(

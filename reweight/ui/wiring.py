@@ -11,6 +11,7 @@ from .handlers import Handlers
 from .words import line
 
 PAINT = "(low, high) => window.reweightPaint(low, high)"
+UNKNOWN = "(prompt) => window.reweightUnknown(prompt)"
 
 
 def wire(demo: gr.Blocks, on: Handlers) -> None:
@@ -40,6 +41,10 @@ def wire(demo: gr.Blocks, on: Handlers) -> None:
     draws(by_name["prompt"].submit)
     chosen = controls.examples.click(lambda row: row[0], [controls.examples], [by_name["prompt"]], **hidden)
     draws(chosen.then)
+    surprised = controls.surprise.click(on.surprise, [by_name["model"]], [by_name["prompt"]], **hidden)
+    draws(surprised.success)
+    for component in (by_name["prompt"], controls.words):
+        component.change(None, [by_name["prompt"]], None, js=UNKNOWN, **private)
     draws(controls.dice.click(on.other_seed, None, [by_name["seed"]], **hidden).then)
     draws(controls.reset.click(on.reset, [by_name["model"], tables], [*settings, tables], **hidden).success)
 
@@ -55,7 +60,8 @@ def wire(demo: gr.Blocks, on: Handlers) -> None:
     by_name["steps"].input(on.steps, [by_name["steps"]], [by_name["first_step"], by_name["last_step"]], **hidden)
 
     model = by_name["model"]
-    opening = model.input(on.model, [model, on.opened], [model, *settings, on.opened, on.about, status], **hidden)
+    told = [on.opened, on.about, controls.words, controls.surprise, status]
+    opening = model.input(on.model, [model, on.opened], [model, *settings, *told], **hidden)
     runs.append(opening)
     draws(opening.success)
     view.pair.input(on.pair, [view.shown, view.pair], [view.slider, view.difference], **hidden)
@@ -79,7 +85,7 @@ def wire(demo: gr.Blocks, on: Handlers) -> None:
         ready.success(None, None, None, js=download, **private)
     loading = screen.load.upload(on.load_table, [screen.load, tables, *inputs], [tables, *drawings], **hidden)
     draws(loading.success)
-    draws(demo.load(on.load, None, [*inputs, on.opened, on.about, status], **hidden).then)
+    draws(demo.load(on.load, None, [*inputs, *told], **hidden).then)
     controls.stop.click(None, None, None, cancels=runs, **private).then(
         lambda: line("Stopped."), None, [status], **hidden
     )

@@ -1,0 +1,33 @@
+"""How sure a figure is: Wilson's interval of a share, the bootstrap of anything else. Pure numpy."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+Z = 1.959964  # 95%
+
+
+def wilson(right: int, of: int) -> tuple[float, float]:
+    """The 95% interval of a share. ValueError for a share of nothing."""
+    if not 0 <= right <= of or of == 0:
+        raise ValueError(f"{right} of {of} is no share: give a count out of at least one.")
+    p, n = right / of, of
+    middle = (p + Z**2 / (2 * n)) / (1 + Z**2 / n)
+    half = Z / (1 + Z**2 / n) * np.sqrt(p * (1 - p) / n + Z**2 / (4 * n**2))
+    return max(0.0, float(middle - half)), min(1.0, float(middle + half))
+
+
+def bootstrap(
+    statistic: Callable[[np.ndarray], float], rows: np.ndarray, *, seed: int = 0, draws: int = 200
+) -> tuple[float, float]:
+    """The 95% interval of a statistic of rows (n, …), drawn again with replacement `draws` times.
+
+    The percentiles are moved so that their mean is the statistic itself, because some statistics, such as a Frechet
+    distance, are larger on rows that repeat.
+    """
+    rng = np.random.default_rng(seed)
+    values = [statistic(rows[rng.integers(len(rows), size=len(rows))]) for _ in range(draws)]
+    low, high = statistic(rows) + np.quantile(values, (0.025, 0.975)) - np.mean(values)
+    return float(low), float(high)

@@ -1,0 +1,35 @@
+"""The most memory that some work takes beyond what was taken before it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+
+STATUS, CLEAR = Path("/proc/self/status"), Path("/proc/self/clear_refs")
+
+
+def peak(work: Callable[[], Any], device: str) -> tuple[Any, float | None]:
+    """What `work()` returns, and the peak in MB: allocated on a GPU, resident on Linux, None elsewhere."""
+    if device == "cuda":
+        torch.cuda.reset_peak_memory_stats()
+        before = torch.cuda.memory_allocated()
+        result = work()
+        return result, (torch.cuda.max_memory_allocated() - before) / 1e6
+    try:
+        CLEAR.write_text("5")  # resets the high-water mark
+        before = _resident("VmRSS")
+    except (OSError, ValueError):
+        return work(), None
+    result = work()
+    return result, max(0.0, _resident("VmHWM") - before)
+
+
+def _resident(name: str) -> float:
+    found = re.search(rf"^{name}:\s+(\d+) kB$", STATUS.read_text(), re.MULTILINE)
+    if not found:
+        raise ValueError(f"This system does not say {name}.")
+    return int(found[1]) * 1024 / 1e6

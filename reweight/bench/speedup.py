@@ -1,0 +1,147 @@
+"""How much faster the probe is than the public code's order of work, with the same result."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from ..blocks import target_blocks
+from ..direct import agreement
+from ..importance import iter_probe
+from ..models import LoadedModel
+from ..schedule import importance_scores, vote
+from ..teacher import record_teacher
+from . import sequential
+from .memory import peak
+
+PUBLIC, SAME, ADAPTIVE = "public code's order", "ours, equal work", "ours, adaptive runs"
+CALIBRATED, CALIBRATED_ADAPTIVE = "calibrated", "calibrated, adaptive runs"
+FULL = {CALIBRATED: CALIBRATED, CALIBRATED_ADAPTIVE: CALIBRATED}  # elsewhere the public code's order of work
+
+
+@dataclass(frozen=True)
+class Timing:
+    """One way of probing.
+
+    seconds: wall-clock, one for each repetition. cpu: processor seconds, likewise. samples: U-Net samples evaluated.
+    megabytes: peak memory, or None. thresholds: (runs, T, m). tau: Kendall's tau-b of its scores with those of
+    the same preset's full number of runs.
+    """
+
+    name: str
+    seconds: tuple[float, ...]
+    cpu: tuple[float, ...]
+    samples: int
+    megabytes: float | None
+    thresholds: np.ndarray
+    tau: float
+
+    def as_json(self) -> dict[str, Any]:
+        return {
+            "name": self.name,
+            "seconds": self.seconds,
+            "cpu_seconds": self.cpu,
+            "unet_samples": self.samples,
+            "peak_mb": self.megabytes,
+            "runs": len(self.thresholds),
+            "tau_b": self.tau,
+        }
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Timings in the order of measurement, the first of them the public code's order of work.
+
+    threshold_gap: the largest difference between its thresholds and ours at equal work. same_votes: whether both vote
+    the same.
+    """
+
+    timings: tuple[Timing, ...]
+    threshold_gap: float
+    same_votes: bool
+
+    def ratio(self, timing: Timing) -> float:
+        """How many times faster than the public code's order of work, from medians of interleaved repetitions."""
+        return float(np.median(self.timings[0].seconds) / np.median(timing.seconds))
+
+    def as_json(self) -> dict[str, Any]:
+        return {
+            "timings": [timing.as_json() | {"ratio": self.ratio(timing)} for timing in self.timings],
+            "threshold_gap": self.threshold_gap,
+            "same_votes": self.same_votes,
+        }
+
+
+def compare(
+    loaded: LoadedModel,
+    prompt: str,
+    *,
+    steps: int,
+    guidance: float,
+    runs: int = 15,
+    iterations: int = 20,
+    precision: float = 0.4,
+    seed: int = 42,
+    repeats: int = 3,
+    on_progress: Callable[[str, float], None] = lambda *_: None,
+) -> Comparison:
+    """Probe one prompt each way, in turns, `repeats` times: "paper-code" in both orders of work, and "calibrated".
+
+    precision: of the adaptive runs, as in `iter_probe`. ValueError for fewer than 1 repetition.
+    """
+    if repeats < 1:
+        raise ValueError(f"repeats must be at least 1, not {repeats}.")
+    pipe = loaded.pipe
+    m = len(target_blocks(pipe.unet))
+
+    def public() -> tuple[np.ndarray, int]:
+        teacher = record_teacher(pipe, prompt, steps=steps, seed=seed, guidance_scale=guidance)
+        found = sequential.search(teacher, m, runs=runs, iterations=iterations, seed=seed)
+        return found.thresholds, found.samples
+
+    def ours(preset: str, **options: Any) -> tuple[np.ndarray, int]:
+        *_, last = iter_probe(
+            pipe, prompt, steps=steps, seed=seed, guidance_scale=guidance, preset=preset, runs=runs,
+            iterations=iterations, **options,
+        )  # fmt: skip
+        return last.thresholds, last.table.diagnostics["unet_samples"]
+
+    ways = {
+        PUBLIC: public,
+        SAME: lambda: ours("paper-code"),
+        ADAPTIVE: lambda: ours("paper-code", precision=precision),
+        CALIBRATED: lambda: ours("calibrated"),
+        CALIBRATED_ADAPTIVE: lambda: ours("calibrated", precision=precision),
+    }
+    record_teacher(pipe, prompt, steps=1, seed=seed, guidance_scale=guidance)  # warms up
+    taken: dict[str, list[tuple[float, float]]] = {name: [] for name in ways}
+    results: dict[str, Any] = {}
+    for turn in range(repeats):
+        for number, (name, way) in enumerate(ways.items()):
+            on_progress(name, (turn * len(ways) + number) / (repeats * len(ways)))
+            wall, cpu = time.perf_counter(), time.process_time()
+            results[name] = peak(way, loaded.device)
+            taken[name].append((time.perf_counter() - wall, time.process_time() - cpu))
+    scores = {name: _scores(thresholds, seed) for name, ((thresholds, _), _) in results.items()}
+    timings = tuple(
+        Timing(
+            name,
+            *zip(*taken[name], strict=True),
+            samples,
+            megabytes,
+            q,
+            agreement(scores[name], scores[FULL.get(name, PUBLIC)]),
+        )
+        for name, ((q, samples), megabytes) in results.items()
+    )
+    theirs, same = timings[0].thresholds, timings[1].thresholds
+    gap = float(np.abs(theirs - same).max())
+    return Comparison(timings, gap, bool((vote(theirs, seed) == vote(same, seed)).all()))
+
+
+def _scores(thresholds: np.ndarray, seed: int) -> np.ndarray:
+    return importance_scores(vote(thresholds, seed), len(thresholds))

@@ -1,0 +1,39 @@
+"""Pictures and prompts as HPS v2 reads them."""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from ftfy import fix_text
+from PIL import Image
+
+MEAN = (0.48145466, 0.4578275, 0.40821073)  # OpenAI's, of CLIP's training pictures
+STD = (0.26862954, 0.26130258, 0.27577711)
+
+
+def pixel_values(image: Image.Image, side: int) -> torch.Tensor:
+    """A picture as (3, side, side): its longest side brought to `side` by antialiased bicubic, then centred on black.
+
+    The package leaves antialiasing to torchvision, which does it since 0.17; with an older one scores differ a little.
+    A picture of that very length keeps its pixels, and what the package would leave unpadded is padded.
+    """
+    pixels = torch.from_numpy(np.array(image.convert("RGB"))).permute(2, 0, 1)[None].float() / 255
+    height, width = pixels.shape[2:]
+    scale = side / max(height, width)
+    if scale != 1:
+        size = max(1, round(height * scale)), max(1, round(width * scale))
+        pixels = F.interpolate(pixels, size, mode="bicubic", align_corners=False, antialias=True)
+    down, right = side - pixels.shape[2], side - pixels.shape[3]
+    pixels = F.pad(pixels[0], (right // 2, right - right // 2, down // 2, down - down // 2))
+    return (pixels - torch.tensor(MEAN)[:, None, None]) / torch.tensor(STD)[:, None, None]
+
+
+def token_ids(tokenizer: Any, prompts: Sequence[str], length: int) -> torch.Tensor:
+    """Token ids (n, length) of prompts after open_clip's cleaning; what is too long loses its end, not its end mark."""
+    texts = [" ".join(html.unescape(html.unescape(fix_text(prompt))).split()).lower() for prompt in prompts]
+    return tokenizer(texts, padding="max_length", truncation=True, max_length=length, return_tensors="pt").input_ids

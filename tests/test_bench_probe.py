@@ -1,0 +1,51 @@
+"""The public code's order of work finds what ours finds, and costs what it must."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from reweight.bench.memory import peak
+from reweight.bench.speedup import compare
+from reweight.models import load_model
+
+
+def test_the_two_orders_of_work_agree(sd_folder):
+    loaded = load_model(str(sd_folder), device="cpu", local=True)
+    for guidance in (0.0, 3.0):
+        found = compare(
+            loaded, "a red apple", steps=2, guidance=guidance, runs=5, iterations=4, precision=0.9, repeats=1
+        )
+        public, same, adaptive, calibrated, fewest = found.timings
+        k = 2 if guidance else 1
+        assert found.threshold_gap < 1e-6 and found.same_votes and same.tau == 1.0
+        assert public.samples == 5 * 4 * 2 * 2 * k
+        assert 2 * k <= adaptive.samples <= same.samples <= (2 + 5 * 4 * 2) * k < public.samples
+        assert len(adaptive.thresholds) <= len(same.thresholds) == 5
+        assert calibrated.tau == 1.0 and fewest.samples <= calibrated.samples and len(calibrated.thresholds) == 5
+        assert found.ratio(public) == 1.0 and all(found.ratio(timing) > 0 for timing in found.timings)
+
+
+def test_the_command_prints_and_writes_the_figures(sd_folder, tmp_path):
+    from reweight.bench import app
+
+    out = tmp_path / "probe.json"
+    asked = ["--model", str(sd_folder), "--runs", "4", "--iterations", "2", "--repeats", "1", "--device", "cpu"]
+    result = CliRunner().invoke(app, ["probe", *asked, "--out", str(out)])
+    assert result.exit_code == 0, result.output
+    assert "the same votes" in result.output
+    figures = json.loads(out.read_text())
+    assert [timing["runs"] for timing in figures["timings"]][:2] == [4, 4]
+    assert figures["timings"][0]["ratio"] == 1.0 and figures["same_votes"] is True
+
+
+def test_peak_memory_is_what_the_work_takes():
+    size = 50_000_000
+    result, megabytes = peak(lambda: float(np.ones(size // 8).sum()), "cpu")
+    assert result == size // 8
+    if megabytes is None:
+        pytest.skip("This system does not say how much memory a process takes.")
+    assert 0.7 * size / 1e6 < megabytes < 3 * size / 1e6
