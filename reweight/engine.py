@@ -11,7 +11,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Generator, Iterator
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -79,6 +79,11 @@ class Agreement:
 
     scaling: float
     bypass: float
+
+    def recorded_in(self, table: ImportanceTable) -> ImportanceTable:
+        """The table with both among its diagnostics, as tau_b_scaling and tau_b_bypass."""
+        found = {"tau_b_scaling": self.scaling, "tau_b_bypass": self.bypass}
+        return replace(table, diagnostics=table.diagnostics | found)
 
 
 class Engine:

@@ -38,6 +38,7 @@ from reweight.methods import freeu
 from reweight.models import REGISTRY, LoadedModel
 from reweight.patch import reweighted
 from reweight.request import validate
+from reweight.schedule import ImportanceTable
 
 PROMPT = "a red apple on table"
 SOON = 20  # seconds, for what takes a fraction of one
@@ -641,6 +642,9 @@ class TestProbe:
         *_, reverse = engine.agreement(asked, -scores)
         assert isinstance(found, Agreement) and found.scaling == 1 and -1 <= found.bypass <= 1
         assert (reverse.scaling, reverse.bypass) == (-1, -found.bypass)
+        *_, last = engine.probe(asked, runs=1, iterations=1)
+        table = ImportanceTable.from_json(found.recorded_in(last.table).to_json())
+        assert (table.diagnostics["tau_b_scaling"], table.diagnostics["tau_b_bypass"]) == (1, found.bypass)
 
     def test_agreement_with_a_table_of_another_shape_is_refused_before_the_work(self, engine):
         with watched(unet_of(engine)) as watch, pytest.raises(ValueError, match="7 blocks"):

@@ -18,7 +18,7 @@ from ..schedule import ImportanceTable
 from ..scoring import difference_map, distance
 from ..tables import Chosen
 from . import svg
-from .words import METHOD_NAMES, bar, block_name, caption, cell_notes, line
+from .words import METHOD_NAMES, bar, block_name, caption, cell_notes, line, score_interval
 
 PAIRS = {
     "vanilla | re-weighted": ("vanilla", "reweighted"),
@@ -90,13 +90,17 @@ def heat_panel(engine: Engine, request: Request, chosen: Chosen, kind: str) -> s
     on = request.mask(len(blocks))
     scores = request.controlled(chosen.scores)
     names = [block_name(block, side) for block in blocks]
-    notes = cell_notes(blocks, side, scores, chosen.table)
+    as_probed = chosen.table if (scores == chosen.scores).all() else None
+    notes = cell_notes(blocks, side, scores, as_probed)
     values = weights if kind == "weight" else chosen.scores
     title = {
         "weight": "The weight of each block at each step",
         "importance": "The importance score of each block at each step",
     }[kind]
-    drawing = svg.heatmap(values, scores, names, notes, kind=kind, on=on, title=title)
+    drawing = svg.heatmap(
+        values, scores, names, notes, kind=kind, on=on, title=title,
+        interval=score_interval(chosen.table) if kind == "importance" else None,
+    )  # fmt: skip
     return (
         f'<div class="rw-scroll">{drawing}</div><div class="rw-beside">{svg.legend(kind)}'
         f'<p class="rw-source">Importance: {escape(chosen.source)}.</p>'

@@ -22,6 +22,12 @@ from . import svg
 from .compare import heat_panel
 from .words import bar, block_name, findings, line
 
+PRESET_NAMES = {
+    "paper-code": "paper's code",
+    "paper-text": "paper's text",
+    "calibrated": "calibrated (ours)",
+}
+
 
 @dataclass
 class Importance:
@@ -38,6 +44,7 @@ class Importance:
     ranks: gr.HTML
     frame: gr.Dataframe
     numbers: gr.Checkbox
+    intervals: gr.Checkbox
     save: gr.Button
     figure: gr.Button
     table_file: gr.DownloadButton
@@ -48,13 +55,16 @@ class Importance:
 def build_importance() -> Importance:
     gr.Markdown(
         "**Which block matters when?** The probe weakens random blocks a little at every step and keeps what the picture "
-        "survives. A block that cannot be weakened scores high. It runs here, on your prompt, with the paper's settings."
+        "survives. A block that cannot be weakened scores high. It runs here, on your prompt, with the paper's settings, or "
+        "with ours, *calibrated*, which switches random blocks off and sees how much is lost."
     )
     with gr.Row(elem_classes="rw-tools"):
-        probe = gr.Button("Probe now", variant="primary", elem_id="probe", min_width=110)
-        stop = gr.Button("Stop, keep what is done", elem_id="probe-stop", min_width=190)
-        preset = gr.Radio(list(PRESETS), value="paper-code", label="Preset", elem_id="preset", min_width=250, scale=2)
-        runs = gr.Slider(1, 30, 15, step=1, label="Runs that vote", elem_id="runs", min_width=200, scale=2)
+        probe = gr.Button("Probe now", variant="primary", elem_id="probe", min_width=135, scale=0)
+        stop = gr.Button("Stop and keep", elem_id="probe-stop", min_width=165, scale=0)
+        preset = gr.Radio(
+            [(PRESET_NAMES[name], name) for name in PRESETS], value="paper-code", label="Preset", elem_id="preset", min_width=300, scale=2,
+        )  # fmt: skip
+        runs = gr.Slider(1, 30, 15, step=1, label="Runs", elem_id="runs", min_width=180, scale=1)
     progress = gr.HTML(elem_id="probe-progress", elem_classes="rw-status")
     with gr.Row():
         with gr.Column(scale=3, min_width=320):
@@ -71,13 +81,17 @@ def build_importance() -> Importance:
         frame = gr.Dataframe(label="Importance score of each block (rows: steps)", elem_id="frame", interactive=False)
     with gr.Row():
         numbers = gr.Checkbox(True, label="Numbers in the heatmaps", elem_id="numbers", min_width=160)
+        intervals = gr.Checkbox(
+            False, label="95% intervals", info="The line in a cell: from 0, its left edge, to 1", elem_id="intervals",
+            min_width=200,
+        )  # fmt: skip
         save = gr.Button("Save the table (JSON)", elem_id="save-table", size="sm")
         figure = gr.Button("Save the heatmap (PNG)", elem_id="save-figure", size="sm")
         load = gr.UploadButton("Load a table", elem_id="load-table", file_types=[".json"], size="sm")
     table_file = gr.DownloadButton("The table", elem_id="table-file", visible="hidden")
     figure_file = gr.DownloadButton("The heatmap", elem_id="figure-file", visible="hidden")
     return Importance(
-        probe, stop, preset, runs, progress, scores, says, curves, ranks, frame, numbers, save, figure, table_file,
+        probe, stop, preset, runs, progress, scores, says, curves, ranks, frame, numbers, intervals, save, figure, table_file,
         figure_file, load,
     )  # fmt: skip
 
@@ -123,7 +137,7 @@ def run_probe(
     yield {view.progress: bar(1, "Checking it against the blocks' direct sensitivity…")} | keep(latest)
     for event in engine.agreement(request, latest.scores, client=client):
         if isinstance(event, Agreement):
-            yield {view.findings: findings(latest, event)}
+            yield keep(event.recorded_in(latest))
         else:
             yield {view.progress: gr.skip()}
     yield {view.progress: line(f"Done: {latest.runs} runs on “{_short(request.prompt)}”.")}

@@ -23,12 +23,13 @@ def weight_shade(w: float) -> float:
 
 def heatmap(
     values: np.ndarray, scores: np.ndarray, names: Sequence[str], notes: np.ndarray, *, kind: str, on: np.ndarray,
-    title: str,
+    title: str, interval: tuple[np.ndarray, np.ndarray] | None = None,
 ) -> str:  # fmt: skip
     """Blocks down, steps across. kind "importance" shades values in [0, 1]; "weight" shades them about 1.
 
     values, scores: (T, m); names: the m row labels; notes: (T, m) texts that explain a cell; on: (T, m) bool, where the
-    schedule applies. A click or Enter on a cell shows its note.
+    schedule applies; interval: both ends of every score's interval, each (T, m), a line across the foot of the cell, whose
+    left edge is 0 and whose right edge is 1. A click or Enter on a cell shows its note.
     """
     T, m = values.shape
     wide = (WIDTH - LEFT - 8) / T
@@ -57,6 +58,7 @@ def heatmap(
                     if wide >= 32
                     else ""
                 )
+                + ("" if interval is None else _interval(interval[0][t, i], interval[1][t, i], x, y, wide, shade))
                 + "</g>"
             )
         parts.append("</g>")
@@ -68,6 +70,12 @@ def heatmap(
         f'<text class="rw-axis rw-end" x="{WIDTH - 8}" y="{height - 6}">step {T}: last details</text></svg>'
     )
     return "".join(parts)
+
+
+def _interval(low: float, high: float, x: float, y: float, wide: float, shade: float) -> str:
+    left, right = (x + 4 + (wide - 8) * end for end in (low, high))
+    foot = y + ROW - 5
+    return f'<line class="rw-interval{_pale(shade)}" x1="{left:.1f}" x2="{right:.1f}" y1="{foot}" y2="{foot}"/>'
 
 
 def _pale(shade: float) -> str:

@@ -74,8 +74,9 @@ def wire(demo: gr.Blocks, on: Handlers) -> None:
     screen.stop.click(None, None, None, cancels=[probing], **private).then(
         lambda: line("Stopped; what was done is kept."), None, [screen.progress], **hidden
     )
-    toggle = "(on) => { document.querySelector('.gradio-container').classList.toggle('rw-plain', !on); }"
-    screen.numbers.input(None, [screen.numbers], None, js=toggle, **private)
+    for box, name, wanted in ((screen.numbers, "rw-plain", "!on"), (screen.intervals, "rw-intervals", "on")):
+        toggle = f"(on) => {{ document.querySelector('.rw-page').classList.toggle('{name}', {wanted}); }}"
+        box.input(None, [box], None, js=toggle, **private)
     for button, handler, file in (
         (screen.save, on.save, screen.table_file),
         (screen.figure, on.figure, screen.figure_file),

@@ -8,7 +8,7 @@ from html import escape
 import numpy as np
 
 from ..blocks import TargetBlock
-from ..engine import Agreement, Picture
+from ..engine import Picture
 from ..models import LoadedModel
 from ..request import Request
 from ..schedule import ImportanceTable
@@ -42,11 +42,12 @@ def cell_notes(
 ) -> np.ndarray:
     """Sentences for every cell, (T, m). The page puts the weight, which follows the sliders, in place of {w}."""
     T, m = scores.shape
-    spread = vote_spread(table)
+    interval = score_interval(table)
     notes = np.empty((T, m), dtype=object)
     for t in range(T):
         for i, block in enumerate(blocks):
-            doubt = "" if spread is None else f" ± {spread[t, i]:.2f}"
+            low, high = (None, None) if interval is None else (end[t, i] for end in interval)
+            doubt = "" if interval is None else f" (95% interval {low:.2f} to {high:.2f})"
             size = side >> block.level
             notes[t, i] = (
                 f"Block {block.label}, step {t + 1} of {T}: score {scores[t, i]:.2f}{doubt}, weight {{w}}. "
@@ -104,7 +105,7 @@ def bar(done: float, text: str) -> str:
     )
 
 
-def findings(table: ImportanceTable | None, agreement: Agreement | None = None) -> str:
+def findings(table: ImportanceTable | None) -> str:
     """What may be said for and against a table, in plain words."""
     if table is None:
         return (
@@ -118,12 +119,16 @@ def findings(table: ImportanceTable | None, agreement: Agreement | None = None) 
     says = [f"{table.runs} run{'s' if table.runs != 1 else ''} voted{doubt}."]
     if rate is not None:
         much = ": too few to learn from, so the order is mostly noise." if rate < 0.02 else "."
-        says.append(f"The search accepted {rate:.0%} of its tries{much}")
+        says.append(
+            f"On average a try met {rate:.0%} of the graded tolerances."
+            if table.method == "probe:calibrated"
+            else f"The search accepted {rate:.0%} of its tries{much}"
+        )
     if fired is not None:
         why = "." if fired else ", so the ranking comes from how far weights drifted down, not from skipping blocks."
         says.append(f"A bypass fired {fired:.0f} times{why}")
-    if agreement is not None:
-        tau = agreement.bypass
+    tau, scaling = (_diagnostic(table, f"tau_b_{error}") for error in ("bypass", "scaling"))
+    if tau is not None and scaling is not None:
         verdict = (
             "this ranking runs against what bypassing the blocks does"
             if tau < -NO_BETTER_THAN_CHANCE
@@ -133,7 +138,7 @@ def findings(table: ImportanceTable | None, agreement: Agreement | None = None) 
         )
         says.append(
             f"Checked directly: {verdict}. Kendall's tau-b is {tau:+.2f} against the error of bypassing each block and "
-            f"{agreement.scaling:+.2f} against the error of scaling it by 2%. (1 agrees, 0 is chance, −1 is the opposite; "
+            f"{scaling:+.2f} against the error of scaling it by 2%. (1 agrees, 0 is chance, −1 is the opposite; "
             f"{m} blocks.)"
         )
     return "<ul>" + "".join(f"<li>{escape(sentence)}</li>" for sentence in says) + "</ul>"
@@ -141,12 +146,22 @@ def findings(table: ImportanceTable | None, agreement: Agreement | None = None) 
 
 def vote_spread(table: ImportanceTable | None) -> np.ndarray | None:
     """How far each score may be off, (T, m), where the table tells; a table from a file may tell anything."""
-    told = None if table is None else table.diagnostics.get("vote_spread")
+    return None if table is None else _of_cells(table, "vote_spread")
+
+
+def score_interval(table: ImportanceTable | None) -> tuple[np.ndarray, np.ndarray] | None:
+    """Both ends of every score's 95% interval over the runs, each (T, m) in [0, 1], where the table tells."""
+    low, high = (None if table is None else _of_cells(table, f"interval_{end}") for end in ("low", "high"))
+    return None if low is None or high is None else (low.clip(0, 1), high.clip(0, 1))
+
+
+def _of_cells(table: ImportanceTable, name: str) -> np.ndarray | None:
+    told = table.diagnostics.get(name)
     try:
-        spread = np.asarray(told, dtype=np.float64)
+        values = np.asarray(told, dtype=np.float64)
     except (TypeError, ValueError):
         return None
-    return spread if told is not None and spread.shape == table.scores.shape and np.isfinite(spread).all() else None
+    return values if told is not None and values.shape == table.scores.shape and np.isfinite(values).all() else None
 
 
 def _diagnostic(table: ImportanceTable, name: str) -> float | None:

@@ -40,8 +40,21 @@ def test_probe_moves_its_bar_fills_the_heatmap_and_says_what_to_think_of_it(visi
     assert weights(page, "#heat-importance") != before
     expect(page.locator("#findings")).to_contain_text("Kendall's tau-b")
     expect(page.locator("#findings")).to_contain_text("2 runs voted")
+    page.locator("#heat-importance .rw-cell[data-row='1'][data-column='0']").click()
+    expect(page.locator("#heat-importance .rw-note")).to_contain_text("95% interval")
+    line = page.locator("#heat-importance .rw-interval").first
+    expect(line).to_be_hidden()
+    page.locator("#intervals input").check()
+    expect(line).to_have_css("display", "inline")
+    page.locator("#intervals input").uncheck()
+    expect(line).to_be_hidden()
+    written = page.locator("#heat-importance .rw-number").first
+    expect(written).to_be_visible()
+    page.locator("#numbers input").uncheck()
+    expect(written).to_be_hidden()
     has_drawn(page)
     expect(page.locator("#status")).to_contain_text("probed for this prompt, just now")
+    expect(page.locator("#findings")).to_contain_text("Kendall's tau-b")
     with page.expect_download() as download:
         page.locator("#save-table").click()
     assert download.value.suggested_filename == "importance.json"
