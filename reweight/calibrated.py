@@ -6,7 +6,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from .search import SKIP_EPS, Candidates, ProbeSettings, fitness
+from .schedule import SKIP_EPS
+from .search import Candidates, ProbeSettings, fitness
 
 DIGITS = 6  # of a share: those after them depend on what else was in the batch
 

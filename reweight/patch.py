@@ -27,12 +27,11 @@ from .hooks import (
     UNetCall,
 )
 from .rows import as_table, as_weights
+from .schedule import SKIP_EPS
 
 __all__ = [
     "BlockControl", "UNetCall", "bypassed", "captured", "edited_concatenations", "not_finite_blocks", "reweighted",
 ]  # fmt: skip
-
-EPSILON = 1e-6  # a block is bypassed where w + EPSILON < q
 
 
 class BlockControl:
@@ -116,7 +115,7 @@ def reweighted(
         q = as_weights(thresholds, m, "threshold table")
         if q.shape != w.shape:
             raise ValueError(f"The weights have shape {w.shape} but the thresholds {q.shape}: make them the same.")
-        skip = w + EPSILON < q
+        skip = w + SKIP_EPS < q
     with _scheduled(pipe_or_unet, w, skip, scheduler) as control:
         yield control
 

@@ -133,7 +133,8 @@ def sha256(path: Path) -> str:
 def out_of_memory(error: BaseException) -> bool:
     """Whether an error says that there was no memory left, on whatever device."""
     return isinstance(error, (torch.OutOfMemoryError, MemoryError)) or (
-        isinstance(error, RuntimeError) and any(words in str(error) for words in ("out of memory", "not enough memory"))
+        isinstance(error, RuntimeError)
+        and any(words in str(error) for words in ("out of memory", "not enough memory", "can't allocate memory"))
     )
 
 

@@ -18,6 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError, m
 
 from .strict_json import plain, read_object, sentence
 
+SKIP_EPS = 1e-6  # a block is bypassed where w + SKIP_EPS < q
 MAX_BYTES = 1_000_000
 FORMAT = "reweight-importance-1"
 WHAT = "an importance table"

@@ -10,9 +10,9 @@ from dataclasses import dataclass, fields
 
 import numpy as np
 
-Linear = tuple[float, float]
+from .schedule import SKIP_EPS
 
-SKIP_EPS = 1e-6
+Linear = tuple[float, float]
 
 
 @dataclass(frozen=True, kw_only=True)
