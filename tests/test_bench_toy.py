@@ -1,16 +1,22 @@
 """The figures of the embedded model: intervals and distances by hand, and a small measurement of what ships."""
 
 import json
+import shutil
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
+from reweight import models
+from reweight.bench import speed
 from reweight.bench.embedded import SEED, autoencoder, distance, draw_all, full_caption, measure
 from reweight.bench.figures import Figure
 from reweight.bench.frechet import frechet
 from reweight.bench.intervals import bootstrap, wilson
-from reweight.models import ASSETS, load_model
+from reweight.models import ASSETS, REGISTRY, load_model
 from reweight.toy.classifier import FOLDER, Classifier, Judge, load_judge, unspoilt
+from reweight.toy.consistency import Consistency
+from reweight.toy.denoiser import new_scheduler
 from reweight.toy.world import parse
 
 needs_toy = pytest.mark.skipif(not (ASSETS / "toy").is_dir(), reason="the embedded model is not built yet")
@@ -77,6 +83,23 @@ def test_a_measurement_holds_every_figure_with_its_interval_and_can_be_read_back
     assert figures["subject"]["ceiling"] == 0.95 and figures["relation"]["goal"] == 0.85
     assert figures["largest file"]["met"] and figures["all assets"]["met"]
     assert len(metrics["said"]) == len(metrics["figures"]) and progress[-1][1] == 1
+
+
+@needs_toy
+def test_the_turbo_model_is_measured_at_one_and_two_steps_without_guidance(untrained, tmp_path, monkeypatch):
+    folder = shutil.copytree(ASSETS / "toy", tmp_path / "toy-turbo")
+    Consistency.scheduler(new_scheduler()).save_pretrained(folder / "scheduler")
+    index = json.loads((folder / "model_index.json").read_text())
+    (folder / "model_index.json").write_text(json.dumps(index | {"scheduler": ["diffusers", "LCMScheduler"]}))
+    card = next(card for card in models._CARDS if card.key == "toy-turbo")
+    monkeypatch.setitem(REGISTRY, "toy-turbo", replace(card, repositories=(str(folder),)))
+    monkeypatch.setattr(speed, "ASSETS", tmp_path)
+    metrics = measure("toy-turbo", untrained, singles=3, pairs=2, timed=False)
+    goals = {(figure["name"], figure.get("steps")): figure.get("goal") for figure in metrics["figures"]}
+    assert (goals["subject", 1], goals["subject", 2], goals["relation", 2]) == (0.85, 0.92, 0.85)
+    assert metrics["guidance"] == 0 and metrics["model"] == "toy-turbo"
+    seconds = {figure.name: figure for figure in speed.timing("toy-turbo", hurried=True, repeats=2)}
+    assert seconds["the three methods at 2 steps"].goal == 0.26 > 0 < seconds["loading"].value
 
 
 def test_only_an_embedded_model_is_measured(untrained):

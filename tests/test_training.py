@@ -1,6 +1,8 @@
 """Training, for seconds: every stage runs, resumes after a kill, and exports a folder that plain diffusers opens."""
 
+import itertools
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -9,13 +11,17 @@ import numpy as np
 import pytest
 import torch
 
-from reweight.models import load_model
-from reweight.toy import build, checkpoint, distill
+from reweight.models import ASSETS, load_model
+from reweight.pipeline_folder import fingerprint
+from reweight.toy import __main__ as commands
+from reweight.toy import build, checkpoint, consistency, denoiser, distill, endpoints, trajectory
 from reweight.toy.autoencoder import FINEST, new_autoencoder, order, psnr, to_tensor
 from reweight.toy.dataset import scene_at
 from reweight.toy.denoiser import new_scheduler, new_unet, train_unet, v_loss
+from reweight.toy.memmap import fill
 from reweight.toy.text import new_text_encoder, train_text_encoder
 from reweight.toy.tokenizer import build_tokenizer
+from reweight.toy.trajectory import GRID, Trajectory
 
 
 def quiet(*_):
@@ -65,43 +71,74 @@ def test_the_unet_has_seven_target_blocks():
     assert [block.label for block in target_blocks(new_unet())] == list("0123456")
 
 
-def test_a_step_of_training_moves_every_weight(tmp_path):
+@pytest.fixture
+def small(monkeypatch):
+    """Batches of four, and few scenes: what the steps do is the same."""
+    for module in (denoiser, consistency, endpoints):
+        monkeypatch.setattr(module, "BATCH", 4)
+    for module in (denoiser, consistency, distill):
+        monkeypatch.setattr(module, "HELD", 4)
+    monkeypatch.setattr(distill, "JUDGED", 2)
+    scenes = [scene_at(1, i) for i in range(24)]
+    latents = np.random.default_rng(0).standard_normal((24, 8, 16, 16)).astype(np.float16)
+    return latents, scenes
+
+
+OPTIONS = {"seed": 0, "on_progress": quiet}
+BLINK = 2e-4  # minutes: one step, checkpoint included
+
+
+def test_a_step_of_training_moves_every_weight(tmp_path, small):
     tokenizer = build_tokenizer()
-    encoder, start = new_text_encoder(tokenizer), new_unet()
-    scenes = [scene_at(1, i) for i in range(600)]
-    latents = np.random.default_rng(0).standard_normal((600, 8, 16, 16)).astype(np.float16)
-    train_unet(
-        tmp_path,
-        latents,
-        scenes,
-        tokenizer,
-        encoder,
-        minutes=0.001,
-        device="cpu",
-        seed=0,
-        on_progress=quiet,
-        start=start,
-    )
+    start = new_unet()
+    encoder = new_text_encoder(tokenizer)
+    train_unet(tmp_path, *small, tokenizer, encoder, minutes=BLINK, device="cpu", start=start, **OPTIONS)
     trained = checkpoint.load(tmp_path / "unet.pt")["model"]
     assert [name for name, weight in start.state_dict().items() if torch.equal(weight, trained[name])] == []
 
 
-def test_every_stage_trains_resumes_and_exports(tmp_path):
+def resumes(path, train):
+    """Trains for a blink, then on from the checkpoint for another."""
+    train(BLINK)
+    first = checkpoint.load(path)
+    result = train(first["spent"] / 60 + BLINK)
+    second = checkpoint.load(path)
+    assert second["step"] > first["step"] >= 1 and second["spent"] > first["spent"]
+    return result
+
+
+@pytest.fixture(scope="module")
+def base(tmp_path_factory):
+    """An untrained base model's work folder, with latents, and the model's own folder."""
+    work = tmp_path_factory.mktemp("base") / "work"
+    work.mkdir()
+    torch.manual_seed(0)
+    tokenizer = build_tokenizer()
+    tokenizer.save_pretrained(work / "tokenizer")
+    new_text_encoder(tokenizer).save_pretrained(work / "text_encoder")
+    new_autoencoder().save_pretrained(work / "vae")
+    np.save(work / "latents.npy", np.random.default_rng(0).standard_normal((24, 8, 16, 16)).astype(np.float16))
+    weights = new_unet().state_dict()
+    checkpoint.save(work / "unet.pt", average=weights)
+    build.export(work, work.parent / "toy")
+    return work, work.parent / "toy"
+
+
+def test_every_stage_trains_resumes_and_exports(tmp_path, small):
     work, tokenizer = tmp_path / "work", build_tokenizer()
     work.mkdir()
     tokenizer.save_pretrained(work / "tokenizer")
-    encoder = train_text_encoder(work, tokenizer, minutes=0.02, device="cpu", seed=0, on_progress=quiet)
+
+    def read(minutes):
+        return train_text_encoder(work, tokenizer, minutes=minutes, device="cpu", **OPTIONS)
+
+    encoder = resumes(work / "text.pt", read)
     encoder.save_pretrained(work / "text_encoder")
     new_autoencoder().save_pretrained(work / "vae")
-    scenes = [scene_at(1, i) for i in range(600)]
-    latents = np.random.default_rng(0).standard_normal((600, 8, 16, 16)).astype(np.float16)
-    options = {"device": "cpu", "seed": 0, "on_progress": quiet}
-    train_unet(work, latents, scenes, tokenizer, encoder, minutes=0.01, **options)
-    first = checkpoint.load(work / "unet.pt")
-    train_unet(work, latents, scenes, tokenizer, encoder, minutes=first["spent"] / 60 + 0.01, **options)
-    second = checkpoint.load(work / "unet.pt")
-    assert second["step"] > first["step"] >= 1 and second["spent"] > first["spent"]
-
+    resumes(
+        work / "unet.pt",
+        lambda minutes: train_unet(work, *small, tokenizer, encoder, minutes=minutes, device="cpu", **OPTIONS),
+    )
     folder = tmp_path / "model"
     build.export(work, folder)
     loaded = load_model(str(folder), local=True)
@@ -111,9 +148,37 @@ def test_every_stage_trains_resumes_and_exports(tmp_path):
     }
 
 
+def test_latents_are_the_autoencoders_own(tmp_path):
+    vae, told = new_autoencoder().eval(), []
+    vae.save_pretrained(tmp_path / "vae")
+    pictures = np.random.default_rng(0).integers(0, 256, (3, 128, 128, 3), np.uint8)
+    latents = build.encode(tmp_path, pictures, "cpu", lambda *about: told.append(about))
+    with torch.no_grad():
+        own = vae.encode(to_tensor(pictures, "cpu")).latent_dist.mode()
+    assert torch.allclose(torch.from_numpy(latents).float(), own, atol=0.02)
+    (tmp_path / "vae" / "config.json").unlink()
+    assert np.array_equal(build.encode(tmp_path, pictures, "cpu", quiet), latents) and told[-1][1] == 1
+
+
+def test_what_is_made_part_by_part_goes_on_after_a_kill(tmp_path):
+    rows = np.arange(20, dtype=np.float16).reshape(10, 2)
+
+    def made(start):
+        for i in range(start, 10, 3):
+            if i == 6 and not start:
+                raise KeyboardInterrupt
+            yield rows[i : i + 3]
+
+    with pytest.raises(KeyboardInterrupt):
+        fill(tmp_path / "rows.npy", rows.shape, np.float16, made)
+    assert (tmp_path / "rows.done").read_text() == "6"
+    for _ in range(2):
+        assert np.array_equal(fill(tmp_path / "rows.npy", rows.shape, np.float16, made), rows)
+
+
 def test_the_trajectory_follows_the_scheduler():
     scheduler = new_scheduler()
-    way, x, noise = distill.Trajectory(scheduler, "cpu"), torch.randn(3, 8, 16, 16), torch.randn(3, 8, 16, 16)
+    way, x, noise = Trajectory(scheduler, "cpu"), torch.randn(3, 8, 16, 16), torch.randn(3, 8, 16, 16)
     t, later = torch.tensor([999, 499, 49]), torch.tensor([949, 449, -1])
     x_t, v = way.noised(x, noise, t), torch.randn_like(x)
     true_v = scheduler.get_velocity(x, noise, t)
@@ -128,47 +193,142 @@ def test_the_trajectory_follows_the_scheduler():
 
 
 def test_a_student_that_is_already_consistent_has_no_loss():
-    scheduler = new_scheduler()
-    way, x = distill.Trajectory(scheduler, "cpu"), torch.randn(4, 8, 16, 16)
+    way, x = Trajectory(new_scheduler(), "cpu"), torch.randn(4, 8, 16, 16)
+
+    def velocity(x_t, t, states):
+        a, s = way._at(t)
+        return (a * x_t - x) / s
 
     def oracle(x_t, t, states, return_dict):
-        a, s = (root.view(-1, 1, 1, 1) for root in (way._a[t], way._s[t]))
-        return ((a * x_t - x.repeat(len(t) // len(x), 1, 1, 1)) / s,)
+        return (velocity(x_t, t, states),)
 
-    loss = distill.consistency_loss(
-        oracle, oracle, oracle, way, x, torch.randn_like(x), torch.tensor([0, 3, 10, 19]), x, x
-    )
-    assert loss < 1e-6
+    i, noise = torch.tensor([0, 3, 10, 19]), torch.randn_like(x)
+    assert consistency.consistency_loss(oracle, oracle, velocity, way, x, noise, i, None) < 1e-6
 
 
-def test_distillation_trains_and_resumes(tmp_path):
-    tokenizer = build_tokenizer()
-    encoder, teacher = new_text_encoder(tokenizer), new_unet()
-    scenes = [scene_at(1, i) for i in range(600)]
-    latents = np.random.default_rng(0).standard_normal((600, 8, 16, 16)).astype(np.float16)
-    options = {"device": "cpu", "seed": 0, "on_progress": quiet}
-    parts = (tmp_path, teacher, new_scheduler(), latents, scenes, tokenizer, encoder)
-    distill.train_turbo(*parts, minutes=0.01, **options)
-    first = checkpoint.load(tmp_path / "turbo.pt")
-    distill.train_turbo(*parts, minutes=first["spent"] / 60 + 0.01, **options)
-    assert checkpoint.load(tmp_path / "turbo.pt")["step"] > first["step"] >= 1
+@pytest.mark.parametrize(("steps", "k", "timesteps"), [(1, 0, [999]), (2, 1, [999, 499]), (4, 2, [999, 749, 499])])
+def test_a_student_that_knows_the_endpoint_has_no_loss_at_its_own_steps(steps, k, timesteps):
+    way, noise, end = Trajectory(new_scheduler(), "cpu"), torch.randn(4, 8, 16, 16), torch.randn(4, 8, 16, 16)
+    seen = []
+
+    def oracle(x_t, t, states, return_dict):
+        a, s = way._at(t)
+        seen.append((int(t[0]), x_t))
+        return ((a * x_t - end) / s,)
+
+    assert endpoints.trajectory_loss(oracle, way, noise, end, None, steps, k) < 1e-6
+    assert [t for t, _ in seen] == timesteps
+    t = torch.full((4,), timesteps[-1])
+    assert torch.allclose(seen[-1][1], way.noised(end, noise, t), atol=1e-5)
 
 
-def test_the_learning_rate_warms_up_holds_and_falls():
-    rates = [
-        checkpoint.learning_rate(1.0, f, step) for f, step in ((0, 0), (0.1, 300), (0.5, 300), (0.75, 900), (1, 999))
-    ]
-    assert (
-        rates[0] < 0.01 and rates[1] == 1 and rates[2] == 1 and 0.4 < rates[3] < 0.6 and rates[4] == pytest.approx(0.02)
-    )
+@pytest.mark.parametrize("steps", [1, 2, 3, 4, 20])
+def test_the_schedulers_that_ship_do_what_the_students_learned(steps):
+    way, x = Trajectory(new_scheduler(), "cpu"), torch.randn(2, 8, 16, 16)
+    lcm, ddim = (method.scheduler(new_scheduler()) for method in (consistency.Consistency, endpoints.Endpoints))
+    for scheduler in (lcm, ddim):
+        scheduler.set_timesteps(steps)
+        assert scheduler.config.timestep_spacing == "trailing"
+    assert set(lcm.timesteps.tolist()) <= set(GRID) and int(lcm.timesteps[0]) == int(ddim.timesteps[0]) == 999
+    ours = theirs = x
+    for t, later in itertools.pairwise([*lcm.timesteps.tolist(), -1]):
+        v, at = torch.randn_like(x), torch.full((2,), t)
+        theirs = lcm.step(v, t, theirs, generator=torch.Generator().manual_seed(t)).prev_sample
+        noise = torch.randn(x.shape, generator=torch.Generator().manual_seed(t))
+        ours = way.noised(way.clean(ours, v, at), noise, torch.full((2,), later))
+        assert torch.allclose(ours, theirs, atol=1e-4)
+    if 1000 % steps:
+        return  # diffusers' DDIM then steps to a neighbour of its own timesteps
+    assert ddim.timesteps.tolist() == list(range(999, 0, -(1000 // steps)))
+    ours = theirs = x
+    for t, later in itertools.pairwise([*ddim.timesteps.tolist(), -1]):
+        v = torch.randn_like(x)
+        theirs = ddim.step(v, t, theirs).prev_sample
+        ours = way.step(ours, v, torch.full((2,), t), torch.full((2,), later))
+        assert torch.allclose(ours, theirs, atol=1e-4)
 
 
-def test_plain_diffusers_opens_the_shipped_model_without_this_package(tmp_path):
-    folder = Path(__file__).parent.parent / "assets" / "toy"
-    code = (
-        "import sys; from diffusers import StableDiffusionPipeline as P; import torch\n"
-        f"pipe = P.from_pretrained({str(folder)!r}); pipe.set_progress_bar_config(disable=True)\n"
-        "image = pipe('a red apple', num_inference_steps=2, generator=torch.Generator().manual_seed(0)).images[0]\n"
-        "assert image.size == (128, 128) and not any(name.startswith('reweight') for name in sys.modules)\n"
-    )
-    subprocess.run([sys.executable, "-c", code], check=True, cwd=tmp_path, capture_output=True)
+def test_both_distillations_train_resume_and_ship(tmp_path, base, small, monkeypatch):
+    work, teacher = Path(shutil.copytree(base[0], tmp_path / "work")), base[1]
+    monkeypatch.setattr(endpoints, "CHUNK", 2)
+    monkeypatch.setattr(trajectory, "GRID", (999, 499))  # of the teacher's own samples; another test takes all twenty
+    home = work / f"turbo-{fingerprint(teacher)}"
+    folders = {method: tmp_path / method for method in ("consistency", "trajectory")}
+    for method, folder in folders.items():
+
+        def run(minutes, method=method, folder=folder):
+            distill.distill(work, teacher, folder, method=method, minutes=minutes, pairs=5, device="cpu", **OPTIONS)
+
+        resumes(home / f"{method}.pt", run)
+        saved = checkpoint.load(home / f"{method}.pt")
+        assert not torch.equal(saved["model"]["conv_in.weight"], saved["average"]["conv_in.weight"])
+        loaded = load_model(str(folder), local=True)
+        assert torch.allclose(loaded.pipe.unet.conv_in.weight, saved["average"]["conv_in.weight"], atol=1e-3)
+        assert loaded.vocabulary is not None and max(f.stat().st_size for f in folder.rglob("*.safetensors")) < 10e6
+    run(BLINK)  # less than is spent: writes the folder only
+    assert checkpoint.load(home / f"{method}.pt")["step"] == saved["step"]
+    assert fingerprint(folder) == loaded.revision
+    opens_in_plain_diffusers([*folders.values()], tmp_path, (1, 2, 4), 0)
+
+
+def test_endpoints_are_the_teachers_own_samples(tmp_path, base, small):
+    pipe = load_model(str(base[1]), local=True, device="cpu").pipe
+    teacher = trajectory.Teacher(pipe.unet, pipe.scheduler, pipe.tokenizer, pipe.text_encoder, "cpu")
+    made = endpoints.Endpoints(teacher, small[1], tmp_path / "endpoints.npy", count=2, **OPTIONS)
+    noise, states = made._pairs([0, 1])
+    latents = pipe(
+        prompt_embeds=states, negative_prompt_embeds=teacher.states(["", ""]), latents=noise, num_inference_steps=20,
+        guidance_scale=trajectory.GUIDANCE, output_type="latent",
+    ).images  # fmt: skip
+    assert torch.nn.functional.mse_loss(torch.from_numpy(made._ends).float(), latents) < 5e-3 * latents.var()
+
+
+def test_distillation_says_in_one_sentence_what_it_needs(tmp_path, base, small, monkeypatch, capsys):
+    work = Path(shutil.copytree(base[0], tmp_path / "work"))
+
+    def refused(message):
+        with pytest.raises(ValueError, match=message) as caught:
+            distill.distill(
+                work, base[1], tmp_path / "out", method="consistency", minutes=1, pairs=5, device="cpu", **OPTIONS
+            )
+        assert str(caught.value).endswith(".") and str(tmp_path) not in str(caught.value)
+
+    (work / "latents.done").write_text("7")
+    refused("not all made yet")
+    (work / "latents.done").unlink()
+    new_autoencoder().save_pretrained(work / "vae")
+    refused("another autoencoder's")
+    (work / "latents.npy").unlink()
+    refused("train the base model there first")
+    monkeypatch.setattr(sys, "argv", ["reweight.toy", "distill", "--work", str(work), "--base", str(base[1])])
+    with pytest.raises(SystemExit, match="1"):
+        commands.main()
+    assert capsys.readouterr().out.endswith("train the base model there first.\n")
+
+
+def opens_in_plain_diffusers(folders, elsewhere, numbers, guidance):
+    """Checks that a process without this package draws: the same picture again, another for each number of steps."""
+    code = f"""
+import sys, numpy as np, torch
+from diffusers import StableDiffusionPipeline
+for folder in {[str(folder) for folder in folders]}:
+    pipe = StableDiffusionPipeline.from_pretrained(folder)
+    pipe.set_progress_bar_config(disable=True)
+    def draw(steps):
+        generator = torch.Generator().manual_seed(0)
+        images = pipe("a red apple", num_inference_steps=steps, guidance_scale={guidance}, generator=generator).images
+        assert images[0].size == (128, 128)
+        return np.asarray(images[0]).tobytes()
+    pictures = [draw(steps) for steps in {numbers}]
+    assert len(set(pictures)) == len(pictures) and draw({numbers[0]}) == pictures[0]
+assert not any(name.startswith("reweight") for name in sys.modules)
+"""
+    done = subprocess.run([sys.executable, "-c", code], cwd=elsewhere, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize(("name", "numbers", "guidance"), [("toy", (2,), 7.5), ("toy-turbo", (1, 2, 4), 0)])
+def test_plain_diffusers_opens_the_shipped_models_without_this_package(tmp_path, name, numbers, guidance):
+    if not (ASSETS / name).is_dir():
+        pytest.skip(f"{name} is not built yet")
+    opens_in_plain_diffusers([ASSETS / name], tmp_path, numbers, guidance)

@@ -9,8 +9,22 @@ from PIL import Image, ImageDraw
 
 from reweight.toy.dataset import scene_at
 from reweight.toy.paint import World, read_art, recolour
+from reweight.toy.sheet import captioned, world_scenes
 from reweight.toy.tokenizer import build_tokenizer
-from reweight.toy.world import COLOURS, RELATIONS, SETTINGS, STYLES, SUBJECTS, Scene, Thing, draw_caption, parse, words
+from reweight.toy.world import (
+    COLOURS,
+    DAMAGE,
+    RELATIONS,
+    SETTINGS,
+    SIZES,
+    STYLES,
+    SUBJECTS,
+    Scene,
+    Thing,
+    draw_caption,
+    parse,
+    words,
+)
 
 
 @pytest.fixture(scope="module")
@@ -115,3 +129,23 @@ def test_every_word_is_one_token_and_unknown_words_are_spelt():
     assert all(len(tokenizer(word).input_ids) == 3 for word in words())
     spelt = tokenizer("xylophone").input_ids
     assert len(spelt) > 4 and tokenizer.eos_token_id not in spelt[:-1]
+
+
+def test_the_sheet_shows_everything_that_the_world_has():
+    scenes = world_scenes()
+    things = [thing for scene in scenes for thing in scene.things]
+    assert {thing.subject for thing in things} == set(SUBJECTS) and {thing.colour for thing in things} == {"", *COLOURS}
+    assert {thing.size for thing in things} == set(SIZES) and {scene.damage for scene in scenes} == {"", *DAMAGE}
+    assert {scene.relation for scene in scenes} == {"", *RELATIONS}
+    assert {(scene.style, scene.setting) for scene in scenes[:32]} == {(a, b) for a in STYLES for b in SETTINGS}
+
+
+def test_captions_stand_whole_under_their_pictures():
+    pictures = [Image.new("RGB", (128, 128), "black")] * 3
+    caption = "concept art of a blue banana above a purple strawberry in a snowy landscape"
+    sheet = np.asarray(captioned(pictures, ["a fox", caption, "a fox"], 2).convert("L"))
+    label = sheet[8 + 128 : -(8 + 128), 8 + 128 + 8 : -8]
+    assert (sheet < 1).all(1).sum() == 0 and (sheet == 0)[:, 8:136].all(1).sum() == 2 * 128
+    written = (label < 128).any(1)
+    assert np.diff(written.astype(int), prepend=0).clip(0).sum() >= 3
+    assert captioned(pictures, ["a fox"] * 3, 2).height < len(sheet)

@@ -1,9 +1,11 @@
-"""`python -m reweight.toy train | export | classifier | scorer | sheet | grid | tables`: rebuild the embedded model from a seed."""
+"""`python -m reweight.toy train | export | distill | classifier | scorer | sheet | grid | tables`: rebuild the embedded model from a seed."""
 
 from __future__ import annotations
 
+import os
+import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 from rich.console import Console
@@ -51,6 +53,33 @@ def export_now(work: Work = Path("work"), folder: Folder = Path("assets/toy")) -
     from .build import export
 
     export(work, folder)
+    console.print(f"Wrote {folder}.")
+
+
+@app.command()
+def distill(
+    work: Work = Path("work"),
+    folder: Folder = Path("assets/toy-turbo"),
+    base: Annotated[Path, typer.Option(help="The folder of the model to distil, trained in the work folder.")] = Path(
+        "assets/toy"
+    ),
+    method: Annotated[
+        Literal["consistency", "trajectory"], typer.Option(help="What the student learns from its teacher.")
+    ] = "consistency",
+    minutes: float = 60,
+    pairs: Annotated[int, typer.Option(help="Endpoints that the method “trajectory” makes first.")] = 4096,
+    seed: Annotated[int, typer.Option(help="That which the base model was trained from.")] = 0,
+) -> None:
+    """Train the turbo model on what `train` left in the work folder; kill it and run it again to resume.
+
+    Writes the folder at the end. With fewer minutes than are spent already, it only writes the last checkpoint.
+    """
+    import torch
+
+    from .distill import distill as run
+
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    run(work, base, folder, method=method, minutes=minutes, pairs=pairs, seed=seed, device=device, on_progress=_report)
     console.print(f"Wrote {folder}.")
 
 
@@ -121,42 +150,52 @@ def _real(work: Path, art: Path, count: int, workers: int, seed: int):
 
 
 @app.command()
-def sheet(art: Art, out: Path = Path("world.png"), seed: int = 1, rows: int = 6, columns: int = 10) -> None:
+def sheet(art: Art, out: Path = Path("docs/world.jpg"), seed: int = 1) -> None:
     """Draw a sheet of the world that the model learns."""
-    import numpy as np
-    from PIL import Image
+    from .sheet import world_sheet
 
-    from .dataset import scene_at
-    from .paint import SIDE, World, read_art
-
-    world = World(read_art(art))
-    picture = Image.new("RGB", (columns * SIDE, rows * SIDE))
-    for i in range(rows * columns):
-        tile = world.render(scene_at(seed, i), np.random.default_rng([seed, i, 1]))
-        picture.paste(Image.fromarray(tile), (i % columns * SIDE, i // columns * SIDE))
-    picture.save(out)
+    world_sheet(art, seed).save(out, quality=86, optimize=True)
+    console.print(f"Wrote {out}.")
 
 
 @app.command()
 def grid(
-    out: Path = Path("grid.png"), model: str = "toy", count: int = 64, seed: int = 0, steps: int = 12,
-    guidance: float = 3.0, held_out: bool = True,
+    out: Path = Path("grid.png"), model: str = "toy", count: int = 64, seed: int = 0,
+    steps: Annotated[int | None, typer.Option(help="By default the model's own, as is the guidance.")] = None,
+    guidance: float | None = None, held_out: bool = True,
 ) -> None:  # fmt: skip
     """Draw uncurated samples: the first captions of a seed, one picture each, in order."""
-    from ..models import load
+    from ..models import load_model
     from .samples import sample_grid
 
-    sample_grid(load(model), count, seed=seed, steps=steps, guidance=guidance, held_out=held_out).save(out)
+    loaded = load_model(model, local=True)
+    steps = loaded.card.steps if steps is None else steps
+    guidance = loaded.card.guidance if guidance is None else guidance
+    sample_grid(loaded.pipe, count, seed=seed, steps=steps, guidance=guidance, held_out=held_out).save(out)
 
 
 @app.command()
-def tables(folder: Folder = Path("assets/toy"), model: str = "toy") -> None:
+def tables(
+    model: str = "toy",
+    folder: Annotated[Path | None, typer.Option(help="The model's folder; by default assets/ and its name.")] = None,
+) -> None:
     """Probe every example prompt at the model's default settings, and write the tables that ship with it."""
     from .samples import probe_examples
 
-    for path in probe_examples(model, folder / "tables"):
+    for path in probe_examples(model, (folder or Path("assets") / model) / "tables"):
         console.print(f"Wrote {path}.")
 
 
+def main() -> None:
+    """Run, and say what goes wrong in one sentence."""
+    for library in ("DIFFUSERS", "TRANSFORMERS"):
+        os.environ.setdefault(f"{library}_VERBOSITY", "error")
+    try:
+        app()
+    except ValueError as error:
+        console.print(str(error), style="red", markup=False, highlight=False, soft_wrap=True)
+        sys.exit(1)
+
+
 if __name__ == "__main__":
-    app()
+    main()

@@ -2,26 +2,23 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
-from diffusers import AutoencoderKL, DDIMScheduler, StableDiffusionPipeline, UNet2DConditionModel
+from diffusers import AutoencoderKL, UNet2DConditionModel
 from transformers import CLIPTextModel, CLIPTokenizer
 
 from . import checkpoint
 from .autoencoder import to_tensor, train_autoencoder
 from .dataset import render, scene_at
 from .denoiser import new_scheduler, new_unet, train_unet
+from .folder import write_folder
+from .memmap import fill
 from .text import train_text_encoder
 from .tokenizer import build_tokenizer
-from .world import vocabulary
-
-SHARD = "9MB"
 
 
 @dataclass(frozen=True)
@@ -79,56 +76,35 @@ def train(work: Path, art: Path, plan: Plan, device: str, on_progress, start: Pa
 @torch.inference_mode()
 def encode(work: Path, pictures: np.ndarray, device: str, on_progress) -> np.ndarray:
     """The latents of all pictures, (n, 8, 16, 16) float16; made once, resumed after the last whole chunk."""
-    path, done = work / "latents.npy", work / "latents.done"
-    first = int(done.read_text()) if done.exists() else 0
-    shape = (len(pictures), 8, 16, 16)
-    latents = np.lib.format.open_memmap(path, mode="r+" if first else "w+", dtype=np.float16, shape=shape)
-    if first >= len(pictures):
-        return latents
-    vae = AutoencoderKL.from_pretrained(work / "vae").to(device).eval()
-    with torch.autocast(device, torch.bfloat16):
-        for i in range(first, len(pictures), 64):
-            posterior = vae.encode(to_tensor(pictures[i : i + 64], device)).latent_dist
-            latents[i : i + 64] = posterior.mode().float().cpu().numpy()
-            if i // 64 % 20 == 0:
-                latents.flush()
-                done.write_text(str(i))
-                on_progress("latents", i / len(pictures), f"{i} encoded")
-    latents.flush()
-    done.write_text(str(len(pictures)))
-    return latents
+    chunk = 1280
+
+    def made(start: int):
+        vae = AutoencoderKL.from_pretrained(work / "vae").to(device).eval()
+        for i in range(start, len(pictures), chunk):
+            part = pictures[i : i + chunk]
+            with torch.autocast(device, torch.bfloat16):
+                modes = [
+                    vae.encode(to_tensor(part[k : k + 64], device)).latent_dist.mode().float()
+                    for k in range(0, len(part), 64)
+                ]
+            yield torch.cat(modes).cpu().numpy()
+            on_progress("latents", (i + len(part)) / len(pictures), f"{i + len(part)} encoded")
+
+    return fill(work / "latents.npy", (len(pictures), 8, 16, 16), np.float16, made)
 
 
 def export(work: Path, folder: Path) -> None:
-    """Write the model as a diffusers folder in half precision, from the averaged weights of the last checkpoint.
-
-    Every file stays under 10 MB, and SHA256SUMS.json lists the checksum of every weight file.
-    """
+    """Write the model's folder from the averaged weights of the last checkpoint. ValueError where there is none."""
     saved = checkpoint.load(work / "unet.pt")
     if saved is None:
         raise ValueError("There is no U-Net checkpoint to export yet: train first.")
     unet = new_unet()
     unet.load_state_dict(saved["average"])
-    scheduler: DDIMScheduler = new_scheduler()
-    pipe = StableDiffusionPipeline(
+    write_folder(
+        folder,
+        unet=unet,
         vae=AutoencoderKL.from_pretrained(work / "vae"),
         text_encoder=CLIPTextModel.from_pretrained(work / "text_encoder"),
         tokenizer=CLIPTokenizer.from_pretrained(work / "tokenizer"),
-        unet=unet,
-        scheduler=scheduler,
-        safety_checker=None,
-        feature_extractor=None,
-        requires_safety_checker=False,
+        scheduler=new_scheduler(),
     )
-    for part in ("unet", "vae", "text_encoder"):
-        shutil.rmtree(folder / part, ignore_errors=True)
-    pipe.to(dtype=torch.float16).save_pretrained(folder, max_shard_size=SHARD)
-    for part, changes in (("unet", {}), ("vae", {}), ("text_encoder", {"dtype": "float32"})):
-        path = folder / part / "config.json"
-        config = json.loads(path.read_text()) | changes
-        config.pop("_name_or_path", None)
-        path.write_text(json.dumps(config, indent=2) + "\n")
-    vocabulary().save(folder)
-    weights = sorted(folder.rglob("*.safetensors"))
-    sums = {str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest() for path in weights}
-    (folder / "SHA256SUMS.json").write_text(json.dumps(sums, indent=1) + "\n")

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from .memmap import fill
 from .paint import SIDE, World, read_art
 from .world import Scene, draw_scene
 
@@ -35,18 +36,15 @@ def _render_chunk(start: int, stop: int, *, art: Path, seed: int, pairs: float, 
 
 def render(path: Path, count: int, *, art: Path, seed: int, workers: int, pairs=0.25, held_out=False, on_progress=None):
     """Write pictures 0..count-1 of a set to `path`, uint8 (count, 128, 128, 3), resuming after the last whole chunk."""
-    done = path.with_suffix(".done")
-    start = int(done.read_text()) if done.exists() and path.exists() else 0
-    mode = "r+" if start else "w+"
-    pictures = np.lib.format.open_memmap(path, mode=mode, dtype=np.uint8, shape=(count, SIDE, SIDE, 3))
-    starts = range(start, count, CHUNK)
-    stops = [min(s + CHUNK, count) for s in starts]
     work = partial(_render_chunk, art=art, seed=seed, pairs=pairs, held_out=held_out)
-    with ProcessPoolExecutor(workers) as pool:
-        for s, e, chunk in zip(starts, stops, pool.map(work, starts, stops), strict=True):
-            pictures[s:e] = chunk
-            pictures.flush()
-            done.write_text(str(e))
-            if on_progress:
-                on_progress(e, count)
-    return pictures
+
+    def made(start: int):
+        starts = range(start, count, CHUNK)
+        stops = [min(s + CHUNK, count) for s in starts]
+        with ProcessPoolExecutor(workers) as pool:
+            for stop, chunk in zip(stops, pool.map(work, starts, stops), strict=True):
+                yield chunk
+                if on_progress:
+                    on_progress(stop, count)
+
+    return fill(path, (count, SIDE, SIDE, 3), np.uint8, made)

@@ -18,6 +18,7 @@ from .world import Scene, draw_caption
 
 BATCH = 64
 DROPOUT = 0.1
+HELD = 512  # the last latents, kept for validation
 SINGLES_FIRST = 0.70
 
 
@@ -33,7 +34,7 @@ def new_unet() -> UNet2DConditionModel:
 def new_scheduler() -> DDIMScheduler:
     return DDIMScheduler(
         num_train_timesteps=1000, beta_start=0.00085, beta_end=0.012, beta_schedule="scaled_linear", clip_sample=False,
-        set_alpha_to_one=False, prediction_type="v_prediction", rescale_betas_zero_snr=True,
+        set_alpha_to_one=True, prediction_type="v_prediction", rescale_betas_zero_snr=True,
         timestep_spacing="trailing", steps_offset=1,
     )  # fmt: skip
 
@@ -57,7 +58,7 @@ def train_unet(
 ) -> UNet2DConditionModel:  # fmt: skip
     """Train for `minutes` in all, restarts counted, with checkpoints every three minutes; returns the averaged weights.
 
-    `latents`: (n, 8, 16, 16) float16, one for each scene; the last 512 are kept for validation. `start`: weights to
+    `latents`: (n, 8, 16, 16) float16, one for each scene; the last HELD are kept for validation. `start`: weights to
     go on from, as those of a model already published.
     """
     torch.manual_seed(seed)
@@ -67,7 +68,7 @@ def train_unet(
     average = copy.deepcopy(unet).requires_grad_(False)
     optimizer = torch.optim.AdamW(unet.parameters(), lr=1e-3, betas=(0.9, 0.98), weight_decay=1e-2, fused=True)
     training = checkpoint.Training(work / "unet.pt", optimizer, minutes=minutes, model=unet, average=average)
-    rows = np.arange(len(scenes) - 512)
+    rows = np.arange(len(scenes) - HELD)
     singles = np.array([i for i in rows if len(scenes[i].things) == 1])
     rng = np.random.default_rng([seed, 11, training.step])
     generator = torch.Generator().manual_seed(seed * 1_000_003 + training.step)
@@ -89,7 +90,7 @@ def train_unet(
             on_progress("U-Net", training.fraction, f"step {step}, loss {np.mean(recent):.4f}")
         if training.due:
             training.save()
-            held = validation_loss(average, scheduler, latents[-512:], scenes[-512:], tokenizer, encoder, device)
+            held = validation_loss(average, scheduler, latents[-HELD:], scenes[-HELD:], tokenizer, encoder, device)
             text = f"step {step}, validation v-loss of the average {held:.4f}"
             on_progress("U-Net", training.fraction, text)
     return average

@@ -8,16 +8,15 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image
 
-from ..engine import Engine
+from ..engine import Agreement, Engine
 from ..importance import ProbeSnapshot
 from ..request import validate
 from ..tables import EXAMPLES
 from .dataset import scene_at
+from .sheet import captioned
 from .world import draw_caption
-
-LABEL = 30
 
 
 def sample_grid(
@@ -31,21 +30,7 @@ def sample_grid(
         part = captions[i : i + 8]
         generators = [torch.Generator().manual_seed(seed + i + k) for k in range(len(part))]
         images += pipe(part, num_inference_steps=steps, guidance_scale=guidance, generator=generators).images
-    side = images[0].width
-    grid = Image.new("RGB", (columns * side, -(-count // columns) * (side + LABEL)), "white")
-    pen, font = ImageDraw.Draw(grid), ImageFont.load_default(9)
-    for i, (image, caption) in enumerate(zip(images, captions, strict=True)):
-        x, y = i % columns * side, i // columns * (side + LABEL)
-        grid.paste(image, (x, y))
-        lines, line = [], ""
-        for word in caption.split():
-            if pen.textlength(f"{line} {word}", font=font) > side - 6:
-                lines.append(line)
-                line = word
-            else:
-                line = f"{line} {word}".strip()
-        pen.multiline_text((x + 3, y + side + 1), "\n".join([*lines, line][:3]), fill="black", font=font, spacing=0)
-    return grid
+    return captioned(images, captions, columns)
 
 
 def probe_examples(model: str, folder: Path) -> Iterator[Path]:
@@ -55,7 +40,8 @@ def probe_examples(model: str, folder: Path) -> Iterator[Path]:
     for prompt in EXAMPLES:
         request = validate(engine.card(model), prompt=prompt, model=model)
         *_, last = (event for event in engine.probe(request) if isinstance(event, ProbeSnapshot))
+        *_, found = (event for event in engine.agreement(request, last.table.scores) if isinstance(event, Agreement))
         path = folder / f"{re.sub(r'[^a-z]+', '-', prompt.lower()).strip('-')}.json"
-        last.table.save(path)
+        found.recorded_in(last.table).save(path)
         yield path
     engine.close()

@@ -107,6 +107,17 @@ def draw_scene(rng: np.random.Generator, pairs: float = 0.25, damage: float = 0.
 
 
 def draw_caption(scene: Scene, rng: np.random.Generator) -> str:
+    """Say a scene in words as people do in prompts: now and then with praise, or with a word that means nothing."""
+    text = plain_caption(scene, rng)
+    if not scene.damage and rng.random() < 0.12:
+        text += f", {rng.choice(PRAISE)}"
+    if rng.random() < 0.04:
+        letters = rng.choice(list("abcdefghijklmnopqrstuvwxyz"), size=int(rng.integers(3, 8)))
+        text += f", {''.join(letters)}"
+    return text
+
+
+def plain_caption(scene: Scene, rng: np.random.Generator) -> str:
     """Say a scene in words; now and then the setting, or the style of a photo, goes unsaid."""
     text = scene.things[0].phrase()
     if scene.relation:
@@ -115,14 +126,7 @@ def draw_caption(scene: Scene, rng: np.random.Generator) -> str:
         text += f" {rng.choice(SETTINGS[scene.setting])}"
     if scene.style != "photo" or rng.random() > 0.35:
         text = str(rng.choice(STYLES[scene.style])).format(text)
-    if scene.damage:
-        text += f", {scene.damage}"
-    elif rng.random() < 0.12:
-        text += f", {rng.choice(PRAISE)}"
-    if rng.random() < 0.04:
-        letters = rng.choice(list("abcdefghijklmnopqrstuvwxyz"), size=int(rng.integers(3, 8)))
-        text += f", {''.join(letters)}"
-    return text
+    return f"{text}, {scene.damage}" if scene.damage else text
 
 
 def parse(caption: str) -> Scene:

@@ -1,0 +1,24 @@
+"""Arrays on disk, made once and part by part."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+import numpy as np
+
+
+def fill(path: Path, shape: tuple[int, ...], dtype: type, made: Callable[[int], Iterable[np.ndarray]]) -> np.ndarray:
+    """A memory-mapped array at `path`, written part by part; after a kill it goes on after the last whole part.
+
+    made: called with the first row that is missing, gives the rows from there on in parts.
+    """
+    done = path.with_suffix(".done")
+    row = int(done.read_text()) if done.exists() and path.exists() else 0
+    array = np.lib.format.open_memmap(path, mode="r+" if row else "w+", dtype=dtype, shape=shape)
+    for part in made(row) if row < len(array) else ():
+        array[row : row + len(part)] = part
+        row += len(part)
+        array.flush()
+        done.write_text(str(row))
+    return array
