@@ -12,6 +12,7 @@ from huggingface_hub import HfApi, constants, hf_hub_download, try_to_load_from_
 from huggingface_hub.errors import GatedRepoError, HFValidationError, RepositoryNotFoundError, RevisionNotFoundError
 from tqdm import tqdm
 
+from . import lock
 from .pipeline_folder import INDEX, NETWORKS, PARTS, ModelError, Progress, weight_files
 
 HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]{0,95}/[A-Za-z0-9][\w.-]{0,95}(@[\w.-]{1,64})?", re.ASCII)
@@ -19,12 +20,25 @@ SECONDS = 10
 ONCE = "it must be downloaded once with a network, and the embedded model works without one"
 
 
-def fetch(repositories: tuple[str, ...], title: str, *, half: bool, on_progress: Progress) -> tuple[Path, str, str]:
+def fetch(
+    repositories: tuple[str, ...], title: str, *, half: bool, on_progress: Progress, locked: bool = False
+) -> tuple[Path, str, str]:
     """The first of the repositories that can be had: (folder in the cache, its id, commit).
 
-    repositories: "owner/name" or "owner/name@commit". half: prefer weights in half precision. An exception that
-    on_progress raises stops the download and comes through. ModelError of one sentence where none can be had.
+    repositories: "owner/name" or "owner/name@commit". half: prefer weights in half precision. locked: ask for the
+    commit that models.lock.json records, and record it there at the first time. An exception that on_progress raises
+    stops the download and comes through. ModelError of one sentence where none can be had.
     """
+    commits = lock.read_lock() if locked else {}
+    folder, name, commit = _first(lock.pinned(repositories, commits), commits, title, half, on_progress)
+    if locked:
+        lock.record(name, commit)
+    return folder, name, commit
+
+
+def _first(
+    repositories: tuple[str, ...], commits: dict[str, str], title: str, half: bool, on_progress: Progress
+) -> tuple[Path, str, str]:
     for repository in repositories:
         name, _, pin = repository.partition("@")
         if pin and (folder := _cached(name, pin, half)):
@@ -38,7 +52,10 @@ def fetch(repositories: tuple[str, ...], title: str, *, half: bool, on_progress:
             info = _listing(name, pin)
         except GatedRepoError:
             why = f"{name} wants its licence accepted on huggingface.co, and then `hf auth login`"
-        except (RepositoryNotFoundError, RevisionNotFoundError, HFValidationError):
+        except RevisionNotFoundError:
+            update = f": delete its line in {lock.NAME} to load another" if name in commits else ""
+            why = why or f"version {pin[:12]} of {name} is not there any more{update}"
+        except (RepositoryNotFoundError, HFValidationError):
             why = why or "it is not there any more, or not for everybody"
         except Exception:
             return _from_cache(repositories, title, half, "huggingface.co cannot be reached")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,16 @@ import torch
 
 from . import hub
 from .blocks import target_blocks
-from .pipeline_folder import ModelError, Progress, check_sums, fingerprint, open_folder, out_of_memory, read_index
+from .pipeline_folder import (
+    INDEX,
+    ModelError,
+    Progress,
+    check_sums,
+    fingerprint,
+    open_folder,
+    out_of_memory,
+    read_index,
+)
 from .vocabulary import Vocabulary, read_vocabulary
 
 __all__ = ["DEFAULT", "REGISTRY", "LoadedModel", "ModelCard", "ModelError", "card_for", "load", "load_model"]
@@ -27,9 +37,10 @@ STABILITY = "Stability AI Community License (free up to 1M USD of revenue a year
 class ModelCard:
     """What is known of a model before it is loaded: where it comes from, and its defaults.
 
-    repositories: tried in order, "owner/name" or "owner/name@commit"; a folder for an embedded model. family: key of
-    `methods.PRESETS`. steps, guidance, size (pixels), negative_prompt, low, high (the paper's range): the defaults.
-    max_steps, max_size: the limits. download_gb: in half precision; on a CPU twice that.
+    repositories: tried in order, "owner/name" or "owner/name@commit"; a folder for an embedded model. A commit that
+    models.lock.json records goes before the one here. family: key of `methods.PRESETS`. steps, guidance, size (pixels),
+    negative_prompt, low, high (the paper's range): the defaults. max_steps, max_size: the limits. download_gb: in half
+    precision; on a CPU twice that.
     """
 
     key: str
@@ -75,6 +86,11 @@ _CARDS = (
         note="A small Stable Diffusion that ships with this demo: it paints simple scenes and works offline.",
     ),
     ModelCard(
+        key="toy-turbo", title="toy-turbo (embedded, 1-4 steps)", repositories=(str(ASSETS / "toy-turbo"),),
+        family="toy", licence="MIT", steps=2, guidance=0.0, size=128, max_size=256, max_steps=20, embedded=True,
+        note="The embedded model distilled to one to four steps, without guidance: the quickest on a CPU.",
+    ),
+    ModelCard(
         key="sd-turbo", title="SD-Turbo",
         repositories=("stabilityai/sd-turbo@b261bac6fd2cf515557d5d0707481eafa0485ec2",),
         family="sd-turbo", licence=STABILITY, steps=2, guidance=0.0, size=512, max_size=768, download_gb=2.6,
@@ -110,8 +126,19 @@ _CARDS = (
         download_gb=2.7, note="The most widely used of the older models.",
     ),
 )  # fmt: skip
-REGISTRY: dict[str, ModelCard] = {card.key: card for card in _CARDS}
 DEFAULT = "toy"
+
+
+def _registry(cards: Iterable[ModelCard]) -> dict[str, ModelCard]:
+    """The cards by key; an embedded model other than the default is known only once its folder is there."""
+
+    def there(card: ModelCard) -> bool:
+        return card.key == DEFAULT or not card.embedded or Path(card.repositories[0], INDEX).is_file()
+
+    return {card.key: card for card in cards if there(card)}
+
+
+REGISTRY = _registry(_CARDS)
 
 
 def card_for(name: str, *, local: bool = False) -> ModelCard:
@@ -155,6 +182,8 @@ def load_model(
     device: by default CUDA, else MPS, else the CPU. dtype: by default float16 on CUDA, else float32.
     on_progress: called with (stage, fraction, text), stage "downloading" or "loading"; what it raises stops the
     loading and comes through.
+    A hub model is loaded again at the commit of its first loading, which models.lock.json records, unless the name says
+    another: "owner/name@commit".
     Only pipelines of known classes, from safetensors files, without code of their own; every weight is there and
     finite, and equals its checksum where the folder has a SHA256SUMS.json. ModelError of one sentence otherwise.
     """
@@ -172,7 +201,9 @@ def load_model(
         revision = fingerprint(folder)
     else:
         half = kind == torch.float16
-        folder, source, revision = hub.fetch(card.repositories, card.title, half=half, on_progress=report)
+        folder, source, revision = hub.fetch(
+            card.repositories, card.title, half=half, on_progress=report, locked="@" not in card.key
+        )
     pipe = open_folder(folder, source, kind, device, report)
     try:
         target_blocks(pipe.unet)

@@ -9,12 +9,14 @@ os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
 from collections.abc import Iterator
 from pathlib import Path
 
+import huggingface_hub
 import pytest
 import tiny
 import torch
 import transformers
 from diffusers import StableDiffusionPipeline, StableDiffusionXLPipeline
 from diffusers.utils import logging
+from hub_server import Hub, serving_hub
 from server import Server, serving
 
 torch.set_num_threads(1)
@@ -56,6 +58,24 @@ def server(sd_folder: Path) -> Iterator[Server]:
     """The real program in local mode, with the tiny Stable Diffusion as its first model."""
     with serving(sd_folder) as running:
         yield running
+
+
+@pytest.fixture
+def online(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, sd_folder: Path) -> Iterator[type[Hub]]:
+    """A hub on this machine in the place of huggingface.co, an empty cache, and no commits recorded."""
+    constants = huggingface_hub.constants
+    with serving_hub(sd_folder) as (hub, address):
+        template = address + "/{repo_id}/resolve/{revision}/{filename}"
+        monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
+        monkeypatch.setattr(constants, "ENDPOINT", address)
+        monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", template)
+        monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
+        monkeypatch.setattr(constants, "HF_ASSETS_CACHE", str(tmp_path / "assets"))
+        monkeypatch.delenv("REWEIGHT_LOCK", raising=False)
+        monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+        huggingface_hub.close_session()
+        yield hub
+        huggingface_hub.close_session()
 
 
 @pytest.fixture(scope="session")
