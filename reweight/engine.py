@@ -90,7 +90,8 @@ class Engine:
     """Owns the pipelines. Safe to call from any thread; the work itself happens one job at a time.
 
     models: names that are loaded at the first use and stay; the first one is the default. local: whether any folder or
-    hub id may be opened as well, of which one stays in memory. seconds: the most that one job may work.
+    hub id may be opened as well, of which one stays in memory. seconds: the most that one job may work; `open` may take
+    as long as a download does.
 
     Every generator yields `Waiting` while there is nothing else to say, and raises ModelError or another ValueError of
     one sentence. client: who asks, in whatever words; clients take turns, and a named one can have `worker.each` jobs
@@ -124,7 +125,7 @@ class Engine:
 
             job.emit(self._model(name, progress))
 
-        yield from self.worker.stream(work, client)
+        yield from self.worker.stream(work, client, seconds=float("inf"))
 
     def opened(self, name: str) -> LoadedModel:
         """The loaded model, at once where it is in memory already."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 from zipfile import BadZipFile
@@ -12,6 +12,7 @@ import numpy as np
 
 from .search import Candidates
 from .teacher import Teacher
+from .whole_file import write_whole
 
 
 class Ledger:
@@ -93,12 +94,6 @@ class Ledger:
         self._losses[:] = losses
 
     def _write(self, file: Path) -> None:
-        draft = file.with_name(f".{file.name}.{os.getpid()}.tmp")
-        try:
-            with draft.open("wb") as state:
-                np.savez(state, about=np.array(self._about), losses=self._losses)
-                state.flush()
-                os.fsync(state.fileno())
-            draft.replace(file)
-        finally:
-            draft.unlink(missing_ok=True)
+        state = BytesIO()
+        np.savez(state, about=np.array(self._about), losses=self._losses)
+        write_whole(file, state.getvalue())

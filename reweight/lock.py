@@ -6,13 +6,13 @@ import json
 import logging
 import os
 import re
-import secrets
 from pathlib import Path
 
 from huggingface_hub import constants
 
 from .pipeline_folder import ModelError
 from .strict_json import read_object
+from .whole_file import write_whole
 
 log = logging.getLogger(__name__)
 NAME, FORMAT, MAX_BYTES = "models.lock.json", "reweight-lock-1", 1_000_000
@@ -51,7 +51,8 @@ def record(name: str, commit: str) -> None:
     commits = dict(sorted((_read(path) | {name: commit}).items()))
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        _write(path, json.dumps(commits | {"format": FORMAT}, indent=1) + "\n")  # any line but the last may be deleted
+        text = json.dumps(commits | {"format": FORMAT}, indent=1) + "\n"  # any line but the last may be deleted
+        write_whole(path, text.encode())
     except OSError as error:
         log.warning("The version of %s is not recorded: %s cannot be written (%s).", name, NAME, error.strerror)
 
@@ -81,15 +82,3 @@ def _damaged(path: Path) -> ModelError:
     else:
         place = f"{NAME} in the Hugging Face cache's assets"
     return ModelError(f"{place} cannot be read or is damaged: mend it, or delete it to record the versions anew.")
-
-
-def _write(path: Path, text: str) -> None:
-    draft = path.with_name(f".{path.name}.{secrets.token_hex(8)}.tmp")
-    try:
-        with draft.open("x", encoding="utf-8", newline="\n") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        draft.replace(path)
-    finally:
-        draft.unlink(missing_ok=True)

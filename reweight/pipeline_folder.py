@@ -99,7 +99,10 @@ def weight_files(names: Iterable[str], half: bool) -> list[str]:
 
 
 def check_sums(folder: Path, title: str) -> None:
-    """Compare every file with SHA256SUMS.json, where the folder has one. ModelError for a weight file that differs."""
+    """Compare every file that SHA256SUMS.json lists, where the folder has one.
+
+    ModelError for a file that differs or is missing, and for a weight file that is not listed.
+    """
     if not (folder / SUMS).exists():
         return
     try:

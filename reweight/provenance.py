@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import json
 import os
-import secrets
 import struct
 import zlib
 from pathlib import Path
@@ -22,6 +21,7 @@ from . import __version__
 from .models import REGISTRY, LoadedModel
 from .request import Request
 from .strict_json import plain, read_object, sentence
+from .whole_file import write_whole
 
 FORMAT = "reweight-settings-1"
 CHUNK = "reweight"
@@ -55,11 +55,10 @@ class _Document(BaseModel):
 
 def settings_of(
     request: Request,
-    loaded_model: LoadedModel,
+    loaded: LoadedModel,
     method: str,
     weights: np.ndarray | None = None,
     table_sha256: str | None = None,
-    versions: dict[str, str] | None = None,
 ) -> dict[str, Any]:
     """All that made a picture, in JSON's own types; `validate(**settings["request"])` gives the request again.
 
@@ -67,7 +66,6 @@ def settings_of(
     model's folder is named by its last part only, so that no path leaves the machine. ValueError of one sentence for
     what a PNG could not bring back.
     """
-    loaded = loaded_model
     asked = request.settings()
     if asked["model"] not in REGISTRY and asked["model"].partition("@")[0] != loaded.source:
         asked["model"] = loaded.source
@@ -83,7 +81,7 @@ def settings_of(
             "scheduler": type(getattr(loaded.pipe, "scheduler", None)).__name__,
             "weights": weights,
             "table_sha256": table_sha256,
-            "versions": current_versions() if versions is None else versions,
+            "versions": current_versions(),
         }
     )
 
@@ -116,8 +114,8 @@ def parameters_text(settings: dict[str, Any]) -> str:
     return "\n".join([asked["prompt"], *negative, last])
 
 
-def png_bytes(image: Image.Image, settings: dict[str, Any], parameters: str | None = None) -> bytes:
-    """The image as a PNG that carries settings, and parameters (by default `parameters_text` of them) beside it.
+def png_bytes(image: Image.Image, settings: dict[str, Any]) -> bytes:
+    """The image as a PNG that carries settings, and `parameters_text` of them beside it.
 
     Nothing else that the image carried, such as where a photograph was taken, goes with it. The same image and
     settings give the same bytes. ValueError of one sentence for settings that `read_png` would refuse.
@@ -127,7 +125,7 @@ def png_bytes(image: Image.Image, settings: dict[str, Any], parameters: str | No
     if len(text) > MAX_JSON:
         raise ValueError(f"The settings are larger than {MAX_JSON} bytes: leave out the weights.")
     info = PngInfo()
-    info.add_text("parameters", parameters_text(settings) if parameters is None else parameters)
+    info.add_text("parameters", parameters_text(settings))
     info.add_text(CHUNK, text)
     pixels = image.convert("RGB")
     pixels.info = {}
@@ -136,20 +134,9 @@ def png_bytes(image: Image.Image, settings: dict[str, Any], parameters: str | No
     return file.getvalue()
 
 
-def save_png(
-    path: str | os.PathLike[str], image: Image.Image, settings: dict[str, Any], parameters: str | None = None
-) -> None:
+def save_png(path: str | os.PathLike[str], image: Image.Image, settings: dict[str, Any]) -> None:
     """Write `png_bytes` to path, whole or not at all."""
-    path = Path(path)
-    draft = path.with_name(f".{path.name}.{secrets.token_hex(8)}.tmp")
-    try:
-        with draft.open("xb") as file:
-            file.write(png_bytes(image, settings, parameters))
-            file.flush()
-            os.fsync(file.fileno())
-        draft.replace(path)
-    finally:
-        draft.unlink(missing_ok=True)
+    write_whole(Path(path), png_bytes(image, settings))
 
 
 def read_png(source: bytes | str | os.PathLike[str]) -> dict[str, Any]:

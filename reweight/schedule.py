@@ -17,6 +17,7 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError, model_validator
 
 from .strict_json import plain, read_object, sentence
+from .whole_file import write_whole
 
 SKIP_EPS = 1e-6  # a block is bypassed where w + SKIP_EPS < q
 MAX_BYTES = 1_000_000
@@ -238,16 +239,7 @@ class ImportanceTable:
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the JSON to path, whole or not at all."""
-        path = Path(path)
-        draft = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-        try:
-            with draft.open("w", encoding="utf-8", newline="\n") as file:
-                file.write(self.to_json())
-                file.flush()
-                os.fsync(file.fileno())
-            draft.replace(path)
-        finally:
-            draft.unlink(missing_ok=True)
+        write_whole(Path(path), self.to_json().encode())
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> ImportanceTable:

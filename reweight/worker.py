@@ -97,14 +97,14 @@ class Worker:
         self._closed = False
         self._lock = threading.Lock()
 
-    def stream(self, work: Work, client: str = "") -> Iterator[Any]:
+    def stream(self, work: Work, client: str = "", seconds: float | None = None) -> Iterator[Any]:
         """Run `work(job)` and yield what it emits, and `Waiting` in between; closing the generator cancels the job.
 
         work does everything at once, or is a generator function that yields where other jobs may have a turn. What it
         raises comes through, but Stopped. Busy when the worker is closed, the client has too many jobs waiting, or the
-        job takes too long.
+        job takes too long. seconds: the most that it may work, by default the worker's.
         """
-        job = Job(work, client, self.seconds)
+        job = Job(work, client, self.seconds if seconds is None else seconds)
         self._add(job)
         try:
             if ahead := self._ahead(job):

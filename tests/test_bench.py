@@ -201,6 +201,14 @@ class TestRows:
         file.path.unlink()
         assert len(read_rows(tmp_path)) == 1
 
+    def test_a_disk_that_takes_half_a_row_gets_a_sentence(self, tmp_path, monkeypatch):
+        write = os.write
+        monkeypatch.setattr(os, "write", lambda file, data: write(file, data[:5]))
+        with pytest.raises(OSError) as caught:
+            RowFile(tmp_path).append(row(prompt="one"))
+        assert caught.value.filename.endswith("rows-0.jsonl") and "the disk is full" in caught.value.strerror
+        assert not read_rows(tmp_path)
+
 
 class TestReport:
     made = Experiment("table3", "T", (Variant("vanilla", 2), Variant("[1, 2]", 2)), "category", "SD-Turbo",

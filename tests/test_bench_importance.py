@@ -71,6 +71,8 @@ def test_every_way_is_drawn_from_the_same_noise_and_compared_in_pairs(loaded, tm
     again = draw_all(loaded, PROMPTS, tmp_path, seeds=[3, 4], ranges=RANGES, scorer=Redness(), batch=3, **WHERE)
     handle.remove()
     assert again == rows and not calls, "what is there is not drawn again"
+    with pytest.raises(ValueError, match=r"rows made with guidance 0\.0, not 3\.0: .*\.$"):
+        draw_all(loaded, PROMPTS, tmp_path, seeds=[3], ranges=RANGES, scorer=Redness(), steps=2, guidance=3.0)
 
 
 def _draw(pipe, prompt, seed):

@@ -39,6 +39,7 @@ from reweight.models import REGISTRY, LoadedModel
 from reweight.patch import reweighted
 from reweight.request import validate
 from reweight.schedule import ImportanceTable
+from reweight.ui.compare import Shown, run
 
 PROMPT = "a red apple on table"
 SOON = 20  # seconds, for what takes a fraction of one
@@ -219,6 +220,9 @@ class TestPictures:
         assert said == ["The prompt has 152 tokens and the text encoder reads 77: the end is ignored."]
         asked = ask(engine, negative_prompt=long, guidance=2.0)
         assert "The negative prompt has" in next(e.text for e in compared(engine, asked) if isinstance(e, Notice))
+        both = ask(engine, prompt=long, negative_prompt=long, guidance=2.0)
+        *_, last = run(engine, None, "status", both, engine.chosen(both), Shown(), "", ())
+        assert "The prompt has" in last["status"] and "The negative prompt has" in last["status"]
         for asked in (ask(engine), ask(engine, negative_prompt=long)):  # which nobody reads without guidance
             assert not any(isinstance(event, Notice) for event in compared(engine, asked))
 
@@ -342,6 +346,15 @@ class TestStopping:
             compared(fresh, asked)
         fresh.worker.seconds = 60
         assert len(pictures(fresh, ask(fresh))) == 3
+
+    def test_a_model_may_take_longer_to_load_than_a_job_may_work(self, sd_folder):
+        engine = Engine((str(sd_folder),), local=True, seconds=1e-6)
+        try:
+            assert engine.opened(engine.models[0]).pipe
+            with pytest.raises(Busy, match="stopped after"):
+                compared(engine, ask(engine))
+        finally:
+            engine.close()
 
 
 class TestThreads:

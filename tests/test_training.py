@@ -174,6 +174,15 @@ def test_what_is_made_part_by_part_goes_on_after_a_kill(tmp_path):
     assert (tmp_path / "rows.done").read_text() == "6"
     for _ in range(2):
         assert np.array_equal(fill(tmp_path / "rows.npy", rows.shape, np.float16, made), rows)
+    assert len(fill(tmp_path / "rows.npy", (4, 2), np.float16, made)) == 10
+    for shape in ((11, 2), (10, 3)):
+        with pytest.raises(ValueError, match=r"begun with shape \(10, 2\)"):
+            fill(tmp_path / "rows.npy", shape, np.float16, made)
+
+
+@pytest.mark.parametrize("minutes", [0, -1])
+def test_a_training_of_no_minutes_has_ended(minutes):
+    assert checkpoint.Clock(minutes).fraction == 1
 
 
 def test_the_trajectory_follows_the_scheduler():

@@ -30,6 +30,10 @@ def command(
     from .faithful import AGAINST, measure
     from .held_out import captions
 
+    if unknown := set(preset or ()) - set(PRESETS):
+        raise ValueError(f"There is no preset {min(unknown)!r}: choose from {', '.join(PRESETS)}.")
+    if out is not None:
+        out.parent.mkdir(parents=True, exist_ok=True)
     console = Console(stderr=True)
     with Progress(console=console, transient=True) as bar:
         task = bar.add_task("loading", total=1.0)

@@ -10,9 +10,10 @@ from typing import Any
 class Figure:
     """One measurement.
 
-    value: as measured, in `unit`, with its 95% interval. steps: denoising steps, where it depends on them. ceiling: what the same measure gives on real pictures or
-    without the generator, where there is such a thing. share: value / ceiling. goal: what `against` ("value" or
-    "share") should reach: at least that, or with less=True at most.
+    value: as measured, in `unit`, with its 95% interval from low to high. steps: denoising steps, where it depends on
+    them. ceiling: what the same measure gives on real pictures or without the generator, where there is such a thing.
+    share: value / ceiling. goal: what `against` ("value" or "share") should reach: at least that, or with less=True at
+    most.
     """
 
     name: str

@@ -19,7 +19,7 @@ from ..patch import reweighted
 from ..schedule import CONTROLS, empirical, weights
 from ..scoring import Scorer, distance
 from .intervals import bootstrap
-from .rowfile import Row, RowFile, key_of, read_rows
+from .rowfile import Row, RowFile, check_settings, key_of, read_rows
 
 RANGES = ((0.98, 1.1), (0.95, 1.15), (1.1, 1.1))  # the paper's for SD-Turbo and for SDXL-Turbo, and no range at all
 RANKINGS = ("paper", "calibrated", "sensitivity", "empirical")
@@ -59,11 +59,16 @@ def draw_all(
 ) -> list[Row]:
     """Draw every prompt with every seed in every way, into rows in a folder; goes on where it stopped.
 
-    batch: pictures drawn together. ValueError where there is nothing to draw.
+    batch: pictures drawn together. ValueError where there is nothing to draw, or the folder holds rows that were made
+    otherwise.
     """
     if not prompts or not seeds or not ranges:
         raise ValueError("There is nothing to draw: give at least one prompt, one seed and one range.")
     folder.mkdir(parents=True, exist_ok=True)
+    check_settings(folder, {
+        "model": loaded.source, "revision": loaded.revision, "dtype": loaded.dtype, "guidance": guidance,
+        "scorer": f"{scorer.name} {scorer.version}" if scorer else "none",
+    })  # fmt: skip
     file, done = RowFile(folder), read_rows(folder)
     names = [VANILLA, *variants(ranges)]
     for number, prompt in enumerate(prompts):

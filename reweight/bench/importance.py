@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import csv
-from dataclasses import astuple
 from pathlib import Path
 from typing import Annotated
 
 import typer
+
+from .tables import whole_numbers
 
 
 def command(
@@ -30,8 +31,7 @@ def command(
     from .held_out import captions
     from .helps import draw_all, effects
 
-    if not all(seed.strip().isdecimal() for seed in seeds.split(",")):
-        raise ValueError(f"Seeds are whole numbers with commas between them, not {seeds!r}.")
+    noises = whole_numbers(seeds, "seeds")
     console = Console(stderr=True)
     with Progress(console=console, transient=True) as bar:
         task = bar.add_task("loading", total=1.0)
@@ -42,7 +42,7 @@ def command(
             console.print(f"No scores: {error}", highlight=False)
             scorer = None
         rows = draw_all(
-            loaded, captions(limit), out, seeds=[int(seed) for seed in seeds.split(",")],
+            loaded, captions(limit), out, seeds=noises,
             steps=steps or loaded.card.steps, guidance=loaded.card.guidance if guidance is None else guidance,
             scorer=scorer, batch=batch,
             on_progress=lambda text, done: bar.update(task, completed=done, description=text[:60]),
@@ -59,8 +59,11 @@ def command(
     console.print(table)
     with (out / "importance.csv").open("w", newline="") as file:
         writer = csv.writer(file)
-        writer.writerow(["variant", "prompts", "score", "over vanilla", "over flat", "ssim"])
-        writer.writerows(astuple(effect) for effect in found)
+        ends = ("", " low", " high")
+        differences = [f"over {base}{end}" for base in ("vanilla", "flat") for end in ends]
+        writer.writerow(["variant", "prompts", "score", *differences, "ssim"])
+        for e in found:
+            writer.writerow([e.variant, e.prompts, e.score, *e.over_vanilla, *(e.over_flat or [""] * 3), e.ssim])
 
 
 def _interval(value: tuple[float, float, float]) -> str:

@@ -30,6 +30,8 @@ def command(
     from ..models import load_model
     from .speedup import compare
 
+    if out is not None:
+        out.parent.mkdir(parents=True, exist_ok=True)
     console = Console(stderr=True)
     with Progress(console=console, transient=True) as bar:
         task = bar.add_task("loading", total=1.0)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+
+from ..whole_file import write_whole
 
 Row = dict[str, Any]
 Key = tuple[str, str, int, int, str]
@@ -37,7 +40,7 @@ class RowFile:
                 if not self._mended and size and os.pread(file, 1, size - 1) != b"\n":
                     line = b"\n" + line
                 if os.write(file, line) != len(line):
-                    raise OSError("The disk is full: make room and start again, which goes on from here.")
+                    raise OSError(errno.ENOSPC, "the disk is full, make room and start again, which goes on from here")
                 os.fsync(file)
                 self._mended = True
             finally:
@@ -55,6 +58,25 @@ def read_rows(folder: Path) -> dict[Key, Row]:
         for row in _lines(path):
             found.setdefault(key_of(row), row)
     return dict(sorted(found.items()))
+
+
+def check_settings(folder: Path, settings: dict[str, Any]) -> None:
+    """Keep what every row of a folder has in common in its settings.json; ValueError where that was something else."""
+    path = folder / "settings.json"
+    if not path.is_file():
+        write_whole(path, (json.dumps(settings, indent=1) + "\n").encode())
+        return
+    try:
+        before = json.loads(path.read_bytes())
+    except ValueError as error:
+        raise ValueError(f"{path} is damaged: give another --out.") from error
+    differing = [name for name in settings if before.get(name) != settings[name]]
+    if differing:
+        name = differing[0]
+        raise ValueError(
+            f"{folder} holds rows made with {name} {before.get(name)!r}, not {settings[name]!r}: give another --out, or "
+            "what was given then."
+        )
 
 
 def _lines(path: Path) -> Iterator[Row]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import secrets
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from io import BytesIO
@@ -17,12 +16,13 @@ from ..blocks import target_blocks
 from ..models import LoadedModel
 from ..provenance import current_versions
 from ..scoring import Scorer
+from ..whole_file import write_whole
 from . import report
 from .experiments import Experiment, experiment
 from .paper import paper_tables
 from .prompts import Prompts
 from .ranking import Ranking
-from .rowfile import Row, RowFile, read_rows
+from .rowfile import Row, RowFile, check_settings, read_rows
 from .sampling import Sampler, items, keys, picture_name
 
 FORMAT = "reweight-bench-1"
@@ -79,7 +79,7 @@ class Bench:
             for item in self.work:
                 self.sampler.request(item.prompt, item.seed, steps_)
         folder.mkdir(parents=True, exist_ok=True)
-        self._check_settings()
+        check_settings(folder, self._settings())
 
     @property
     def scored_by(self) -> str:
@@ -112,15 +112,15 @@ class Bench:
         """Write table.csv, table.png and provenance.json from the rows that are there, each whole or not at all."""
         rows = self.rows()
         found = report.cells(self.experiment, rows)
-        _write(self.folder / "table.csv", report.as_csv(self.experiment, found).encode())
-        _write(self.folder / "table.png", _png(self._figure(rows, found)))
+        write_whole(self.folder / "table.csv", report.as_csv(self.experiment, found).encode())
+        write_whole(self.folder / "table.png", _png(self._figure(rows, found)))
         provenance = self._settings() | {
             "title": self.experiment.title, "score": self.scored_by, "pictures": len(rows), "wanted": len(self.keys),
             "seeds": sorted({item.seed for item in self.work}), "prompts": len({item.prompt for item in self.work}),
             "paper": paper_tables()["source"], "paper_model": self.experiment.paper_model, "device": self.loaded.device,
             "processes": self.place.processes, "versions": current_versions(),
         }  # fmt: skip
-        _write(self.folder / "provenance.json", (json.dumps(provenance, indent=1) + "\n").encode())
+        write_whole(self.folder / "provenance.json", (json.dumps(provenance, indent=1) + "\n").encode())
         return found
 
     def _figure(self, rows: list[Row], found: report.Cells) -> Any:
@@ -142,37 +142,8 @@ class Bench:
             "importance": self.ranking.source, "runs": self.ranking.runs,
         }  # fmt: skip
 
-    def _check_settings(self) -> None:
-        path, settings = self.folder / "settings.json", self._settings()
-        if not path.is_file():
-            _write(path, (json.dumps(settings, indent=1) + "\n").encode())
-            return
-        try:
-            before = json.loads(path.read_bytes())
-        except ValueError as error:
-            raise ValueError(f"{path} is damaged: give another --out.") from error
-        differing = [name for name in settings if before.get(name) != settings[name]]
-        if differing:
-            name = differing[0]
-            raise ValueError(
-                f"{self.folder} holds rows made with {name} {before.get(name)!r}, not {settings[name]!r}: give another "
-                "--out, or what was given then."
-            )
-
 
 def _png(figure: Any) -> bytes:
     file = BytesIO()
     figure.savefig(file, format="png", dpi=150)
     return file.getvalue()
-
-
-def _write(path: Path, data: bytes) -> None:
-    draft = path.with_name(f".{path.name}.{secrets.token_hex(8)}.tmp")
-    try:
-        with draft.open("xb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        draft.replace(path)
-    finally:
-        draft.unlink(missing_ok=True)

@@ -26,6 +26,8 @@ def command(
     from ..toy.classifier import load_judge
     from .embedded import measure
 
+    if out is not None:
+        out.parent.mkdir(parents=True, exist_ok=True)
     judge = load_judge()
     console = Console(stderr=True)
     with Progress(console=console, transient=True) as bar:

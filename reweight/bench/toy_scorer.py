@@ -23,7 +23,7 @@ RETRIEVAL_GOAL, DAMAGE_GOAL = 0.95, 0.97
 def measure(scorer: ToyScorer, scenes: list[Scene], real: np.ndarray) -> dict[str, Any]:
     """Retrieval among 64, and how often damage lowers the score, of held-out scenes and their pictures.
 
-    real: uint8 (n, 128, 128, 3). Monotone counts the steps from a level to the next that lower the score.
+    real: uint8 (n, 128, 128, 3). The last figure is the share of steps from a level to the next that lower the score.
     """
     import numpy as np
     import torch
@@ -83,6 +83,7 @@ def command(
     from ..toy.paint import World, read_art
 
     console, scorer, world = Console(stderr=True), load_toy_scorer(), World(read_art(art))
+    out.parent.mkdir(parents=True, exist_ok=True)
     scenes = unspoilt(SEED, count, pairs=0.25)
     with console.status("Painting and measuring"):
         real = [world.render(scene, np.random.default_rng([SEED, i, 1])) for i, scene in scenes.items()]

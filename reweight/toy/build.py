@@ -45,7 +45,7 @@ def train(work: Path, art: Path, plan: Plan, device: str, on_progress, start: Pa
 
     pictures = render(
         work / "pictures.npy", plan.pictures, art=art, seed=plan.seed + 1, workers=plan.workers, on_progress=rendered
-    )
+    )[: plan.pictures]
     if start is not None and not (work / "vae").is_dir():
         for part in ("tokenizer", "text_encoder", "vae"):
             shutil.copytree(start / part, work / part)
@@ -90,7 +90,7 @@ def encode(work: Path, pictures: np.ndarray, device: str, on_progress) -> np.nda
             yield torch.cat(modes).cpu().numpy()
             on_progress("latents", (i + len(part)) / len(pictures), f"{i + len(part)} encoded")
 
-    return fill(work / "latents.npy", (len(pictures), 8, 16, 16), np.float16, made)
+    return fill(work / "latents.npy", (len(pictures), 8, 16, 16), np.float16, made)[: len(pictures)]
 
 
 def export(work: Path, folder: Path) -> None:

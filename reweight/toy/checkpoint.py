@@ -89,7 +89,8 @@ class Clock:
 
     @property
     def fraction(self) -> float:
-        return min(1.0, self.spent / self.total)
+        spent = self.spent
+        return 1.0 if spent >= self.total else spent / self.total
 
 
 def save(path: Path, **parts) -> None:

@@ -33,5 +33,5 @@ def write_folder(folder: Path, *, unet, vae, text_encoder, tokenizer, scheduler)
         config.pop("_name_or_path", None)
         path.write_text(json.dumps(config, indent=2) + "\n")
     vocabulary().save(folder)
-    sums = {str(path.relative_to(folder)): sha256(path) for path in sorted(folder.rglob("*.safetensors"))}
+    sums = {path.relative_to(folder).as_posix(): sha256(path) for path in sorted(folder.rglob("*.safetensors"))}
     (folder / SUMS).write_text(json.dumps(sums, indent=1) + "\n")

@@ -90,8 +90,7 @@ def heat_panel(engine: Engine, request: Request, chosen: Chosen, kind: str) -> s
     on = request.mask(len(blocks))
     scores = request.controlled(chosen.scores)
     names = [block_name(block, side) for block in blocks]
-    as_probed = chosen.table if (scores == chosen.scores).all() else None
-    notes = cell_notes(blocks, side, scores, as_probed)
+    notes = cell_notes(blocks, side, chosen.scores, chosen.table)
     values = weights if kind == "weight" else chosen.scores
     title = {
         "weight": "The weight of each block at each step",
@@ -156,7 +155,7 @@ def run(
             if isinstance(event, Waiting):
                 yield {status: bar(done / total, f"{event.ahead} before you…") if event.ahead else gr.skip()}
             elif isinstance(event, Notice):
-                notice = event.text
+                notice += f" {event.text}"
             elif isinstance(event, Step):
                 done = methods.index(event.method) * request.steps + event.step
                 yield {status: bar(done / total, f"{METHOD_NAMES[event.method]}: step {event.step} of {event.steps}")}
@@ -166,4 +165,4 @@ def run(
     except (ValueError, FloatingPointError) as error:
         yield {status: line(str(error))}
         raise
-    yield {status: line(f"Importance: {chosen.source}. {notice}")}
+    yield {status: line(f"Importance: {chosen.source}.{notice}")}
