@@ -107,6 +107,16 @@ def test_cells_explain_themselves_to_mouse_and_keyboard(visit):
     assert re.search(r"weight (\d\.\d{3})\.", note.text_content()).group(1).startswith(shown[:3])
 
 
+def test_a_note_tells_the_score_that_its_cell_shows(visit):
+    page = visit("steps=2&schedule=inverted")
+    page.get_by_role("tab", name="Importance").click()
+    cell = page.locator("#heat-importance .rw-cell[data-row='6'][data-column='1']")
+    cell.click()
+    score = cell.locator(".rw-number").text_content()
+    assert score != "0.50"
+    expect(page.locator("#heat-importance .rw-note")).to_contain_text(f"Block 6, step 2 of 2: score {score},")
+
+
 def test_a_prompt_is_never_run(visit):
     evil = '<img src=x onerror="window.evil=1"><script>window.evil=1</script>${window.evil=1}{{evil}}'
     page = visit(f"steps=2&prompt={quote(evil)}")
