@@ -39,8 +39,8 @@ class ModelCard:
 
     repositories: tried in order, "owner/name" or "owner/name@commit"; a folder for an embedded model. A commit that
     models.lock.json records goes before the one here. family: key of `methods.PRESETS`. steps, guidance, size (pixels),
-    negative_prompt, low, high (the paper's range): the defaults. max_steps, max_size: the limits. download_gb: in half
-    precision; on a CPU twice that.
+    negative_prompt, low, high (the paper's range; wider where its effect cannot be seen): the defaults. max_steps,
+    max_size: the limits. download_gb: in half precision; on a CPU twice that.
     """
 
     key: str
@@ -82,7 +82,7 @@ class LoadedModel:
 _CARDS = (
     ModelCard(
         key="toy", title="toy (embedded, 10-20 steps)", repositories=(str(ASSETS / "toy"),), family="toy",
-        licence="MIT", steps=12, guidance=3.0, size=128, max_size=256, embedded=True,
+        licence="MIT", steps=12, guidance=3.0, size=128, max_size=256, low=0.9, high=1.5, embedded=True,
         note="A small Stable Diffusion that ships with this demo: it paints simple scenes and works offline.",
     ),
     ModelCard(

@@ -16,8 +16,8 @@ from .schedule import ImportanceTable, empirical
 
 log = logging.getLogger(__name__)
 EXAMPLES = (
-    "a photo of a red apple on a wooden table",
     "a painting of a fox in the snow",
+    "a photo of a red apple on a wooden table",
     "anime style, a blue rocket under a night sky",
     "concept art of a castle at sunset",
     "a photo of a penguin on a beach",

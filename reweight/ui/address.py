@@ -9,7 +9,7 @@ from ..models import ModelCard
 from ..request import RequestError, validate
 
 ADDRESS = ("prompt", "model", "low", "high", "seed", "steps", "schedule")
-SLIDER = (0.8, 1.3)  # what low and high can be set to on the page
+SLIDER = (0.4, 1.6)  # what low and high can be set to on the page
 
 
 def settings_in(query: Mapping[str, str], card: ModelCard) -> dict[str, Any]:

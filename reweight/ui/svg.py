@@ -12,8 +12,8 @@ import numpy as np
 
 LEFT, TOP, ROW, BOTTOM = 112, 26, 30, 40
 WIDTH = 640
-WEIGHT_SPAN = 0.15  # a weight this far from 1 has the full colour
-CURVE_AXIS = (0.8, 1.3)
+WEIGHT_SPAN = 0.3  # a weight this far from 1 has the full colour
+CURVE_AXIS = (0.4, 1.6)
 
 
 def weight_shade(w: float) -> float:
@@ -99,7 +99,7 @@ def curves(weights: np.ndarray, scores: np.ndarray, names: Sequence[str], on: np
         f' data-top="{top}" data-span="{height - top - bottom}" data-low="{low}" data-high="{high}">',
         '<text class="rw-title" x="40" y="15">Weight w(t) of each block</text>',
     ]
-    for w in (0.8, 0.9, 1.0, 1.1, 1.2, 1.3):
+    for w in (0.4, 0.6, 0.8, 1.0, 1.2, 1.4, 1.6):
         strong = " rw-one" if w == 1.0 else ""
         parts.append(
             f'<line class="rw-rule{strong}" x1="40" x2="{WIDTH - right}" y1="{y(w):.1f}" y2="{y(w):.1f}"/>'
