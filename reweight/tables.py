@@ -16,11 +16,11 @@ from .schedule import ImportanceTable, empirical
 
 log = logging.getLogger(__name__)
 EXAMPLES = (
-    "a painting of a fox in the snow",
-    "a photo of a red apple on a wooden table",
-    "anime style, a blue rocket under a night sky",
-    "concept art of a castle at sunset",
     "a photo of a penguin on a beach",
+    "a painting of a fox in the snow",
+    "concept art of a castle at sunset",
+    "anime style, a blue rocket under a night sky",
+    "a photo of a red apple on a wooden table",
     "a photo of a yellow duck next to a red gift in a meadow",
 )
 

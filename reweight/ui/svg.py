@@ -12,7 +12,7 @@ import numpy as np
 
 LEFT, TOP, ROW, BOTTOM = 112, 26, 30, 40
 WIDTH = 640
-WEIGHT_SPAN = 0.3  # a weight this far from 1 has the full colour
+WEIGHT_SPAN = 0.4  # a weight this far from 1 has the full colour
 CURVE_AXIS = (0.4, 1.6)
 
 

@@ -1,6 +1,6 @@
 // Repaints weights in the page the moment low or high moves, makes the heatmap walkable by keyboard, keeps the address true.
 (() => {
-  const SPAN = 0.3;
+  const SPAN = 0.4;
   let bounds = null;
 
   const weight = (score, on, [low, high]) => (!on ? 1 : low === high ? high : score * (high - low) + low);
