@@ -185,6 +185,7 @@ def test_ctrl_c_keeps_what_a_probe_has_done(sd_folder, tmp_path):
     process = subprocess.Popen(
         command("probe", PROMPT, "--model", sd_folder, "--steps", 2, "--runs", 5000, "--out", out),
         cwd=ROOT, env=ENV | {"FORCE_COLOR": "1"}, stderr=subprocess.PIPE, text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # which a shell's background job ignores
     )  # fmt: skip
     try:
         shown = ""

@@ -66,7 +66,7 @@ class TestRoundTrip:
         assert validate(**back["request"]) == validate(**({"prompt": "a red apple, сад", "steps": 2} | asked))
 
     def test_keeps_weights_bitwise_and_pixels(self):
-        settings = make_settings()
+        settings = make_settings(low=0.98, high=1.1)
         data = png_bytes(PICTURE, settings)
         assert read_png(data)["weights"] == np.full((2, 7), 1.04).tolist() == settings["weights"]
         assert (np.asarray(Image.open(io.BytesIO(data))) == np.asarray(PICTURE)).all()
@@ -92,7 +92,7 @@ class TestRoundTrip:
 
 class TestParameters:
     def test_as_other_tools_write_them(self):
-        settings = make_settings(negative_prompt="ugly", seed=7)
+        settings = make_settings(negative_prompt="ugly", seed=7, low=0.98, high=1.1)
         assert parameters_text(settings) == (
             "a red apple, сад\nNegative prompt: ugly\nSteps: 2, Sampler: DDIM, CFG scale: 3, Seed: 7, Size: 128x128, "
             "Model: toy, Reweight: reweighted low 0.98 high 1.1 importance steps 1-2"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -19,6 +20,7 @@ def peak(work: Callable[[], Any], device: str) -> tuple[Any, float | None]:
         before = torch.cuda.memory_allocated()
         result = work()
         return result, (torch.cuda.max_memory_allocated() - before) / 1e6
+    gc.collect()
     try:
         CLEAR.write_text("5")  # resets the high-water mark
         before = _resident("VmRSS")
