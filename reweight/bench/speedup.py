@@ -123,9 +123,14 @@ def compare(
     for turn in range(repeats):
         for number, (name, way) in enumerate(ways.items()):
             on_progress(name, (turn * len(ways) + number) / (repeats * len(ways)))
-            wall, cpu = time.perf_counter(), time.process_time()
-            results[name] = peak(way, loaded.device)
-            taken[name].append((time.perf_counter() - wall, time.process_time() - cpu))
+
+            def timed(name: str = name, way: Callable[[], Any] = way) -> Any:
+                wall, cpu = time.perf_counter(), time.process_time()
+                found = way()
+                taken[name].append((time.perf_counter() - wall, time.process_time() - cpu))
+                return found
+
+            results[name] = peak(timed, loaded.device)
     scores = {name: _scores(thresholds, seed) for name, ((thresholds, _), _) in results.items()}
     timings = tuple(
         Timing(

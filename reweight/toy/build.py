@@ -25,10 +25,10 @@ from .tokenizer import build_tokenizer
 class Plan:
     """How much of everything. minutes_*: training time in all, restarts counted. pictures: rendered and encoded."""
 
-    pictures: int = 26400
+    pictures: int = 32000
     minutes_text: float = 3
-    minutes_autoencoder: float = 24
-    minutes_unet: float = 76
+    minutes_autoencoder: float = 46
+    minutes_unet: float = 180
     seed: int = 0
     workers: int = 2
 

@@ -10,10 +10,11 @@ from html import escape
 
 import numpy as np
 
+from .address import SLIDER
+
 LEFT, TOP, ROW, BOTTOM = 112, 26, 30, 40
 WIDTH = 640
 WEIGHT_SPAN = 0.4  # a weight this far from 1 has the full colour
-CURVE_AXIS = (0.4, 1.6)
 
 
 def weight_shade(w: float) -> float:
@@ -35,7 +36,8 @@ def heatmap(
     wide = (WIDTH - LEFT - 8) / T
     height = TOP + ROW * m + BOTTOM
     parts = [
-        f'<svg class="rw-heat rw-{kind}" viewBox="0 0 {WIDTH} {height}" role="grid" aria-label="{escape(title)}">',
+        f'<svg class="rw-heat rw-{kind}" viewBox="0 0 {WIDTH} {height}" role="grid" aria-label="{escape(title)}"'
+        f' data-span="{WEIGHT_SPAN}">',
         f'<text class="rw-title" x="{LEFT}" y="15">{escape(title)}</text>',
     ]
     for i in range(m):
@@ -86,7 +88,7 @@ def curves(weights: np.ndarray, scores: np.ndarray, names: Sequence[str], on: np
     """Each block's weight w(t) over the steps, (T, m); one line a block."""
     T, m = weights.shape
     height, top, bottom, right = 260, 26, 34, 124
-    low, high = CURVE_AXIS
+    low, high = SLIDER
 
     def x(t: int) -> float:
         return 40 + (WIDTH - 40 - right) * (t / (T - 1) if T > 1 else 0.5)
@@ -99,8 +101,8 @@ def curves(weights: np.ndarray, scores: np.ndarray, names: Sequence[str], on: np
         f' data-top="{top}" data-span="{height - top - bottom}" data-low="{low}" data-high="{high}">',
         '<text class="rw-title" x="40" y="15">Weight w(t) of each block</text>',
     ]
-    for w in (0.4, 0.6, 0.8, 1.0, 1.2, 1.4, 1.6):
-        strong = " rw-one" if w == 1.0 else ""
+    for w in np.linspace(low, high, 7).round(2):
+        strong = " rw-one" if w == 1 else ""
         parts.append(
             f'<line class="rw-rule{strong}" x1="40" x2="{WIDTH - right}" y1="{y(w):.1f}" y2="{y(w):.1f}"/>'
             f'<text class="rw-tick" x="34" y="{y(w) + 4:.1f}">{w:.1f}</text>'

@@ -1,6 +1,5 @@
 // Repaints weights in the page the moment low or high moves, makes the heatmap walkable by keyboard, keeps the address true.
 (() => {
-  const SPAN = 0.4;
   let bounds = null;
 
   const weight = (score, on, [low, high]) => (!on ? 1 : low === high ? high : score * (high - low) + low);
@@ -8,7 +7,7 @@
 
   function paintCell(cell) {
     const w = weightOf(cell);
-    const shade = Math.max(-1, Math.min(1, (w - 1) / SPAN));
+    const shade = Math.max(-1, Math.min(1, (w - 1) / cell.closest("svg").dataset.span));
     cell.style.setProperty("--v", shade.toFixed(3));
     cell.setAttribute("aria-label", cell.getAttribute("aria-label").replace(/\S+$/, w.toFixed(2)));
     const number = cell.querySelector("text");
