@@ -1,7 +1,8 @@
 """The only place that hooks a U-Net: re-weighting, bypassing, recording, and editing what the up path joins.
 
 Everything here is undone exactly on leaving its context, also after an exception. Enter a context *before* the first
-call of a `torch.compile`d U-Net: hooks added later are ignored by code that is compiled already.
+call of a `torch.compile`d U-Net: hooks added later are ignored by code that is compiled already. Better, compile
+`unet.compile_repeated_blocks()`, which lies inside the hooked modules: contexts may then come and go.
 """
 
 from __future__ import annotations

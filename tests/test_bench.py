@@ -36,6 +36,10 @@ class Redness:
     def score(self, images, prompts):
         return np.array([np.asarray(image, float)[..., 0].mean() / 255 for image in images])
 
+    def features(self, images):
+        colours = np.array([np.asarray(image, float).mean((0, 1)) for image in images])
+        return colours / np.linalg.norm(colours, axis=1, keepdims=True)
+
 
 @pytest.fixture(scope="module")
 def loaded(sd_folder):
@@ -167,7 +171,7 @@ class TestPrompts:
 
 
 def row(variant="vanilla", category="anime", seed=42, steps=2, prompt="p", **measures):
-    values = {"score": None, "ssim": 1.0, "mean_difference": 0.0, "seconds": 1.0} | measures
+    values = {"score": None, "ssim": 1.0, "mean_difference": 0.0, "cosine": None, "seconds": 1.0} | measures
     return {"category": category, "prompt": prompt, "seed": seed, "steps": steps, "variant": variant} | values
 
 
@@ -247,6 +251,7 @@ class TestRuns:
         assert all(one["ssim"] == pytest.approx(1) and one["mean_difference"] == 0 for one in vanilla)
         others = [one for one in rows if one["variant"] != "vanilla"]
         assert all(one["mean_difference"] > 0 and 0 < one["score"] < 1 for one in others)
+        assert all(one["cosine"] == pytest.approx(1) for one in vanilla) and any(one["cosine"] < 1 for one in others)
         alone.write()
         lines = list(csv.DictReader((alone.folder / "table.csv").read_text().splitlines()))
         assert {line["row"] for line in lines} == {one["variant"] for one in rows} and len(lines) == 6 * 6

@@ -16,6 +16,7 @@ from reweight.models import load_model
 from reweight.patch import bypassed, reweighted
 from reweight.schedule import weights
 from reweight.search import PRESETS
+from reweight.toy.classifier import Classifier, Judge, obeyed
 from reweight.toy.world import parse
 
 PROMPTS = ["a red apple", "a blue fox"]
@@ -55,6 +56,7 @@ def test_every_way_is_drawn_from_the_same_noise_and_compared_in_pairs(loaded, tm
     vanilla = by_key[PROMPTS[0], 3, VANILLA]
     assert vanilla["score"] == Redness().score([_draw(loaded.pipe, PROMPTS[0], 3)], [""])[0] and vanilla["ssim"] == 1
 
+    assert vanilla["obeyed"] is None
     found = {effect.variant: effect for effect in effects(rows)}
     paper = found[named("paper", *RANGES[0])]
     for over, base in ((paper.over_vanilla, VANILLA), (paper.over_flat, named("flat", *RANGES[0]))):
@@ -65,6 +67,18 @@ def test_every_way_is_drawn_from_the_same_noise_and_compared_in_pairs(loaded, tm
         assert over[0] == pytest.approx(np.mean(differences)) and over[1] <= over[0] <= over[2]
         assert over[2] - over[1] == pytest.approx(max(differences) - min(differences))
     assert found[VANILLA].over_vanilla == (0, 0, 0) and found[VANILLA].over_flat is None
+
+    judge = Judge(Classifier().eval(), {}, np.zeros(128), np.eye(128), "0" * 64)
+    asked = {"seeds": [3], "ranges": RANGES, "judge": judge} | WHERE
+    with pytest.raises(ValueError, match="made with judge 'none'"):
+        draw_all(loaded, PROMPTS, tmp_path, scorer=Redness(), **asked)
+    looked_at = draw_all(loaded, PROMPTS[:1], tmp_path / "judged", **asked)
+    shares = {row["variant"]: row["obeyed"] for row in looked_at}
+    answers, _ = judge.read(np.asarray(_draw(loaded.pipe, PROMPTS[0], 3))[None])
+    assert shares[VANILLA] == obeyed(PROMPTS[:1], answers)[0]
+    judged = {effect.variant: effect for effect in effects(looked_at)}[named("reversed", *RANGES[0])]
+    assert judged.obeyed == shares[judged.variant] and np.isnan(judged.score)
+    assert judged.obeyed_over_vanilla[0] == shares[judged.variant] - shares[VANILLA]
 
     calls = []
     handle = loaded.pipe.unet.register_forward_hook(lambda *_: calls.append(1))

@@ -1,6 +1,7 @@
 """The judge: what is right to answer, how answers are counted, and a training of seconds that resumes and exports."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -15,13 +16,14 @@ from reweight.toy.classifier import (
     export_classifier,
     labels,
     load_judge,
+    obeyed,
     tally,
     train_classifier,
     unspoilt,
     varied,
 )
 from reweight.toy.dataset import scene_at
-from reweight.toy.world import Scene, Thing
+from reweight.toy.world import Scene, Thing, parse
 
 CAT, DOG = Thing("cat", "red"), Thing("dog", "blue")
 NAMES = list(HEADS)
@@ -54,6 +56,25 @@ def test_the_first_thing_is_the_left_or_the_upper_one(relation, first, placed):
 def test_next_to_allows_either_order():
     one, other = (said(row) for row in labels([pair("next to")])[:, 0])
     assert (one["subject"], one["second"]) == (other["second"], other["subject"]) == ("cat", "dog")
+
+
+@pytest.mark.parametrize(
+    ("caption", "wrong", "share"),
+    [
+        ("a photo of a red cat to the left of a blue dog on a beach", (), 1),
+        ("a photo of a red cat to the left of a blue dog on a beach", ("second colour",), 6 / 7),
+        ("a red cat beside a blue dog on a beach", ("size",), 1),
+        ("a painting of a red cat", ("setting",), 1),
+        ("a painting of a red cat on a beach", ("setting", "subject"), 2 / 4),
+    ],
+)
+def test_what_was_obeyed_is_what_the_caption_asks_for(caption, wrong, share):
+    scene = parse(caption)
+    for turn in range(2 if scene.relation == "next to" else 1):
+        row = labels([replace(scene, setting=scene.setting or "snow")])[turn]
+        for name in wrong:
+            row[0, NAMES.index(name)] += 1
+        assert obeyed([caption], row)[0] == pytest.approx(share)
 
 
 def test_the_loss_takes_the_order_that_fits():

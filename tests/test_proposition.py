@@ -7,6 +7,7 @@ import pytest
 import torch
 from diffusers import DDIMScheduler
 
+from reweight.bench.proposition import figure, sentence
 from reweight.patch import reweighted
 from reweight.proposition import proposition_1
 
@@ -90,3 +91,15 @@ def test_sdxl(sdxl_pipe):
 def test_bad_requests_get_one_sentence(sd_pipe, changes, sentence):
     with pytest.raises(ValueError, match=sentence):
         proposition_1(sd_pipe, latents=latents(), **{"prompts": PROMPTS, "timesteps": TIMES} | changes)
+
+
+def test_the_minima_are_counted_and_drawn(sd_pipe):
+    found = proposition_1(sd_pipe, PROMPTS, latents(), timesteps=TIMES, w=GRID)
+    below, above = (found.high < 1).sum(), (found.low > 1).sum()
+    assert sentence(found).startswith(
+        f"Of 14 minima {below} lie surely below 1, {14 - below - above} about 1 and {above} "
+    )
+    axes = figure(found).axes[0]
+    assert [text.get_text() for text in axes.get_legend().texts] == [f"block {block}" for block in found.blocks]
+    lines = [container.lines[0].get_ydata() for container in axes.containers]
+    np.testing.assert_allclose(np.transpose(lines), found.minimum)

@@ -14,14 +14,25 @@ import torch
 from reweight.models import ASSETS, load_model
 from reweight.pipeline_folder import fingerprint
 from reweight.toy import __main__ as commands
-from reweight.toy import build, checkpoint, consistency, denoiser, distill, endpoints, trajectory
-from reweight.toy.autoencoder import FINEST, new_autoencoder, order, psnr, to_tensor
+from reweight.toy import build, checkpoint, consistency, denoiser, distill, endpoints, examples, trajectory
+from reweight.toy.autoencoder import (
+    FINEST,
+    autoencoder_loss,
+    crops,
+    new_autoencoder,
+    order,
+    psnr,
+    to_tensor,
+    train_decoder,
+)
 from reweight.toy.dataset import scene_at
-from reweight.toy.denoiser import new_scheduler, new_unet, train_unet, v_loss
+from reweight.toy.denoiser import Denoiser, draw_timesteps, new_scheduler, new_unet, train_denoiser, v_loss
 from reweight.toy.memmap import fill
-from reweight.toy.text import new_text_encoder, train_text_encoder
+from reweight.toy.replay import Gradient
+from reweight.toy.text import new_text_encoder, tokens, train_text_encoder
 from reweight.toy.tokenizer import build_tokenizer
 from reweight.toy.trajectory import GRID, Trajectory
+from reweight.toy.world import parse
 
 
 def quiet(*_):
@@ -50,15 +61,65 @@ def test_ordering_leaves_the_pictures_and_goes_from_smooth_to_fine():
     assert psnr(vae, pictures[:4], "cpu") > 0
 
 
+def test_crops_are_squares_of_the_pictures():
+    torch.manual_seed(0)
+    pictures = torch.arange(3 * 8 * 8).reshape(3, 8, 8, 1).expand(-1, -1, -1, 3)
+    squares = crops(pictures, 40, 5)
+    assert squares.shape == (40, 5, 5, 3)
+    corners = squares[:, 0, 0, 0]
+    assert len(corners.unique()) > 12 and set((corners // 64).tolist()) == {0, 1, 2}
+    grown = corners[:, None, None] + 8 * torch.arange(5)[:, None] + torch.arange(5)
+    assert torch.equal(squares[..., 0], grown)
+
+
+def test_the_autoencoders_loss_reaches_every_weight():
+    torch.manual_seed(0)
+    vae = new_autoencoder()
+    autoencoder_loss(vae, torch.rand(2, 3, 32, 32) * 2 - 1).backward()
+    assert [name for name, weight in vae.named_parameters() if weight.grad is None or not weight.grad.any()] == []
+
+
+@pytest.mark.parametrize(
+    "device", ["cpu", pytest.param("cuda", marks=pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU"))]
+)
+def test_a_gradient_is_that_of_the_loss_and_drawn_anew(device):
+    torch.manual_seed(0)
+    weight = torch.ones(5, device=device, requires_grad=True)
+    drawn = torch.zeros(5, device=device)
+
+    def loss():
+        drawn.copy_(torch.rand(5, device=device))
+        return (drawn * weight**2).sum()
+
+    gradient, seen = Gradient(loss, torch.optim.SGD([weight], lr=0.1), device), []
+    for value in (1.0, 1.0, 3.0):
+        with torch.no_grad():
+            weight.fill_(value)
+        found = gradient().item()
+        assert found == pytest.approx((drawn * value**2).sum().item(), rel=1e-5)
+        assert torch.allclose(weight.grad, 2 * value * drawn)
+        seen.append(weight.grad.tolist())
+    assert seen[0] != seen[1]
+
+
 def test_velocity_loss_is_zero_for_the_true_velocity():
     scheduler, x, t = new_scheduler(), torch.randn(3, 8, 16, 16), torch.tensor([10, 500, 999])
     noise = torch.randn_like(x)
+    true = scheduler.get_velocity(x, noise, t)
 
-    def oracle(noisy, timesteps, states, return_dict):
-        a = scheduler.alphas_cumprod[timesteps].view(-1, 1, 1, 1)
-        return ((a.sqrt() * noise - (1 - a).sqrt() * x),)
+    def oracle(noisy, timesteps, ids):
+        assert torch.allclose(noisy, scheduler.add_noise(x, noise, t), atol=1e-6) and torch.equal(timesteps, t)
+        return true
 
-    assert v_loss(oracle, scheduler, x, None, t, noise) < 1e-10
+    assert v_loss(oracle, Trajectory(scheduler, "cpu"), x, None, t, noise) < 1e-10
+
+
+def test_timesteps_cover_the_schedule_and_crowd_about_the_middle():
+    torch.manual_seed(0)
+    t = draw_timesteps(4000, "cpu")
+    assert t.min() < 5 and t.max() > 994 and t.dtype == torch.long
+    share = ((t >= 250) & (t < 750)).float().mean()
+    assert 0.58 < share < 0.68  # half of them uniform, of the others 73%
 
 
 def test_the_terminal_step_is_pure_noise():
@@ -73,28 +134,62 @@ def test_the_unet_has_seven_target_blocks():
 
 @pytest.fixture
 def small(monkeypatch):
-    """Batches of four, and few scenes: what the steps do is the same."""
-    for module in (denoiser, consistency, endpoints):
-        monkeypatch.setattr(module, "BATCH", 4)
-    for module in (denoiser, consistency, distill):
-        monkeypatch.setattr(module, "HELD", 4)
+    """Batches of four, and few examples: what the steps do is the same."""
+    monkeypatch.setitem(denoiser.BATCH, "cpu", 4)
+    monkeypatch.setattr(examples, "HELD", 4)
     monkeypatch.setattr(distill, "JUDGED", 2)
-    scenes = [scene_at(1, i) for i in range(24)]
+    monkeypatch.setattr(examples, "VARIANTS", 2)
+
+
+@pytest.fixture
+def known(small, tmp_path):
     latents = np.random.default_rng(0).standard_normal((24, 8, 16, 16)).astype(np.float16)
-    return latents, scenes
+    return examples.read_examples(tmp_path, latents, build_tokenizer(), seed=1, workers=1)
 
 
 OPTIONS = {"seed": 0, "on_progress": quiet}
 BLINK = 2e-4  # minutes: one step, checkpoint included
 
 
-def test_a_step_of_training_moves_every_weight(tmp_path, small):
+def test_the_captions_of_the_examples_say_their_scenes(known, tmp_path, monkeypatch):
     tokenizer = build_tokenizer()
-    start = new_unet()
-    encoder = new_text_encoder(tokenizer)
-    train_unet(tmp_path, *small, tokenizer, encoder, minutes=BLINK, device="cpu", start=start, **OPTIONS)
+    for i, ids in enumerate(known.ids):
+        scene = scene_at(1, i)
+        for caption in tokenizer.batch_decode(ids, skip_special_tokens=True):
+            said = parse(caption)
+            assert [thing.subject for thing in said.things] == [thing.subject for thing in scene.things]
+            assert said.setting in ("", scene.setting)
+        assert (i in known.pairs) == (len(scene.things) == 2) == (i not in known.singles)
+    assert not torch.equal(known.ids[:, 0], known.ids[:, 1])
+    monkeypatch.setattr(examples, "CHUNK", 7)
+    (tmp_path / "again").mkdir()
+    again = examples.read_examples(tmp_path / "again", known.latents.numpy(), tokenizer, seed=1, workers=2)
+    assert torch.equal(again.ids, known.ids)
+
+
+def test_a_draw_gives_captions_of_its_latents_and_now_and_then_none(known):
+    torch.manual_seed(0)
+    learned, held = known.split()
+    assert torch.equal(torch.cat([learned.latents, held.latents]), known.latents) and len(held.ids) == 4
+    assert len(held.singles) + len(held.pairs) == 4 and max(*held.singles, *held.pairs) < 4
+    for pairs, allowed in ((0.0, learned.singles), (1.0, learned.pairs)):
+        latents, ids = learned.draw(300, pairs)
+        blank = 0
+        for x, caption in zip(latents, ids, strict=True):
+            row = next(i for i, other in enumerate(learned.latents) if torch.equal(other.float(), x))
+            assert row in allowed
+            empty = torch.equal(caption, known.blank)
+            assert empty or any(torch.equal(caption, variant) for variant in learned.ids[row])
+            blank += empty
+        assert 10 < blank < 60
+
+
+def test_a_step_of_training_moves_every_weight(tmp_path, known):
+    start = Denoiser(new_unet(), new_text_encoder(build_tokenizer()).requires_grad_(False))
+    train_denoiser(tmp_path, known, start, minutes=BLINK, device="cpu", **OPTIONS)
     trained = checkpoint.load(tmp_path / "unet.pt")["model"]
-    assert [name for name, weight in start.state_dict().items() if torch.equal(weight, trained[name])] == []
+    still = [name for name, weight in start.named_parameters() if torch.equal(weight, trained[name])]
+    assert still == []
 
 
 def resumes(path, train):
@@ -116,15 +211,17 @@ def base(tmp_path_factory):
     tokenizer = build_tokenizer()
     tokenizer.save_pretrained(work / "tokenizer")
     new_text_encoder(tokenizer).save_pretrained(work / "text_encoder")
-    new_autoencoder().save_pretrained(work / "vae")
+    vae = new_autoencoder()
+    for name in ("vae", build.DECODED):
+        vae.save_pretrained(work / name)
     np.save(work / "latents.npy", np.random.default_rng(0).standard_normal((24, 8, 16, 16)).astype(np.float16))
-    weights = new_unet().state_dict()
-    checkpoint.save(work / "unet.pt", average=weights)
+    model = Denoiser(new_unet(), new_text_encoder(tokenizer))
+    checkpoint.save(work / "unet.pt", average=model.state_dict())
     build.export(work, work.parent / "toy")
     return work, work.parent / "toy"
 
 
-def test_every_stage_trains_resumes_and_exports(tmp_path, small):
+def test_every_stage_trains_resumes_and_exports(tmp_path, known):
     work, tokenizer = tmp_path / "work", build_tokenizer()
     work.mkdir()
     tokenizer.save_pretrained(work / "tokenizer")
@@ -132,12 +229,20 @@ def test_every_stage_trains_resumes_and_exports(tmp_path, small):
     def read(minutes):
         return train_text_encoder(work, tokenizer, minutes=minutes, device="cpu", **OPTIONS)
 
-    encoder = resumes(work / "text.pt", read)
-    encoder.save_pretrained(work / "text_encoder")
-    new_autoencoder().save_pretrained(work / "vae")
+    start = Denoiser(new_unet(), resumes(work / "text.pt", read))
+    vae, pictures = new_autoencoder(), np.random.default_rng(0).integers(0, 256, (260, 32, 32, 3), np.uint8)
+    before = {name: weight.clone() for name, weight in vae.state_dict().items()}
+
+    def decode(minutes):
+        latents = known.latents[:4, :, :4, :4].numpy()
+        return train_decoder(work, vae, pictures, latents, minutes=minutes, device="cpu", **OPTIONS)
+
+    trained = resumes(work / "decoder.pt", decode)
+    moved = {name for name, weight in trained.state_dict().items() if not torch.equal(weight, before[name])}
+    assert moved == {name for name in before if name.startswith(("decoder", "post_quant_conv"))}
+    trained.save_pretrained(work / build.DECODED)
     resumes(
-        work / "unet.pt",
-        lambda minutes: train_unet(work, *small, tokenizer, encoder, minutes=minutes, device="cpu", **OPTIONS),
+        work / "unet.pt", lambda minutes: train_denoiser(work, known, start, minutes=minutes, device="cpu", **OPTIONS)
     )
     folder = tmp_path / "model"
     build.export(work, folder)
@@ -215,20 +320,22 @@ def test_a_student_that_is_already_consistent_has_no_loss():
     assert consistency.consistency_loss(oracle, oracle, velocity, way, x, noise, i, None) < 1e-6
 
 
-@pytest.mark.parametrize(("steps", "k", "timesteps"), [(1, 0, [999]), (2, 1, [999, 499]), (4, 2, [999, 749, 499])])
-def test_a_student_that_knows_the_endpoint_has_no_loss_at_its_own_steps(steps, k, timesteps):
-    way, noise, end = Trajectory(new_scheduler(), "cpu"), torch.randn(4, 8, 16, 16), torch.randn(4, 8, 16, 16)
-    seen = []
+@pytest.mark.parametrize("steps", [1, 2, 4])
+def test_a_student_that_knows_the_endpoint_has_no_loss_at_its_own_steps(steps):
+    way, noise, end = Trajectory(new_scheduler(), "cpu"), torch.randn(8, 8, 16, 16), torch.randn(8, 8, 16, 16)
+    told, seen = torch.arange(8), []
 
     def oracle(x_t, t, states, return_dict):
         a, s = way._at(t)
-        seen.append((int(t[0]), x_t))
-        return ((a * x_t - end) / s,)
+        seen.append((x_t, t, states))
+        return ((a * x_t - end[states]) / s,)
 
-    assert endpoints.trajectory_loss(oracle, way, noise, end, None, steps, k) < 1e-6
-    assert [t for t, _ in seen] == timesteps
-    t = torch.full((4,), timesteps[-1])
-    assert torch.allclose(seen[-1][1], way.noised(end, noise, t), atol=1e-5)
+    assert endpoints.trajectory_loss(oracle, way, noise, end, told, steps) < 1e-6
+    *_, (x_t, t, states) = seen
+    timesteps = range(999, 0, -(1000 // steps))
+    assert t.tolist() == np.repeat(timesteps, 8 // steps).tolist() and torch.equal(states, told)
+    assert torch.allclose(x_t, way.noised(end, noise, t), atol=1e-5)
+    assert sum(len(t) for _, t, _ in seen[:-1]) == sum(8 - 8 // steps * k for k in range(1, steps))
 
 
 @pytest.mark.parametrize("steps", [1, 2, 3, 4, 20])
@@ -280,16 +387,18 @@ def test_both_distillations_train_resume_and_ship(tmp_path, base, small, monkeyp
     opens_in_plain_diffusers([*folders.values()], tmp_path, (1, 2, 4), 0)
 
 
-def test_endpoints_are_the_teachers_own_samples(tmp_path, base, small):
+def test_endpoints_are_the_teachers_own_samples(tmp_path, base, known):
     pipe = load_model(str(base[1]), local=True, device="cpu").pipe
     teacher = trajectory.Teacher(pipe.unet, pipe.scheduler, pipe.tokenizer, pipe.text_encoder, "cpu")
-    made = endpoints.Endpoints(teacher, small[1], tmp_path / "endpoints.npy", count=2, **OPTIONS)
-    noise, states = made._pairs([0, 1])
+    made = endpoints.Endpoints(teacher, known, tmp_path / "endpoints.npy", count=2, **OPTIONS)
     latents = pipe(
-        prompt_embeds=states, negative_prompt_embeds=teacher.states(["", ""]), latents=noise, num_inference_steps=20,
-        guidance_scale=trajectory.GUIDANCE, output_type="latent",
+        prompt_embeds=teacher.states(made.ids), latents=made.noise.float(), num_inference_steps=20,
+        negative_prompt_embeds=teacher.states(tokens(pipe.tokenizer, ["", ""])), output_type="latent",
+        guidance_scale=trajectory.GUIDANCE,
     ).images  # fmt: skip
-    assert torch.nn.functional.mse_loss(torch.from_numpy(made._ends).float(), latents) < 5e-3 * latents.var()
+    assert torch.nn.functional.mse_loss(made.ends.float(), latents) < 5e-3 * latents.var()
+    again = endpoints.Endpoints(teacher, known, tmp_path / "endpoints.npy", count=2, **OPTIONS)
+    assert torch.equal(again.noise, made.noise) and torch.equal(again.ids, made.ids)
 
 
 def test_distillation_says_in_one_sentence_what_it_needs(tmp_path, base, small, monkeypatch, capsys):

@@ -129,6 +129,7 @@ def test_every_word_is_one_token_and_unknown_words_are_spelt():
     assert all(len(tokenizer(word).input_ids) == 3 for word in words())
     spelt = tokenizer("xylophone").input_ids
     assert len(spelt) > 4 and tokenizer.eos_token_id not in spelt[:-1]
+    assert build_tokenizer().get_vocab() == tokenizer.get_vocab()
 
 
 def test_the_sheet_shows_everything_that_the_world_has():

@@ -28,6 +28,7 @@ def command(
     batch_size: Annotated[int, typer.Option(min=1, help="Pictures drawn together.")] = 1,
     repeats: Annotated[int, typer.Option(min=1, help="Turns, of which the median counts.")] = 9,
     device: Annotated[str | None, typer.Option(help="cuda or cpu; by default the best there is.")] = None,
+    compiled: Annotated[bool, typer.Option(help="Compile the Transformer blocks' insides with torch.compile.")] = False,
     out: Annotated[Path, typer.Option(help="The JSON file to write.")] = Path("bench/full-size.json"),
 ) -> None:
     """Build the full-size U-Nets with random weights: blocks, memory, and what re-weighting and FreeU cost."""
@@ -43,7 +44,7 @@ def command(
         raise ValueError(f"The latents' side must be a multiple of 8, not {latent}.")
     out.parent.mkdir(parents=True, exist_ok=True)
     place, kind = _device_and_dtype(device, dtype)
-    about = _provenance(place, kind, steps=steps, batch=batch_size, repeats=repeats)
+    about = _provenance(place, kind, steps=steps, batch=batch_size, repeats=repeats, compiled=compiled)
     columns = ("", "blocks", "parameters", "latents", "peak GB", "method", "seconds", "/ vanilla", "CPU / vanilla")
     table = Table(*columns, title=f"{about['dtype']}, {steps} step{'s' * (steps > 1)}, on {about['device']}")
     console, results = Console(stderr=True), []
@@ -52,7 +53,7 @@ def command(
             task = bar.add_task(f"building {FULL_SIZE[key].title}", total=1.0)
             found = measure(
                 FULL_SIZE[key], kind, place, latent=latent, steps=steps, batch=batch_size, repeats=repeats,
-                on_progress=lambda text, done, task=task: bar.update(task, completed=done, description=text),
+                compiled=compiled, on_progress=lambda text, done, task=task: bar.update(task, completed=done, description=text),
             )  # fmt: skip
             bar.remove_task(task)
             for row in _rows(found):
@@ -66,9 +67,12 @@ def command(
 
 def measure(
     model: FullSize, dtype: torch.dtype, device: str, *, latent: int | None, steps: int, batch: int, repeats: int,
-    on_progress: Any,
+    on_progress: Any, compiled: bool = False,
 ) -> dict[str, Any]:  # fmt: skip
-    """Build one model and measure it: what the JSON file holds of it. latent: the side, None for the default."""
+    """Build one model and measure it: what the JSON file holds of it. latent: the side, None for the default.
+
+    compiled: only what lies inside the Transformer blocks, so that the hooks about them act as ever.
+    """
     from ..blocks import target_blocks
     from ..methods import PRESETS
     from ..models import REGISTRY
@@ -80,6 +84,8 @@ def measure(
 
     def first() -> Any:
         pipe = build(model, dtype=dtype, device=device)
+        if compiled:
+            pipe.unet.compile_repeated_blocks()
         draw(pipe, side=side, steps=steps, batch=batch)
         return pipe
 

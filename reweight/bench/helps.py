@@ -18,6 +18,7 @@ from ..models import LoadedModel
 from ..patch import reweighted
 from ..schedule import CONTROLS, empirical, weights
 from ..scoring import Scorer, distance
+from ..toy.classifier import Judge, obeyed
 from .intervals import bootstrap
 from .rowfile import Row, RowFile, check_settings, key_of, read_rows
 
@@ -31,7 +32,8 @@ SEED = 42  # of the probes, not of the pictures
 class Effect:
     """A row of the result over n prompts, each the mean of its seeds.
 
-    score: mean, NaN without a scorer. over_vanilla, over_flat: mean difference from the vanilla picture's score and
+    score: mean, NaN without a scorer. obeyed: mean share of what the prompt asks for that the judge sees, NaN without
+    one; obeyed_over_vanilla its mean difference from the vanilla picture's. over_vanilla, over_flat: mean difference from the vanilla picture's score and
     from that of all blocks at the same mean weight, (value, low, high) with the 95% bootstrap interval over prompts;
     over_flat is None where there is no such row. ssim: mean structural similarity with vanilla.
     """
@@ -42,6 +44,8 @@ class Effect:
     over_vanilla: tuple[float, float, float]
     over_flat: tuple[float, float, float] | None
     ssim: float
+    obeyed: float
+    obeyed_over_vanilla: tuple[float, float, float]
 
 
 def draw_all(
@@ -54,6 +58,7 @@ def draw_all(
     guidance: float,
     ranges: Sequence[tuple[float, float]] = RANGES,
     scorer: Scorer | None = None,
+    judge: Judge | None = None,
     batch: int = 8,
     on_progress: Callable[[str, float], None] = lambda *_: None,
 ) -> list[Row]:
@@ -68,6 +73,7 @@ def draw_all(
     check_settings(folder, {
         "model": loaded.source, "revision": loaded.revision, "dtype": loaded.dtype, "guidance": guidance,
         "scorer": f"{scorer.name} {scorer.version}" if scorer else "none",
+        "judge": judge.digest[:12] if judge else "none",
     })  # fmt: skip
     file, done = RowFile(folder), read_rows(folder)
     names = [VANILLA, *variants(ranges)]
@@ -83,9 +89,11 @@ def draw_all(
         for seed in due:
             pictures = _draw(loaded.pipe, prompt, seed, steps, guidance, tables, batch)
             scores = scorer.score(pictures, [prompt] * len(pictures)) if scorer else [None] * len(pictures)
-            for name, picture, score in zip(names, pictures, scores, strict=True):
+            seen = _obeyed(judge, prompt, pictures) if judge else [None] * len(pictures)
+            for name, picture, score, share in zip(names, pictures, scores, seen, strict=True):
                 row = _row(prompt, seed, steps, name) | {
                     "score": None if score is None else float(score),
+                    "obeyed": None if share is None else float(share),
                     "ssim": distance(picture, pictures[0]).ssim,
                 }
                 if key_of(row) not in done:
@@ -131,9 +139,11 @@ def effects(rows: Sequence[Row]) -> list[Effect]:
             variant=name,
             prompts=len({prompt for prompt, _ in found}),
             score=_mean(found, "score"),
-            over_vanilla=_difference(found, by_variant[VANILLA]),
-            over_flat=_difference(found, by_variant[flat]) if (flat := _flat(name)) in by_variant else None,
+            over_vanilla=_difference(found, by_variant[VANILLA], "score"),
+            over_flat=_difference(found, by_variant[flat], "score") if (flat := _flat(name)) in by_variant else None,
             ssim=_mean(found, "ssim"),
+            obeyed=_mean(found, "obeyed"),
+            obeyed_over_vanilla=_difference(found, by_variant[VANILLA], "obeyed"),
         )
         for name, found in by_variant.items()
     ]
@@ -174,14 +184,21 @@ def _draw(
     return pictures
 
 
+def _obeyed(judge: Judge, prompt: str, pictures: Sequence[Image.Image]) -> np.ndarray:
+    answers, _ = judge.read(np.stack([np.asarray(picture) for picture in pictures]))
+    return obeyed([prompt] * len(pictures), answers)
+
+
 def _mean(found: dict[tuple[str, int], Row], name: str) -> float:
     return float(np.mean([np.nan if row[name] is None else row[name] for row in found.values()]))
 
 
-def _difference(found: dict[tuple[str, int], Row], base: dict[tuple[str, int], Row]) -> tuple[float, float, float]:
+def _difference(
+    found: dict[tuple[str, int], Row], base: dict[tuple[str, int], Row], name: str
+) -> tuple[float, float, float]:
     by_prompt: dict[str, list[float]] = {}
     for (prompt, seed), row in found.items():
-        pair = row["score"], base[prompt, seed]["score"]
+        pair = row[name], base[prompt, seed][name]
         by_prompt.setdefault(prompt, []).append(np.nan if None in pair else pair[0] - pair[1])
     means = np.array([np.mean(values) for values in by_prompt.values()])
     return float(means.mean()), *bootstrap(np.mean, means, draws=1000)

@@ -28,6 +28,7 @@ def command(
 
     from ..models import ModelError, load_model
     from ..scoring.toy import load_toy_scorer
+    from ..toy.classifier import load_judge
     from .held_out import captions
     from .helps import draw_all, effects
 
@@ -41,29 +42,45 @@ def command(
         except ModelError as error:
             console.print(f"No scores: {error}", highlight=False)
             scorer = None
+        try:
+            judge = load_judge() if loaded.card.embedded else None
+        except ModelError as error:
+            console.print(f"No look at what was obeyed: {error}", highlight=False)
+            judge = None
         rows = draw_all(
             loaded, captions(limit), out, seeds=noises,
             steps=steps or loaded.card.steps, guidance=loaded.card.guidance if guidance is None else guidance,
-            scorer=scorer, batch=batch,
+            scorer=scorer, judge=judge, batch=batch,
             on_progress=lambda text, done: bar.update(task, completed=done, description=text[:60]),
         )  # fmt: skip
     found = effects(rows)
     table = Table(
-        "", "score", "over vanilla", "over flat", "SSIM with vanilla", title=f"{model}, {found[0].prompts} prompts"
+        "",
+        "score",
+        "over vanilla",
+        "over flat",
+        "obeyed",
+        "over vanilla",
+        "SSIM with vanilla",
+        title=f"{model}, {found[0].prompts} prompts",
     )
     for effect in found:
         flat = "" if effect.over_flat is None else _interval(effect.over_flat)
         table.add_row(
-            effect.variant, f"{effect.score:.4f}", _interval(effect.over_vanilla), flat, f"{effect.ssim:.3f}"
+            effect.variant, f"{effect.score:.4f}", _interval(effect.over_vanilla), flat, f"{effect.obeyed:.1%}",
+            _interval(effect.obeyed_over_vanilla), f"{effect.ssim:.3f}",
         )  # fmt: skip
-    console.print(table)
+    Console(width=max(140, console.width)).print(table)
     with (out / "importance.csv").open("w", newline="") as file:
         writer = csv.writer(file)
         ends = ("", " low", " high")
-        differences = [f"over {base}{end}" for base in ("vanilla", "flat") for end in ends]
-        writer.writerow(["variant", "prompts", "score", *differences, "ssim"])
+        differences = [f"{over}{end}" for over in ("over vanilla", "over flat", "obeyed over vanilla") for end in ends]
+        writer.writerow(["variant", "prompts", "score", "obeyed", *differences, "ssim"])
         for e in found:
-            writer.writerow([e.variant, e.prompts, e.score, *e.over_vanilla, *(e.over_flat or [""] * 3), e.ssim])
+            flat = e.over_flat or [""] * 3
+            writer.writerow(
+                [e.variant, e.prompts, e.score, e.obeyed, *e.over_vanilla, *flat, *e.obeyed_over_vanilla, e.ssim]
+            )
 
 
 def _interval(value: tuple[float, float, float]) -> str:

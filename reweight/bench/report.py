@@ -19,7 +19,7 @@ from .rowfile import Row
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-MEASURES = ("score", "ssim", "mean_difference", "seconds")
+MEASURES = ("score", "ssim", "mean_difference", "cosine", "seconds")
 SAID = {"score": "score", "ssim": "SSIM to vanilla", "seconds": "seconds (median)"}
 
 
@@ -185,7 +185,7 @@ def _over_low(axes, found: Cells, labels: list[str], columns: list[str], measure
 def _cell(rows: list[Row]) -> Cell:
     means, margins = {}, {}
     for measure in MEASURES:
-        values = np.array([row[measure] for row in rows if row[measure] is not None], float)
+        values = np.array([row[measure] for row in rows if row.get(measure) is not None], float)
         if len(values):
             means[measure] = float(np.median(values) if measure == "seconds" else values.mean())
             margins[measure] = float(1.96 * values.std(ddof=1) / len(values) ** 0.5) if len(values) > 1 else 0.0

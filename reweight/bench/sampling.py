@@ -17,7 +17,7 @@ from ..drawing import draw, sentences
 from ..models import LoadedModel
 from ..patch import bypassed, reweighted
 from ..request import Request, validate
-from ..scoring import Scorer, distance
+from ..scoring import ImageFeatures, Scorer, distance, feature_cosine
 from .experiments import Experiment, Variant
 from .prompts import Prompts
 from .ranking import Ranking
@@ -81,11 +81,12 @@ class Sampler:
                 pictures, took = _timed(lambda group=group, tables=tables: self._draw(request, group, tables))
                 each = took / len(group)
             scores = None if self.scorer is None else self.scorer.score(pictures, [item.prompt] * len(pictures))
+            alike = self._cosines(pictures, vanilla)
             for i, (variant, picture) in enumerate(zip(group, pictures, strict=True)):
                 far = distance(picture, vanilla)
                 row = _named(item, variant) | {
                     "score": None if scores is None else float(scores[i]), "ssim": far.ssim,
-                    "mean_difference": far.mean_difference, "seconds": round(each, 4),
+                    "mean_difference": far.mean_difference, "cosine": alike and alike[i], "seconds": round(each, 4),
                 }  # fmt: skip
                 if self.pictures is not None:
                     self._keep(picture, row)
@@ -95,6 +96,12 @@ class Sampler:
         """What is asked of the model. ValueError of one sentence where it cannot do that."""
         card = self.loaded.card
         return validate(card, prompt=prompt, model=card.key, seed=seed, steps=steps)
+
+    def _cosines(self, pictures: list[Image.Image], vanilla: Image.Image) -> list[float] | None:
+        """Cosines with vanilla in the scorer's image features, None where it has no such features."""
+        if not isinstance(self.scorer, ImageFeatures):
+            return None
+        return feature_cosine(pictures, [vanilla] * len(pictures), self.scorer).tolist()
 
     def _groups(self, due: list[Variant]) -> Iterator[list[Variant]]:
         for variant in due:

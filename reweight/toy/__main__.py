@@ -30,7 +30,9 @@ def train(
     pictures: int = 32000,
     minutes_text: float = 3,
     minutes_autoencoder: float = 46,
+    minutes_decoder: float = 20,
     minutes_unet: float = 180,
+    workers: int = 2,
     seed: int = 0,
     go_on: Annotated[bool, typer.Option(help="Start from the weights in the folder instead of from nothing.")] = False,
 ) -> None:
@@ -41,7 +43,7 @@ def train(
     from .build import train as run
 
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    plan = Plan(pictures, minutes_text, minutes_autoencoder, minutes_unet, seed)
+    plan = Plan(pictures, minutes_text, minutes_autoencoder, minutes_decoder, minutes_unet, seed, workers)
     run(work, art, plan, device, _report, start=folder if go_on else None)
     export(work, folder)
     console.print(f"Wrote {folder}.")
@@ -68,6 +70,7 @@ def distill(
     ] = "consistency",
     minutes: float = 60,
     pairs: Annotated[int, typer.Option(help="Endpoints that the method “trajectory” makes first.")] = 4096,
+    workers: int = 2,
     seed: Annotated[int, typer.Option(help="That which the base model was trained from.")] = 0,
 ) -> None:
     """Train the turbo model on what `train` left in the work folder; kill it and run it again to resume.
@@ -79,7 +82,10 @@ def distill(
     from .distill import distill as run
 
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    run(work, base, folder, method=method, minutes=minutes, pairs=pairs, seed=seed, device=device, on_progress=_report)
+    run(
+        work, base, folder, method=method, minutes=minutes, pairs=pairs, seed=seed, device=device, on_progress=_report,
+        workers=workers,
+    )  # fmt: skip
     console.print(f"Wrote {folder}.")
 
 

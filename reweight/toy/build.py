@@ -12,13 +12,16 @@ from diffusers import AutoencoderKL, UNet2DConditionModel
 from transformers import CLIPTextModel, CLIPTokenizer
 
 from . import checkpoint
-from .autoencoder import to_tensor, train_autoencoder
-from .dataset import render, scene_at
-from .denoiser import new_scheduler, new_unet, train_unet
+from .autoencoder import to_tensor, train_autoencoder, train_decoder
+from .dataset import render
+from .denoiser import Denoiser, new_scheduler, new_unet, train_denoiser
+from .examples import read_examples
 from .folder import write_folder
 from .memmap import fill
-from .text import train_text_encoder
+from .text import new_text_encoder, train_text_encoder
 from .tokenizer import build_tokenizer
+
+DECODED = "vae-decoder-trained"  # the autoencoder as it ships; "vae" has the same encoder
 
 
 @dataclass(frozen=True)
@@ -28,6 +31,7 @@ class Plan:
     pictures: int = 32000
     minutes_text: float = 3
     minutes_autoencoder: float = 46
+    minutes_decoder: float = 20
     minutes_unet: float = 180
     seed: int = 0
     workers: int = 2
@@ -36,7 +40,7 @@ class Plan:
 def train(work: Path, art: Path, plan: Plan, device: str, on_progress, start: Path | None = None) -> None:
     """Run the stages that are not done yet in `work`, each with its own checkpoints: kill it and call it again.
 
-    start: a published model whose tokenizer, text encoder and autoencoder are kept and whose U-Net is trained on.
+    start: a published model whose tokenizer and autoencoder are kept, and whose text encoder and U-Net are trained on.
     """
     work.mkdir(parents=True, exist_ok=True)
 
@@ -63,14 +67,20 @@ def train(work: Path, art: Path, plan: Plan, device: str, on_progress, start: Pa
         )
         vae.save_pretrained(work / "vae")
     latents = encode(work, pictures, device, on_progress)
-    encoder = CLIPTextModel.from_pretrained(work / "text_encoder").to(device).eval()
-    scenes = [scene_at(plan.seed + 1, i) for i in range(plan.pictures)]
-    before = UNet2DConditionModel.from_pretrained(start / "unet") if start is not None else None
-    unet = train_unet(
-        work, latents, scenes, tokenizer, encoder, minutes=plan.minutes_unet, device=device, seed=plan.seed,
-        on_progress=on_progress, start=before,
-    )  # fmt: skip
-    unet.save_pretrained(work / "unet")
+    if not (work / DECODED).is_dir():
+        vae = train_decoder(
+            work, AutoencoderKL.from_pretrained(work / "vae"), pictures, latents, minutes=plan.minutes_decoder,
+            device=device, seed=plan.seed, on_progress=on_progress,
+        )  # fmt: skip
+        vae.save_pretrained(work / DECODED)
+    examples = read_examples(work, latents, tokenizer, seed=plan.seed + 1, workers=plan.workers)
+    begin = Denoiser(
+        UNet2DConditionModel.from_pretrained(start / "unet") if start is not None else new_unet(),
+        CLIPTextModel.from_pretrained(work / "text_encoder"),
+    ).float()
+    train_denoiser(
+        work, examples, begin, minutes=plan.minutes_unet, device=device, seed=plan.seed, on_progress=on_progress
+    )
 
 
 @torch.inference_mode()
@@ -98,13 +108,10 @@ def export(work: Path, folder: Path) -> None:
     saved = checkpoint.load(work / "unet.pt")
     if saved is None:
         raise ValueError("There is no U-Net checkpoint to export yet: train first.")
-    unet = new_unet()
-    unet.load_state_dict(saved["average"])
+    tokenizer = CLIPTokenizer.from_pretrained(work / "tokenizer")
+    model = Denoiser(new_unet(), new_text_encoder(tokenizer))
+    model.load_state_dict(saved["average"])
     write_folder(
-        folder,
-        unet=unet,
-        vae=AutoencoderKL.from_pretrained(work / "vae"),
-        text_encoder=CLIPTextModel.from_pretrained(work / "text_encoder"),
-        tokenizer=CLIPTokenizer.from_pretrained(work / "tokenizer"),
-        scheduler=new_scheduler(),
-    )
+        folder, unet=model.unet, vae=AutoencoderKL.from_pretrained(work / DECODED), text_encoder=model.encoder,
+        tokenizer=tokenizer, scheduler=new_scheduler(),
+    )  # fmt: skip

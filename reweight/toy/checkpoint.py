@@ -16,7 +16,7 @@ class Training:
 
         training = Training(path, optimizer, minutes=20, model=net, average=copy)
         for step in training:
-            training.learn(loss)
+            training.learn(loss)  # or training.move(), where the gradient is there already
             if training.due:
                 training.save()
 
@@ -50,6 +50,7 @@ class Training:
         return self._clock.spent - self._saved > self._every or self.fraction >= 1
 
     def __iter__(self) -> Iterator[int]:
+        self._clock.restart(self._saved)
         while self.fraction < 1:
             rate = learning_rate(self._peak, self.fraction, self.step, hold=self._hold)
             for group in self.optimizer.param_groups:
@@ -57,9 +58,13 @@ class Training:
             yield self.step
 
     def learn(self, loss: torch.Tensor) -> None:
-        """One step down the gradient, clipped to norm 1."""
+        """One step down the gradient of a loss."""
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()
+        self.move()
+
+    def move(self) -> None:
+        """One step down the gradient that is there, clipped to norm 1."""
         for group in self.optimizer.param_groups:
             torch.nn.utils.clip_grad_norm_(group["params"], 1.0)
         self.optimizer.step()
@@ -81,6 +86,10 @@ class Clock:
 
     def __init__(self, minutes: float, spent: float = 0.0):
         self.total = minutes * 60
+        self.restart(spent)
+
+    def restart(self, spent: float) -> None:
+        """Count from now on."""
         self.began = time.monotonic() - spent
 
     @property
@@ -117,5 +126,4 @@ def learning_rate(peak: float, fraction: float, step: int, warmup: int = 200, ho
 @torch.no_grad()
 def update_average(average: torch.nn.Module, model: torch.nn.Module, decay: float) -> None:
     """Exponential moving average of the weights, in place."""
-    for kept, new in zip(average.parameters(), model.parameters(), strict=True):
-        kept.lerp_(new.to(kept.dtype), 1 - decay)
+    torch._foreach_lerp_(list(average.parameters()), list(model.parameters()), 1 - decay)

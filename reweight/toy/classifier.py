@@ -6,7 +6,8 @@ It names what it sees by place, since that is all that a picture shows: the firs
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +21,7 @@ from ..pipeline_folder import SUMS, check_sums, sha256
 from ..scoring.convnet import FEATURES, ConvNet, as_batch
 from . import checkpoint
 from .dataset import scene_at
-from .world import COLOURS, SETTINGS, SIZES, STYLES, SUBJECTS, Scene
+from .world import COLOURS, SETTINGS, SIZES, STYLES, SUBJECTS, Scene, parse
 
 FOLDER = ASSETS / "toy-judge"
 HEADS = {
@@ -91,6 +92,22 @@ def tally(scenes: list[Scene], answers: np.ndarray) -> dict[str, tuple[int, int]
     counts["relation"] = int(placed.sum()), len(pairs)
     counts["relation of those seen"] = int(placed[seen].sum()), int(seen.sum())
     return {name: count for name, count in counts.items() if count[1]}
+
+
+def obeyed(captions: Sequence[str], answers: np.ndarray) -> np.ndarray:
+    """The share, (n,), of what each caption asks for that was seen; answers (n, heads).
+
+    Asked for are the subjects, their colours and places, the style, and the setting where the caption names one.
+    """
+    shares, names = [], list(HEADS)
+    for caption, row in zip(captions, answers, strict=True):
+        scene = parse(caption)
+        asked = ["subject", "colour", "style"] + ["setting"] * bool(scene.setting)
+        asked += ["second", "second colour", "relation"] * (len(scene.things) == 2)
+        whole = scene if scene.setting else replace(scene, setting=next(iter(SETTINGS)))
+        columns = [names.index(name) for name in asked]
+        shares.append(max(np.equal(row, _label(whole, turn))[columns].mean() for turn in (False, True)))
+    return np.array(shares)
 
 
 def unspoilt(seed: int, count: int, *, pairs: float, held_out: bool = True) -> dict[int, Scene]:

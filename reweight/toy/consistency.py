@@ -6,13 +6,12 @@ step further along.
 
 from __future__ import annotations
 
-import numpy as np
 import torch
 from diffusers import DDIMScheduler, LCMScheduler
 
-from .denoiser import BATCH, HELD
+from .denoiser import BATCH, PAIRS
+from .examples import Examples
 from .trajectory import GRID, Teacher, Trajectory, pseudo_huber
-from .world import Scene, draw_caption
 
 
 def consistency_loss(student, target, velocity, way: Trajectory, x, noise, i, states) -> torch.Tensor:
@@ -21,8 +20,7 @@ def consistency_loss(student, target, velocity, way: Trajectory, x, noise, i, st
     velocity: the teacher's, called with x_t, t and states. x, noise: (n, c, h, w). i: (n,) indices into GRID.
     states: (n, tokens, width) of the prompt.
     """
-    grid = torch.tensor([*GRID, -1], device=x.device)
-    t, later = grid[i], grid[i + 1]
+    t, later = way.grid[i], way.grid[i + 1]
     x_t = way.noised(x, noise, t)
     with torch.no_grad():
         x_later = way.step(x_t, velocity(x_t, t, states), t, later)
@@ -33,23 +31,21 @@ def consistency_loss(student, target, velocity, way: Trajectory, x, noise, i, st
 
 
 class Consistency:
-    """The loss on latents of pictures, (n, c, h, w), one for each scene; a quarter of every batch is pure noise."""
+    """The loss on examples; a quarter of every batch is pure noise."""
 
-    def __init__(self, teacher: Teacher, latents: np.ndarray, scenes: list[Scene]):
+    def __init__(self, teacher: Teacher, examples: Examples):
         self.teacher, self.averages = teacher, {"target": teacher.copy()}
-        self._latents, self._scenes = latents, scenes
+        self._examples = examples.to(teacher.device)
 
-    def loss(self, student, rng: np.random.Generator) -> torch.Tensor:
-        """Of one batch drawn by `rng`."""
-        device = self.teacher.device
-        picked = rng.choice(len(self._scenes) - HELD, BATCH)
-        x = torch.from_numpy(self._latents[picked]).float().to(device)
-        noise = torch.from_numpy(rng.standard_normal(x.shape, np.float32)).to(device)
-        i = torch.from_numpy(np.where(rng.random(BATCH) < 0.25, 0, rng.integers(0, len(GRID), BATCH))).to(device)
-        states = self.teacher.states([draw_caption(self._scenes[row], rng) for row in picked])
+    def loss(self, student) -> torch.Tensor:
+        """Of one batch, drawn on the device."""
+        x, ids = self._examples.draw(BATCH[self.teacher.device], PAIRS)
+        n, device, way = len(ids), ids.device, self.teacher.way
+        i = torch.where(torch.rand(n, device=device) < 0.25, 0, torch.randint(len(way.grid) - 1, (n,), device=device))
         return consistency_loss(
-            student, self.averages["target"], self.teacher.velocity, self.teacher.way, x, noise, i, states
-        )
+            student, self.averages["target"], self.teacher.velocity, way, x, torch.randn_like(x), i,
+            self.teacher.states(ids),
+        )  # fmt: skip
 
     @staticmethod
     def scheduler(base: DDIMScheduler) -> LCMScheduler:

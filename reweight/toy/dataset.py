@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from concurrent.futures import ProcessPoolExecutor
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 
 import numpy as np
@@ -24,8 +24,13 @@ def scene_at(seed: int, index: int, pairs: float = 0.25, held_out: bool = False)
             return scene
 
 
+@cache
+def _world(art: Path) -> World:
+    return World(read_art(art))
+
+
 def _render_chunk(start: int, stop: int, *, art: Path, seed: int, pairs: float, held_out: bool) -> np.ndarray:
-    world = World(read_art(art))
+    world = _world(art)
     return np.stack(
         [
             world.render(scene_at(seed, i, pairs, held_out), np.random.default_rng([seed, i, 1]))

@@ -1,8 +1,9 @@
-"""Train the embedded model's U-Net: v-prediction on latents, zero terminal SNR, Stable Diffusion's seven target blocks."""
+"""Train the embedded model's U-Net and its text encoder: v-prediction on latents, zero terminal SNR, Stable Diffusion's seven target blocks."""
 
 from __future__ import annotations
 
 import copy
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -10,16 +11,19 @@ import torch
 import torch.nn.functional as F
 from diffusers import DDIMScheduler, UNet2DConditionModel
 from diffusers.models.attention_processor import AttnProcessor
-from transformers import CLIPTextModel, CLIPTokenizer
+from torch import nn
+from transformers import CLIPTextModel
 
 from . import checkpoint
-from .text import WIDTH, tokens
-from .world import Scene, draw_caption
+from .examples import Examples
+from .replay import Gradient
+from .text import WIDTH
+from .trajectory import Trajectory
 
-BATCH = 64
-DROPOUT = 0.1
-HELD = 512  # the last latents, kept for validation
-SINGLES_FIRST = 0.70
+BATCH = {"cpu": 64, "cuda": 512}
+SINGLES_FIRST = 0.3
+PAIRS = 0.35  # the share of pictures with two subjects, after that
+Velocity = Callable[[torch.Tensor, torch.Tensor, torch.Tensor], torch.Tensor]  # of x_t, t and token ids
 
 
 def new_unet() -> UNet2DConditionModel:
@@ -39,79 +43,77 @@ def new_scheduler() -> DDIMScheduler:
     )  # fmt: skip
 
 
-def draw_timesteps(n: int, generator: torch.Generator) -> torch.Tensor:
+class Denoiser(nn.Module):
+    """The U-Net and the text encoder that it is trained with."""
+
+    def __init__(self, unet: UNet2DConditionModel, encoder: CLIPTextModel):
+        super().__init__()
+        self.unet, self.encoder = unet, encoder
+
+    def forward(self, x_t: torch.Tensor, t: torch.Tensor, ids: torch.Tensor) -> torch.Tensor:
+        """The velocity (n, c, h, w) at noisy latents of that shape, timesteps (n,) and a caption's token ids (n, 24)."""
+        return self.unet(x_t, t, self.encoder(ids).last_hidden_state, return_dict=False)[0].float()
+
+
+def draw_timesteps(n: int, device: str) -> torch.Tensor:
     """n stratified timesteps, (n,) int: half of them uniform, half crowded about the middle, where shapes are decided."""
-    u = (torch.arange(n) + torch.rand(n, generator=generator)) / n
+    i = torch.arange(n, device=device)
+    u = (i + torch.rand(n, device=device)) / n
     middle = torch.sigmoid(torch.special.ndtri(u.clamp(1e-4, 1 - 1e-4)))
-    return (torch.where(torch.arange(n) % 2 == 0, u, middle) * 1000).long().clamp(0, 999)
+    return (torch.where(i % 2 == 0, u, middle) * 1000).long().clamp(0, 999)
 
 
-def v_loss(unet, scheduler, latents, states, t, noise) -> torch.Tensor:
-    """Mean squared error of the predicted velocity for latents (n, 8, 16, 16) at timesteps t (n,)."""
-    target = scheduler.get_velocity(latents, noise, t)
-    return F.mse_loss(unet(scheduler.add_noise(latents, noise, t), t, states, return_dict=False)[0].float(), target)
+def v_loss(velocity: Velocity, way: Trajectory, latents, ids, t, noise) -> torch.Tensor:
+    """Mean squared error of the velocity for latents (n, c, h, w) at timesteps t (n,)."""
+    return F.mse_loss(velocity(way.noised(latents, noise, t), t, ids), way.velocity(latents, noise, t))
 
 
-def train_unet(
-    work: Path, latents: np.ndarray, scenes: list[Scene], tokenizer: CLIPTokenizer, encoder: CLIPTextModel, *,
-    minutes: float, device: str, seed: int, on_progress, start: UNet2DConditionModel | None = None,
-) -> UNet2DConditionModel:  # fmt: skip
+def train_denoiser(
+    work: Path, examples: Examples, start: Denoiser, *, minutes: float, device: str, seed: int, on_progress
+) -> Denoiser:
     """Train for `minutes` in all, restarts counted, with checkpoints every three minutes; returns the averaged weights.
 
-    `latents`: (n, 8, 16, 16) float16, one for each scene; the last HELD are kept for validation. `start`: weights to
-    go on from, as those of a model already published.
+    The last HELD examples are kept for validation. start: what it goes on from, such as a new U-Net and the
+    pre-trained text encoder.
     """
-    torch.manual_seed(seed)
-    scheduler = new_scheduler()
-    unet = (copy.deepcopy(start) if start else new_unet()).to(device)
-    unet.set_attn_processor(AttnProcessor())
-    average = copy.deepcopy(unet).requires_grad_(False)
-    optimizer = torch.optim.AdamW(unet.parameters(), lr=1e-3, betas=(0.9, 0.98), weight_decay=1e-2, fused=True)
-    training = checkpoint.Training(work / "unet.pt", optimizer, minutes=minutes, model=unet, average=average)
-    rows = np.arange(len(scenes) - HELD)
-    singles = np.array([i for i in rows if len(scenes[i].things) == 1])
-    rng = np.random.default_rng([seed, 11, training.step])
-    generator = torch.Generator().manual_seed(seed * 1_000_003 + training.step)
-    recent = []
-    for step in training:
-        picked = rng.choice(singles if training.fraction < SINGLES_FIRST else rows, BATCH)
-        captions = ["" if rng.random() < DROPOUT else draw_caption(scenes[i], rng) for i in picked]
-        x = torch.from_numpy(latents[picked]).float().to(device)
-        t = draw_timesteps(BATCH, generator)
-        noise = torch.randn(x.shape, generator=generator).to(device)
-        with torch.no_grad():
-            states = encoder(tokens(tokenizer, captions).to(device)).last_hidden_state
+    model = copy.deepcopy(start).to(device).train().requires_grad_(True)
+    if device == "cpu":
+        model.unet.set_attn_processor(AttnProcessor())
+    average = copy.deepcopy(model).requires_grad_(False)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3, betas=(0.9, 0.98), weight_decay=1e-2, fused=True)
+    training = checkpoint.Training(work / "unet.pt", optimizer, minutes=minutes, model=model, average=average)
+    torch.manual_seed(seed * 1_000_003 + training.step)
+    way = Trajectory(new_scheduler(), device)
+    known, held = (part.to(device) for part in examples.split())
+
+    def loss(pairs: float) -> torch.Tensor:
+        latents, ids = known.draw(BATCH[device], pairs)
         with torch.autocast(device, torch.bfloat16):
-            loss = v_loss(unet, scheduler, x, states, t.to(device), noise)
-        training.learn(loss)
+            return v_loss(model, way, latents, ids, draw_timesteps(len(ids), device), torch.randn_like(latents))
+
+    of_singles = Gradient(lambda: loss(0.0), optimizer, device)
+    of_all = Gradient(lambda: loss(PAIRS), optimizer, device)
+    recent = torch.zeros((), device=device)
+    for step in training:
+        value = of_singles() if training.fraction < SINGLES_FIRST else of_all()
+        training.move()
         training.average("average", 0.9985)
-        recent = [*recent[-199:], loss.item()]
+        recent.lerp_(value, 1 / min(step + 1, 200))
         if step % 50 == 0:
-            on_progress("U-Net", training.fraction, f"step {step}, loss {np.mean(recent):.4f}")
+            on_progress("U-Net", training.fraction, f"step {step}, loss {recent.item():.4f}")
         if training.due:
             training.save()
-            held = validation_loss(average, scheduler, latents[-HELD:], scenes[-HELD:], tokenizer, encoder, device)
-            text = f"step {step}, validation v-loss of the average {held:.4f}"
+            text = f"step {step}, validation v-loss of the average {validation_loss(average, way, held):.4f}"
             on_progress("U-Net", training.fraction, text)
     return average
 
 
 @torch.no_grad()
-def validation_batches(latents, scenes, tokenizer, encoder, device):
-    """Batches of at most 64: latents, the text's states, and noise, the same each time."""
-    rng, generator = np.random.default_rng(5), torch.Generator().manual_seed(5)
-    for i in range(0, len(scenes), 64):
-        x = torch.from_numpy(latents[i : i + 64]).float().to(device)
-        captions = [draw_caption(scene, rng) for scene in scenes[i : i + 64]]
-        states = encoder(tokens(tokenizer, captions).to(device)).last_hidden_state
-        yield x, states, torch.randn(x.shape, generator=generator).to(device)
-
-
-@torch.no_grad()
-def validation_loss(unet, scheduler, latents, scenes, tokenizer, encoder, device) -> float:
-    """The v-loss on fixed noise and evenly spread timesteps."""
-    losses = []
-    for x, states, noise in validation_batches(latents, scenes, tokenizer, encoder, device):
-        t = ((torch.arange(len(x)) + 0.5) / len(x) * 1000).long().to(device)
-        losses.append(v_loss(unet, scheduler, x, states, t, noise).item())
+def validation_loss(velocity: Velocity, way: Trajectory, held: Examples) -> float:
+    """The v-loss of each example's first caption, on fixed noise and evenly spread timesteps."""
+    generator, losses = torch.Generator().manual_seed(5), []
+    for latents, ids in zip(held.latents.float().split(64), held.ids[:, 0].split(64), strict=True):
+        t = ((torch.arange(len(ids)) + 0.5) / len(ids) * 1000).long().to(ids.device)
+        noise = torch.randn(latents.shape, generator=generator).to(ids.device)
+        losses.append(v_loss(velocity, way, latents, ids, t, noise).item())
     return float(np.mean(losses))

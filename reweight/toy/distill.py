@@ -13,12 +13,11 @@ from diffusers import AutoencoderKL, UNet2DConditionModel
 from ..models import load_model
 from . import checkpoint
 from .consistency import Consistency
-from .dataset import scene_at
-from .denoiser import HELD
 from .endpoints import Endpoints
+from .examples import read_examples
 from .folder import write_folder
+from .replay import Gradient
 from .trajectory import GRID, Teacher
-from .world import Scene, draw_caption
 
 Method = Literal["consistency", "trajectory"]
 TARGET_DECAY = 0.98
@@ -27,7 +26,7 @@ JUDGED = 16
 
 def distill(
     work: Path, base: Path, folder: Path, *, method: Method, minutes: float, pairs: int, seed: int, device: str,
-    on_progress,
+    on_progress, workers: int = 2,
 ) -> None:  # fmt: skip
     """Train a student of the model in `base` on the latents in `work` and write it to `folder`.
 
@@ -38,18 +37,18 @@ def distill(
     loaded = load_model(str(base), device=device, dtype="float32", local=True)
     pipe = loaded.pipe
     latents = read_latents(work, pipe.vae)
-    scenes = [scene_at(seed + 1, i) for i in range(len(latents))]
+    examples, held = read_examples(work, latents, pipe.tokenizer, seed=seed + 1, workers=workers).split()
     teacher = Teacher(pipe.unet, pipe.scheduler, pipe.tokenizer, pipe.text_encoder, device)
     home = work / f"turbo-{loaded.revision}"
     home.mkdir(exist_ok=True)
     if method == "consistency":
-        objective = Consistency(teacher, latents, scenes)
+        objective = Consistency(teacher, examples)
     else:
         objective = Endpoints(
-            teacher, scenes[:-HELD], home / "endpoints.npy", count=pairs, seed=seed, on_progress=on_progress
+            teacher, examples, home / "endpoints.npy", count=pairs, seed=seed, on_progress=on_progress
         )
     student = train_turbo(
-        home / f"{method}.pt", objective, scenes[-HELD:], minutes=minutes, seed=seed, on_progress=on_progress
+        home / f"{method}.pt", objective, held.ids[:, 0], minutes=minutes, seed=seed, on_progress=on_progress
     )
     write_folder(
         folder, unet=student, vae=pipe.vae, text_encoder=pipe.text_encoder, tokenizer=pipe.tokenizer,
@@ -62,41 +61,47 @@ def read_latents(work: Path, vae: AutoencoderKL) -> np.ndarray:
     path, done = work / "latents.npy", work / "latents.done"
     if not path.is_file() or not (work / "vae").is_dir():
         raise ValueError("There are no latents in the work folder: train the base model there first.")
-    latents = np.load(path, mmap_mode="r")
+    latents = np.load(path, mmap_mode="c")
     if done.exists() and int(done.read_text()) < len(latents):
         raise ValueError("The latents in the work folder are not all made yet: let the base model's training go on.")
     ours = AutoencoderKL.from_pretrained(work / "vae").state_dict()
-    if any(not torch.equal(ours[name].half(), weight.cpu().half()) for name, weight in vae.state_dict().items()):
+    encoder = {name: weight for name, weight in vae.state_dict().items() if not name.startswith(("decoder", "post_"))}
+    if any(not torch.equal(ours[name].half(), weight.cpu().half()) for name, weight in encoder.items()):
         raise ValueError("The latents in the work folder are another autoencoder's: give the work folder of this base.")
     return latents
 
 
 def train_turbo(
-    path: Path, objective: Consistency | Endpoints, held: list[Scene], *, minutes: float, seed: int, on_progress
+    path: Path, objective: Consistency | Endpoints, held: torch.Tensor, *, minutes: float, seed: int, on_progress
 ) -> UNet2DConditionModel:
     """Train for `minutes` in all, restarts counted, with checkpoints every three minutes; returns the averaged weights.
 
-    path: of the checkpoint. held: scenes on which the student is compared with its teacher at every checkpoint.
+    path: of the checkpoint. held: token ids (n, 24) of captions on which the student is compared with its teacher at
+    every checkpoint.
     """
     teacher = objective.teacher
     judged = Held(teacher, held[:JUDGED])
-    torch.manual_seed(seed)
     student, average = teacher.copy().requires_grad_(True), teacher.copy()
     optimizer = torch.optim.AdamW(student.parameters(), lr=3e-4, betas=(0.9, 0.98), weight_decay=0.0, fused=True)
     training = checkpoint.Training(
         path, optimizer, minutes=minutes, model=student, average=average, **objective.averages
     )
-    recent = []
-    for step in training:
+    torch.manual_seed(seed * 1_000_003 + training.step)
+
+    def loss() -> torch.Tensor:
         with torch.autocast(teacher.device, torch.bfloat16):
-            loss = objective.loss(student, np.random.default_rng([seed, 13, step]))
-        training.learn(loss)
+            return objective.loss(student)
+
+    gradient = Gradient(loss, optimizer, teacher.device)
+    recent = torch.zeros((), device=teacher.device)
+    for step in training:
+        recent.lerp_(gradient(), 1 / min(step + 1, 200))
+        training.move()
         for name in objective.averages:
             training.average(name, TARGET_DECAY)
         training.average("average", 0.998)
-        recent = [*recent[-199:], loss.item()]
         if step % 50 == 0:
-            on_progress("turbo", training.fraction, f"step {step}, loss {np.mean(recent):.4f}")
+            on_progress("turbo", training.fraction, f"step {step}, loss {recent.item():.4f}")
         if training.due:
             training.save()
             text = f"step {step}, one step against the teacher's twenty: MSE {judged.error(average):.4f}"
@@ -107,14 +112,14 @@ def train_turbo(
 
 
 class Held:
-    """Scenes under fixed noise, on which a student's one step is compared with the teacher's twenty."""
+    """Captions under fixed noise, on which a student's one step is compared with the teacher's twenty."""
 
-    def __init__(self, teacher: Teacher, scenes: list[Scene]):
-        rng, config = np.random.default_rng(5), teacher.unet.config
-        shape = (len(scenes), config.in_channels, config.sample_size, config.sample_size)
+    def __init__(self, teacher: Teacher, ids: torch.Tensor):
+        config = teacher.unet.config
+        shape = (len(ids), config.in_channels, config.sample_size, config.sample_size)
         self._teacher = teacher
-        self._noise = torch.from_numpy(rng.standard_normal(shape, np.float32)).to(teacher.device)
-        self._states = teacher.states([draw_caption(scene, rng) for scene in scenes])
+        self._noise = torch.randn(shape, generator=torch.Generator().manual_seed(5)).to(teacher.device)
+        self._states = teacher.states(ids)
 
     @cached_property
     def _ends(self) -> torch.Tensor:

@@ -12,60 +12,72 @@ import numpy as np
 import torch
 from diffusers import DDIMScheduler
 
-from .denoiser import BATCH
+from .denoiser import BATCH, PAIRS
+from .examples import Examples
 from .memmap import fill
 from .trajectory import Teacher, Trajectory, pseudo_huber
-from .world import Scene, draw_caption
 
 STEPS = (1, 2, 4)
-CHUNK = 32
+CHUNK = 256
 
 
-def trajectory_loss(student, way: Trajectory, noise, endpoint, states, steps: int, k: int) -> torch.Tensor:
-    """The clean latents at step k, from 0, of the student's `steps` against the teacher's endpoint (n, c, h, w)."""
+def trajectory_loss(student, way: Trajectory, noise, endpoint, states, steps: int) -> torch.Tensor:
+    """The clean latents at each of the student's `steps` against the teacher's endpoint (n, c, h, w).
 
-    def velocity(x_t, t):
-        return student(x_t, t, states, return_dict=False)[0].float()
-
+    Each step has its own, equal share of the batch, and starts where the student's earlier steps lead.
+    """
     timesteps = range(999, 0, -(1000 // steps))
-    with torch.no_grad():
-        x_t = way.run(velocity, noise, timesteps[: k + 1])
-    t = torch.full((len(noise),), timesteps[k], device=noise.device)
-    return pseudo_huber(way.clean(x_t, velocity(x_t, t), t) - endpoint)
+    x, starts, ts = noise, [], []
+    for k, t in enumerate(timesteps):
+        at = torch.full((len(x),), t, device=x.device)
+        share = len(noise) // steps if k < steps - 1 else len(x)
+        starts.append(x[:share])
+        ts.append(at[:share])
+        x, at = x[share:], at[share:]
+        if len(x):
+            with torch.no_grad():
+                v = student(x, at, states[-len(x) :], return_dict=False)[0].float()
+                x = way.step(x, v, at, at - 1000 // steps)
+    x_t, t = torch.cat(starts), torch.cat(ts)
+    v = student(x_t, t, states, return_dict=False)[0].float()
+    return pseudo_huber(way.clean(x_t, v, t) - endpoint)
 
 
 class Endpoints:
     """The loss on `count` pairs of noise and endpoint, which are made first and kept at `path`."""
 
-    def __init__(self, teacher: Teacher, scenes: list[Scene], path: Path, *, count: int, seed: int, on_progress):
+    def __init__(self, teacher: Teacher, examples: Examples, path: Path, *, count: int, seed: int, on_progress):
         self.teacher, self.averages = teacher, {}
         config = teacher.unet.config
-        self._shape = (config.in_channels, config.sample_size, config.sample_size)
-        self._scenes, self._seed = scenes, seed
+        shape = (config.in_channels, config.sample_size, config.sample_size)
+        generator = torch.Generator().manual_seed(seed)
+        self.noise = torch.randn(count, *shape, generator=generator).half().to(teacher.device)
+        torch.manual_seed(seed)
+        self.ids = torch.cat([examples.draw(min(CHUNK, count - i), PAIRS)[1] for i in range(0, count, CHUNK)])
+        self.ids = self.ids.to(teacher.device)
 
         def made(start: int):
             for i in range(start, count, CHUNK):
-                noise, states = self._pairs(range(i, min(i + CHUNK, count)))
+                noise, states = self.noise[i : i + CHUNK].float(), teacher.states(self.ids[i : i + CHUNK])
                 with torch.autocast(teacher.device, torch.bfloat16):
                     yield teacher.endpoint(noise, states).cpu().numpy()
                 on_progress("endpoints", min(1.0, (i + CHUNK) / count), f"{min(i + CHUNK, count)} of {count}")
 
-        self._ends = fill(path, (count, *self._shape), np.float16, made)
+        ends = fill(path, (count, *shape), np.float16, made)
+        self.ends = torch.from_numpy(ends).to(teacher.device)
 
-    def _pairs(self, rows) -> tuple[torch.Tensor, torch.Tensor]:
-        """Noise (n, c, h, w) and the captions' states, always the same for a row."""
-        rngs = [np.random.default_rng([self._seed, 17, int(row)]) for row in rows]
-        noise = np.stack([rng.standard_normal(self._shape, np.float32) for rng in rngs])
-        captions = [draw_caption(self._scenes[rng.integers(len(self._scenes))], rng) for rng in rngs]
-        return torch.from_numpy(noise).to(self.teacher.device), self.teacher.states(captions)
-
-    def loss(self, student, rng: np.random.Generator) -> torch.Tensor:
-        """Of one batch drawn by `rng`."""
-        rows = rng.choice(len(self._ends), BATCH)
-        noise, states = self._pairs(rows)
-        end = torch.from_numpy(self._ends[rows]).float().to(self.teacher.device)
-        steps = int(rng.choice(STEPS))
-        return trajectory_loss(student, self.teacher.way, noise, end, states, steps, int(rng.integers(steps)))
+    def loss(self, student) -> torch.Tensor:
+        """Of one batch, drawn on the device: an equal share for each number of steps."""
+        rows = torch.randint(len(self.ends), (BATCH[self.teacher.device],), device=self.ends.device)
+        parts = rows.tensor_split(len(STEPS))
+        losses = [
+            trajectory_loss(
+                student, self.teacher.way, self.noise[part].float(), self.ends[part].float(),
+                self.teacher.states(self.ids[part]), steps,
+            )
+            for part, steps in zip(parts, STEPS, strict=True)
+        ]  # fmt: skip
+        return sum(losses) / len(losses)
 
     @staticmethod
     def scheduler(base: DDIMScheduler) -> DDIMScheduler:

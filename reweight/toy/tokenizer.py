@@ -19,11 +19,13 @@ def build_tokenizer() -> CLIPTokenizer:
     alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
     learner = Tokenizer(BPE(end_of_word_suffix=END_OF_WORD))
     learner.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
-    learner.train_from_iterator(
-        words(), BpeTrainer(vocab_size=9999, end_of_word_suffix=END_OF_WORD, show_progress=False)
-    )
+    last = [letter + END_OF_WORD for letter in alphabet]
+    trainer = BpeTrainer(  # all letters in a fixed order: ties between merges go by it
+        vocab_size=9999, end_of_word_suffix=END_OF_WORD, special_tokens=[*alphabet, *last], show_progress=False
+    )  # fmt: skip
+    learner.train_from_iterator(words(), trainer)
     merges = [tuple(merge) for merge in _merges(learner)]
-    tokens = [*alphabet, *(letter + END_OF_WORD for letter in alphabet), *("".join(merge) for merge in merges)]
+    tokens = [*alphabet, *last, *("".join(merge) for merge in merges)]
     vocab = {token: i for i, token in enumerate(dict.fromkeys([*tokens, START, END]))}
     return CLIPTokenizer(vocab=vocab, merges=merges, model_max_length=LENGTH, pad_token=END, unk_token=END)
 

@@ -22,6 +22,7 @@ class Trajectory:
 
     def __init__(self, scheduler: DDIMScheduler, device: str):
         self._a = torch.cat([scheduler.alphas_cumprod.sqrt(), torch.ones(1)]).to(device)
+        self.grid = torch.tensor([*GRID, -1], device=device)
         self._s = torch.cat([(1 - scheduler.alphas_cumprod).sqrt(), torch.zeros(1)]).to(device)
 
     def _at(self, t: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
@@ -31,6 +32,11 @@ class Trajectory:
         """x_t, (n, c, h, w), for t (n,)."""
         a, s = self._at(t)
         return a * x + s * noise
+
+    def velocity(self, x: torch.Tensor, noise: torch.Tensor, t: torch.Tensor) -> torch.Tensor:
+        """The true velocity at x_t."""
+        a, s = self._at(t)
+        return a * noise - s * x
 
     def clean(self, x_t: torch.Tensor, v: torch.Tensor, t: torch.Tensor) -> torch.Tensor:
         """The x_0 that a velocity at x_t means."""
@@ -62,19 +68,20 @@ class Teacher:
         device: str,
     ):  # fmt: skip
         self.unet = unet.to(device).eval().requires_grad_(False)
-        self.unet.set_attn_processor(AttnProcessor())
+        if device == "cpu":
+            self.unet.set_attn_processor(AttnProcessor())
         self.way, self.device = Trajectory(scheduler, device), device
-        self._tokenizer, self._encoder = tokenizer, encoder.to(device)
-        self._blank = self.states([""])
+        self._encoder = encoder.to(device)
+        self._blank = self.states(tokens(tokenizer, [""]))
 
     def copy(self) -> UNet2DConditionModel:
         """The U-Net again, frozen: what a student starts from."""
         return copy.deepcopy(self.unet)
 
     @torch.no_grad()
-    def states(self, captions: list[str]) -> torch.Tensor:
-        """What the U-Net is told of n captions, (n, tokens, width)."""
-        return self._encoder(tokens(self._tokenizer, captions).to(self.device)).last_hidden_state
+    def states(self, ids: torch.Tensor) -> torch.Tensor:
+        """What the U-Net is told of n captions, (n, tokens, width), given as token ids."""
+        return self._encoder(ids.to(self.device)).last_hidden_state
 
     @torch.no_grad()
     def velocity(self, x_t: torch.Tensor, t: torch.Tensor, states: torch.Tensor) -> torch.Tensor:
