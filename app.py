@@ -52,11 +52,12 @@ def main() -> None:
     check_free(options.host, options.port)
 
     from reweight.engine import Engine
-    from reweight.models import DEFAULT, ModelError
+    from reweight.models import DEFAULT, REGISTRY, ModelError
     from reweight.ui import build_demo, launch_options
 
     named = [name.strip() for name in options.models.split(",") if name.strip()]
-    models = tuple(dict.fromkeys([options.model or DEFAULT, *named, DEFAULT]))
+    embedded = [key for key, card in REGISTRY.items() if card.embedded]
+    models = tuple(dict.fromkeys([options.model or DEFAULT, *named, *embedded]))
     engine = Engine(models, local=options.local, seconds=float("inf") if options.local else JOB_SECONDS)
     try:
         for name in models[:1] if options.local else models:

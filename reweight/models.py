@@ -87,8 +87,8 @@ _CARDS = (
     ),
     ModelCard(
         key="toy-turbo", title="toy-turbo (embedded, 1-4 steps)", repositories=(str(ASSETS / "toy-turbo"),),
-        family="toy", licence="MIT", steps=2, guidance=0.0, size=128, max_size=256, max_steps=20, embedded=True,
-        note="The embedded model distilled to one to four steps, without guidance: the quickest on a CPU.",
+        family="toy", licence="MIT", steps=2, guidance=0.0, size=128, max_size=256, max_steps=20, low=0.9, high=1.5,
+        embedded=True, note="The embedded model distilled to one to four steps, without guidance: the quickest on a CPU.",
     ),
     ModelCard(
         key="sd-turbo", title="SD-Turbo",

@@ -81,7 +81,9 @@ def test_a_measurement_holds_every_figure_with_its_interval_and_can_be_read_back
     for figure in figures.values():
         assert figure["low"] <= figure["value"] <= figure["high"], figure
     assert figures["subject"]["ceiling"] == 0.95 and figures["relation"]["goal"] == 0.85
-    assert figures["largest file"]["met"] and figures["all assets"]["met"]
+    files = [path.stat().st_size / 1e6 for path in ASSETS.rglob("*") if path.is_file()]
+    assert figures["largest file"]["met"] and figures["largest file"]["value"] == pytest.approx(max(files), abs=0.01)
+    assert figures["all assets"]["value"] == pytest.approx(sum(files), abs=0.1) and figures["all assets"]["goal"] == 35
     assert len(metrics["said"]) == len(metrics["figures"]) and progress[-1][1] == 1
 
 
