@@ -27,6 +27,7 @@ def command(
 
     from ..models import load_model
     from ..search import PRESETS
+    from .about import about
     from .faithful import AGAINST, measure
     from .held_out import captions
 
@@ -56,4 +57,6 @@ def command(
         table.add_row(name, *taus, *rest)
     console.print(table)
     if out is not None:
-        out.write_text(json.dumps(found.as_json(), indent=1) + "\n")
+        settings = {"steps": steps or loaded.card.steps, "runs": runs, "candidates": candidates}
+        settings["guidance"] = loaded.card.guidance if guidance is None else guidance
+        out.write_text(json.dumps(about("agreement", loaded, **settings) | found.as_json(), indent=1) + "\n")

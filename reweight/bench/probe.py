@@ -28,6 +28,7 @@ def command(
     from rich.table import Table
 
     from ..models import load_model
+    from .about import about
     from .speedup import compare
 
     if out is not None:
@@ -35,8 +36,9 @@ def command(
     console = Console(stderr=True)
     with Progress(console=console, transient=True) as bar:
         task = bar.add_task("loading", total=1.0)
+        loaded = load_model(model, device=device, local=True)
         found = compare(
-            load_model(model, device=device, local=True), prompt, steps=steps, guidance=guidance, runs=runs,
+            loaded, prompt, steps=steps, guidance=guidance, runs=runs,
             iterations=iterations, precision=precision, repeats=repeats,
             on_progress=lambda text, done: bar.update(task, completed=done, description=text),
         )  # fmt: skip
@@ -53,4 +55,6 @@ def command(
     votes = "the same votes" if found.same_votes else "OTHER VOTES"
     console.print(f"At equal work: thresholds within {found.threshold_gap:.1e}, {votes}.", highlight=False)
     if out is not None:
-        out.write_text(json.dumps(found.as_json(), indent=1) + "\n")
+        settings = {"prompt": prompt, "steps": steps, "guidance": guidance, "iterations": iterations}
+        said = about("probe-speed", loaded, **settings, precision=precision, repeats=repeats)
+        out.write_text(json.dumps(said | found.as_json(), indent=1) + "\n")

@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
+import numpy as np
 import typer
 
 if TYPE_CHECKING:
@@ -24,7 +25,6 @@ def command(
     out: Annotated[Path, typer.Option(help="A folder for proposition.json and proposition.png.")] = Path("bench"),
 ) -> None:
     """Var(eps - eps_hat) against each block's weight, and where its parabola is lowest: at most 1, by Eq. 4."""
-    import numpy as np
     import torch
     from rich.console import Console
     from rich.table import Table
@@ -34,6 +34,7 @@ def command(
     from ..toy.autoencoder import to_tensor
     from ..toy.classifier import unspoilt
     from ..toy.paint import World, read_art
+    from .about import about
     from .embedded import full_caption
     from .tables import whole_numbers
 
@@ -55,35 +56,40 @@ def command(
     )  # fmt: skip
     for i, block in enumerate(found.blocks):
         cells = zip(found.minimum[:, i], found.low[:, i], found.high[:, i], strict=True)
-        table.add_row(block, *("{:.3f} [{:.3f}, {:.3f}]".format(*cell) for cell in cells))
+        table.add_row(
+            block, *("{:.3f} [{:.3f}, {:.3f}]".format(*cell) if np.isfinite(cell).all() else "–" for cell in cells)
+        )
     Console(width=max(130, Console().width)).print(table)
     console.print(sentence(found), highlight=False, soft_wrap=True)
     values = {name: getattr(found, name) for name in vars(found)}
     figures = {name: value.tolist() if isinstance(value, np.ndarray) else value for name, value in values.items()}
-    about = {"format": "reweight-proposition-1", "model": loaded.source, "revision": loaded.revision, "seed": SEED}
-    (out / "proposition.json").write_text(json.dumps(about | {"pictures": len(pictures)} | figures, indent=1) + "\n")
+    said = about("proposition", loaded, seed=SEED, pictures=len(pictures))
+    (out / "proposition.json").write_text(json.dumps(said | figures, indent=1) + "\n")
     figure(found).savefig(out / "proposition.png", dpi=150)
 
 
 def sentence(found: Parabolas) -> str:
-    """How many of the minima lie surely below 1, about 1 and surely above it."""
-    below, above = int((found.high < 1).sum()), int((found.low > 1).sum())
+    """How many of the minima lie surely below 1, about 1 and surely above it, and how many cannot be told."""
+    told = np.isfinite(found.low) & np.isfinite(found.high)
+    below, above = int((told & (found.high < 1)).sum()), int((told & (found.low > 1)).sum())
+    about = int(told.sum()) - below - above
     return (
-        f"Of {found.minimum.size} minima {below} lie surely below 1, {found.minimum.size - below - above} about 1 and "
-        f"{above} surely above it; a parabola explains at least {found.explained.min():.1%} of each curve."
+        f"Of {found.minimum.size} minima {below} lie surely below 1, {about} about 1 and {above} surely above it; "
+        f"{int((~told).sum())} cannot be told, as some resamples have none. "
+        f"A parabola explains at least {found.explained.min():.1%} of each curve."
     )
 
 
 def figure(found: Parabolas) -> Figure:
-    """The weight of least error of each block over the timesteps, from noise to picture."""
-    import numpy as np
+    """The weight of least error of each block over the timesteps, from noise to picture; where it can be told."""
     from matplotlib.figure import Figure
 
     drawn = Figure(figsize=(7, 4), layout="constrained")
     axes = drawn.subplots()
     places = np.arange(len(found.timesteps))
     for i, block in enumerate(found.blocks):
-        at = found.minimum[:, i]
+        told = np.isfinite(found.low[:, i]) & np.isfinite(found.high[:, i])
+        at = np.where(told, found.minimum[:, i], np.nan)
         ends = np.abs(np.stack([found.low[:, i], found.high[:, i]]) - at)
         axes.errorbar(
             places + 0.05 * (i - len(found.blocks) / 2), at, ends, marker="o", ms=4, lw=1, label=f"block {block}"

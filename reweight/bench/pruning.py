@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 PROMPT = "Some cut up fruit is sitting in a blender."
+MAY_CHANGE = ("device", "threads", "versions")
 KINDS = ("static", "symmetric", "skip-1", "skip-2")
 
 
@@ -38,6 +39,7 @@ def command(
     from ..models import load_model
     from ..scoring import scorer_named
     from ..whole_file import write_whole
+    from .about import about
     from .experiments import experiment
     from .students import likeness, pictures, taught
 
@@ -47,11 +49,10 @@ def command(
     judge = scorer_named(scorer, device=loaded.device, embedded=loaded.card.embedded)
     pipe, guidance = loaded.pipe, loaded.card.guidance
     pipe.set_progress_bar_config(disable=True)
-    settings = {
-        "format": "reweight-pruning-1", "model": loaded.source, "revision": loaded.revision, "prompt": prompt,
-        "steps": steps, "guidance": guidance, "seeds": seeds, "epochs": epochs, "batch": batch, "rate": rate,
-        "scorer": f"{judge.name} {judge.version}" if judge else "none",
-    }  # fmt: skip
+    settings = about(
+        "pruning", loaded, prompt=prompt, steps=steps, guidance=guidance, seeds=seeds, epochs=epochs, batch=batch,
+        rate=rate, scorer=f"{judge.name} {judge.version}" if judge else "none",
+    )  # fmt: skip
     out.mkdir(parents=True, exist_ok=True)
     path = out / "pruning.json"
     done = _begun(path, settings)
@@ -112,6 +113,8 @@ def _begun(path: Path, settings: dict[str, Any]) -> dict[str, Any]:
         return {}
     found = json.loads(path.read_text())
     for name, value in settings.items():
+        if name in MAY_CHANGE:
+            continue
         if found.get(name) != value:
             raise ValueError(f"{path} was made with {name} {found.get(name)!r}, not {value!r}: give another --out.")
     return found["strategies"]

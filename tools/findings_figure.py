@@ -1,0 +1,51 @@
+"""Draws docs/findings.png from docs/results: what each preset's scores say of the blocks, and what re-weighting does."""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+
+import numpy as np
+from matplotlib.figure import Figure
+
+DOCS = Path(__file__).parent.parent / "docs"
+PRESETS = ("paper-code", "paper-text", "calibrated")
+RANGE = "[0.95, 1.15]"
+
+
+def main() -> None:
+    """Write the figure."""
+    drawn = Figure(figsize=(11, 4.2), layout="constrained")
+    left, right = drawn.subplots(1, 2, width_ratios=(1, 1.15))
+    found = json.loads((DOCS / "results" / "agreement-toy-turbo.json").read_text())
+    blocks = np.arange(len(found["damage"]["output"][0]))
+    damage = np.mean(found["damage"]["output"], axis=0)
+    left.bar(blocks, damage, color="0.85", label="damage when bypassed")
+    left.set_xlabel("block, from the first of the encoder (0) to the last of the decoder (6)")
+    left.set_ylabel("mean squared error of the U-Net's output")
+    scores = left.twinx()
+    for name in PRESETS:
+        tau = np.mean(found["tau"][name], axis=0)[0]
+        scores.plot(blocks, np.mean(found["scores"][name], axis=0), marker="o", label=f"{name}: tau-b {tau:+.2f}")
+    scores.set_ylabel("importance score")
+    scores.set_ylim(0, 1)
+    (bars, said), (lines, names) = left.get_legend_handles_labels(), scores.get_legend_handles_labels()
+    left.legend([*bars, *lines], [*said, *names], fontsize=8, loc="upper center")
+    left.set_title(f"toy-turbo, {len(found['prompts'])} prompts: what is called important, and what is", fontsize=10)
+    with (DOCS / "results" / "importance-toy-turbo.csv").open() as file:
+        rows = [row for row in csv.DictReader(file) if row["variant"].endswith(RANGE)]
+    places = np.arange(len(rows))[::-1]
+    values = np.array(
+        [[float(row[name]) for name in ("over vanilla", "over vanilla low", "over vanilla high")] for row in rows]
+    )
+    right.errorbar(values[:, 0], places, xerr=np.abs(values[:, 1:] - values[:, :1]).T, fmt="o", capsize=3)
+    right.axvline(0, color="grey", lw=1, ls="--")
+    right.set_yticks(places, [row["variant"].removesuffix(f" {RANGE}") for row in rows])
+    right.set_xlabel("toy score over vanilla, 95% interval over the prompts")
+    right.set_title(f"Weights in {RANGE}, ranked in eight ways; {rows[0]['prompts']} prompts, two seeds", fontsize=10)
+    drawn.savefig(DOCS / "findings.png", dpi=110)
+
+
+if __name__ == "__main__":
+    main()
