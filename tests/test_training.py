@@ -23,6 +23,7 @@ from reweight.toy.autoencoder import (
     order,
     psnr,
     to_tensor,
+    train_autoencoder,
     train_decoder,
 )
 from reweight.toy.dataset import scene_at
@@ -77,6 +78,16 @@ def test_the_autoencoders_loss_reaches_every_weight():
     vae = new_autoencoder()
     autoencoder_loss(vae, torch.rand(2, 3, 32, 32) * 2 - 1).backward()
     assert [name for name, weight in vae.named_parameters() if weight.grad is None or not weight.grad.any()] == []
+
+
+def test_two_trainings_from_a_seed_begin_with_the_same_autoencoder(tmp_path):
+    pictures = np.zeros((300, 32, 32, 3), np.uint8)
+    begun = []
+    for name in "ab":
+        (tmp_path / name).mkdir()
+        vae = train_autoencoder(tmp_path / name, pictures, minutes=0, device="cpu", seed=5, on_progress=quiet)
+        begun.append(vae.state_dict()["encoder.conv_in.weight"])
+    assert torch.equal(*begun)
 
 
 @pytest.mark.parametrize(

@@ -32,10 +32,10 @@ SEED = 42  # of the probes, not of the pictures
 class Effect:
     """A row of the result over n prompts, each the mean of its seeds.
 
-    score: mean, NaN without a scorer. obeyed: mean share of what the prompt asks for that the judge sees, NaN without
-    one; obeyed_over_vanilla its mean difference from the vanilla picture's. over_vanilla, over_flat: mean difference from the vanilla picture's score and
+    score: mean, NaN without a scorer. over_vanilla, over_flat: mean difference from the vanilla picture's score and
     from that of all blocks at the same mean weight, (value, low, high) with the 95% bootstrap interval over prompts;
-    over_flat is None where there is no such row. ssim: mean structural similarity with vanilla.
+    over_flat is None where there is no such row. ssim: mean structural similarity with vanilla. obeyed: mean share of
+    what the prompt asks for that the judge sees, NaN without one; obeyed_over_vanilla likewise.
     """
 
     variant: str

@@ -116,6 +116,7 @@ def train_autoencoder(
     work: Path, pictures: np.ndarray, *, minutes: float, device: str, seed: int, on_progress
 ) -> AutoencoderKL:
     """Train for `minutes` in all, restarts counted; checkpoints every two minutes in `work`; returns it ordered."""
+    torch.manual_seed(seed)
     vae = new_autoencoder().to(device)
     average = copy.deepcopy(vae).requires_grad_(False)
     optimizer = torch.optim.AdamW(vae.parameters(), lr=2e-3, betas=(0.9, 0.98), weight_decay=1e-3, fused=True)

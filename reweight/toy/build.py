@@ -74,6 +74,7 @@ def train(work: Path, art: Path, plan: Plan, device: str, on_progress, start: Pa
         )  # fmt: skip
         vae.save_pretrained(work / DECODED)
     examples = read_examples(work, latents, tokenizer, seed=plan.seed + 1, workers=plan.workers)
+    torch.manual_seed(plan.seed)
     begin = Denoiser(
         UNet2DConditionModel.from_pretrained(start / "unet") if start is not None else new_unet(),
         CLIPTextModel.from_pretrained(work / "text_encoder"),

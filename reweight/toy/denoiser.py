@@ -1,4 +1,4 @@
-"""Train the embedded model's U-Net and its text encoder: v-prediction on latents, zero terminal SNR, Stable Diffusion's seven target blocks."""
+"""Train the embedded U-Net, of seven target blocks, and its text encoder: v-prediction on latents, zero terminal SNR."""
 
 from __future__ import annotations
 

@@ -56,13 +56,8 @@ class Examples:
 
     def _part(self, rows: slice) -> Examples:
         start, stop, _ = rows.indices(len(self.ids))
-        numbers = ((of[(of >= start) & (of < stop)] - start) for of in (self.singles, self.pairs))
-        return replace(
-            self,
-            latents=self.latents[rows],
-            ids=self.ids[rows],
-            **dict(zip(("singles", "pairs"), numbers, strict=True)),
-        )
+        singles, pairs = (of[(of >= start) & (of < stop)] - start for of in (self.singles, self.pairs))
+        return replace(self, latents=self.latents[rows], ids=self.ids[rows], singles=singles, pairs=pairs)
 
 
 def _any(rows: torch.Tensor, n: int) -> torch.Tensor:
