@@ -108,8 +108,8 @@ def test_faithfulness_is_the_agreement_with_bypassing(loaded):
 
 
 def test_damage_to_the_picture_by_hand(loaded):
-    damage = damage_to_picture(loaded.pipe, PROMPTS[0], steps=2, seed=5, guidance_scale=3.0, batch=4)
-    assert damage.shape == (2, 7)
+    damage = damage_to_picture(loaded.pipe, PROMPTS[0], steps=2, seed=5, guidance_scale=3.0, scorer=Redness(), batch=4)
+    assert damage["picture"].shape == damage["score"].shape == (2, 7)
     mask = np.zeros((2, 7), dtype=bool)
     mask[1, 4] = True
 
@@ -122,7 +122,11 @@ def test_damage_to_the_picture_by_hand(loaded):
     vanilla = draw()
     with bypassed(loaded.pipe, mask):
         changed = draw()
-    assert damage[1, 4] == pytest.approx(np.square(changed - vanilla).mean(), rel=1e-2)
+    assert damage["picture"][1, 4] == pytest.approx(np.square(changed - vanilla).mean(), rel=1e-2)
+    before, after = Redness().score(loaded.pipe.numpy_to_pil(np.concatenate([vanilla, changed])), [PROMPTS[0]] * 2)
+    assert damage["score"][1, 4] == pytest.approx(before - after, abs=1e-3)
+    unscored = damage_to_picture(loaded.pipe, PROMPTS[0], steps=2, seed=5, guidance_scale=3.0)
+    assert list(unscored) == ["picture"]
 
 
 def test_held_out_captions_are_always_the_same():

@@ -19,13 +19,14 @@ def test_the_two_orders_of_work_agree(sd_folder):
         found = compare(
             loaded, "a red apple", steps=2, guidance=guidance, runs=5, iterations=4, precision=0.9, repeats=1
         )
-        public, same, adaptive, calibrated, fewest = found.timings
+        public, same, adaptive, calibrated, fewest, scaled, bypassed = found.timings
         k = 2 if guidance else 1
         assert found.threshold_gap < 1e-6 and found.same_votes and same.tau == 1.0
         assert public.samples == 5 * 4 * 2 * 2 * k
         assert 2 * k <= adaptive.samples <= same.samples <= (2 + 5 * 4 * 2) * k < public.samples
-        assert len(adaptive.thresholds) <= len(same.thresholds) == 5
-        assert calibrated.tau == 1.0 and fewest.samples <= calibrated.samples and len(calibrated.thresholds) == 5
+        assert adaptive.runs <= same.runs == 5
+        assert calibrated.tau == 1.0 and fewest.samples <= calibrated.samples and calibrated.runs == 5
+        assert scaled.samples == 2 * 15 * k and bypassed.samples == 2 * 8 * k and bypassed.tau == 1.0 >= scaled.tau
         assert found.ratio(public) == 1.0 and all(found.ratio(timing) > 0 for timing in found.timings)
 
 

@@ -16,15 +16,18 @@ from reweight.pipeline_folder import fingerprint
 from reweight.toy import __main__ as commands
 from reweight.toy import build, checkpoint, consistency, denoiser, distill, endpoints, examples, trajectory
 from reweight.toy.autoencoder import (
+    ANCHOR,
     FINEST,
     autoencoder_loss,
     crops,
     new_autoencoder,
     order,
     psnr,
+    reconstruction_loss,
+    sharpen,
+    sharpening_loss,
     to_tensor,
     train_autoencoder,
-    train_decoder,
 )
 from reweight.toy.dataset import scene_at
 from reweight.toy.denoiser import Denoiser, draw_timesteps, new_scheduler, new_unet, train_denoiser, v_loss
@@ -213,6 +216,17 @@ def resumes(path, train):
     return result
 
 
+def test_sharpening_wants_each_picture_sharper_and_the_latents_where_they_were():
+    torch.manual_seed(0)
+    x, z = torch.rand(2, 3, 16, 16) * 2 - 1, torch.randn(2, 8, 2, 2)
+    near, far = (x + size * torch.randn_like(x) for size in (0.1, 0.2))
+    at_home = sharpening_loss(x, near, z, z)
+    assert sharpening_loss(x, far, z, z) > at_home
+    assert sharpening_loss(x, near, z + 1, z) - at_home == pytest.approx(ANCHOR)
+    errors = (x - near).square().mean((1, 2, 3)).log().mean()
+    assert at_home == pytest.approx(float(0.1 * errors + 0.3 * reconstruction_loss(x, near)), rel=1e-5)
+
+
 @pytest.fixture(scope="module")
 def base(tmp_path_factory):
     """An untrained base model's work folder, with latents, and the model's own folder."""
@@ -222,9 +236,7 @@ def base(tmp_path_factory):
     tokenizer = build_tokenizer()
     tokenizer.save_pretrained(work / "tokenizer")
     new_text_encoder(tokenizer).save_pretrained(work / "text_encoder")
-    vae = new_autoencoder()
-    for name in ("vae", build.DECODED):
-        vae.save_pretrained(work / name)
+    new_autoencoder().save_pretrained(work / "vae")
     np.save(work / "latents.npy", np.random.default_rng(0).standard_normal((24, 8, 16, 16)).astype(np.float16))
     model = Denoiser(new_unet(), new_text_encoder(tokenizer))
     checkpoint.save(work / "unet.pt", average=model.state_dict())
@@ -244,14 +256,14 @@ def test_every_stage_trains_resumes_and_exports(tmp_path, known):
     vae, pictures = new_autoencoder(), np.random.default_rng(0).integers(0, 256, (260, 32, 32, 3), np.uint8)
     before = {name: weight.clone() for name, weight in vae.state_dict().items()}
 
-    def decode(minutes):
-        latents = known.latents[:4, :, :4, :4].numpy()
-        return train_decoder(work, vae, pictures, latents, minutes=minutes, device="cpu", **OPTIONS)
+    def sharper(minutes):
+        return sharpen(work, vae, pictures, minutes=minutes, device="cpu", **OPTIONS)
 
-    trained = resumes(work / "decoder.pt", decode)
+    trained = resumes(work / "sharpened.pt", sharper)
+    assert all(torch.equal(weight, before[name]) for name, weight in vae.state_dict().items())
     moved = {name for name, weight in trained.state_dict().items() if not torch.equal(weight, before[name])}
-    assert moved == {name for name in before if name.startswith(("decoder", "post_quant_conv"))}
-    trained.save_pretrained(work / build.DECODED)
+    assert {"encoder.conv_in.weight", "decoder.conv_out.weight"} <= moved
+    trained.save_pretrained(work / "vae")
     resumes(
         work / "unet.pt", lambda minutes: train_denoiser(work, known, start, minutes=minutes, device="cpu", **OPTIONS)
     )

@@ -26,9 +26,10 @@ def command(
     from rich.table import Table
 
     from ..models import load_model
+    from ..scoring import scorer_named
     from ..search import PRESETS
     from .about import about
-    from .faithful import AGAINST, measure
+    from .faithful import measure
     from .held_out import captions
 
     if unknown := set(preset or ()) - set(PRESETS):
@@ -43,12 +44,14 @@ def command(
             loaded, captions(limit), steps=steps or loaded.card.steps,
             guidance=loaded.card.guidance if guidance is None else guidance, presets=preset or tuple(PRESETS),
             runs=runs, candidates=candidates,
+            scorer=scorer_named("auto", device=loaded.device, embedded=loaded.card.embedded),
             on_progress=lambda text, done: bar.update(task, completed=done, description=text[:60]),
         )  # fmt: skip
-    columns = ("", *(f"tau-b with the {against}" for against in AGAINST), "accepted", "bypasses", "spread", "samples")
+    against = [f"tau-b with the {kind}" for kind in found.damage]
+    columns = ("", *against, "accepted", "bypasses", "spread", "samples")
     table = Table(*columns, title=f"{model}: scores against bypassing each block alone, {len(found.prompts)} prompts")
     for name in found.tau:
-        taus = ("{:+.2f} [{:+.2f}, {:+.2f}]".format(*found.sure(name, against)) for against in AGAINST)
+        taus = ("{:+.2f} [{:+.2f}, {:+.2f}]".format(*found.sure(name, kind)) for kind in found.damage)
         rest = (
             (f"{found.acceptance[name].mean():.0%}", f"{found.bypasses[name].mean():.0f}",
              f"{found.spread[name].mean():.3f}", f"{found.samples[name].mean():.0f}")

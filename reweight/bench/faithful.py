@@ -14,10 +14,11 @@ from ..direct import agreement, sensitivity
 from ..importance import probe
 from ..models import LoadedModel
 from ..patch import bypassed
+from ..scoring import Scorer
 from ..search import PRESETS
 from .intervals import bootstrap
 
-AGAINST = ("output", "picture")
+OUTPUT, PICTURE, SCORE = "output", "picture", "score"
 SCALING = "scaling by 2%"
 
 
@@ -25,10 +26,11 @@ SCALING = "scaling by 2%"
 class Faithfulness:
     """What was found for each preset, over n prompts.
 
-    tau: {preset: (n, 2)} Kendall's tau-b of the scores with the error of the U-Net's output and with that of the
-    picture when each block is bypassed alone; also of the damage of scaling each block by 2%. acceptance, bypasses,
-    spread: {preset: (n,)} acceptance rate, bypasses fired and mean bootstrap standard deviation of a score. samples:
-    {preset: (n,)} U-Net samples. scores: {preset: (T, m)} mean over the prompts; damage: the same for AGAINST.
+    damage: {kind: (T, m)} what bypassing each block alone does, mean over the prompts: the error of the U-Net's output,
+    that of the picture and, where there is a scorer, how much lower it scores. tau: {preset: (n, kinds)} Kendall's tau-b
+    of the scores with each kind of damage; also of the output's error when each block is scaled by 2%. acceptance,
+    bypasses, spread: {preset: (n,)} acceptance rate, bypasses fired and mean bootstrap standard deviation of a score.
+    samples: {preset: (n,)} U-Net samples. scores: {preset: (T, m)} mean over the prompts.
     """
 
     prompts: tuple[str, ...]
@@ -42,7 +44,7 @@ class Faithfulness:
 
     def sure(self, name: str, against: str) -> tuple[float, float, float]:
         """Mean tau-b over the prompts, with its 95% bootstrap interval."""
-        taus = self.tau[name][:, AGAINST.index(against)]
+        taus = self.tau[name][:, list(self.damage).index(against)]
         return float(taus.mean()), *bootstrap(np.mean, taus)
 
     def as_json(self) -> dict[str, Any]:
@@ -61,6 +63,7 @@ def measure(
     presets: Sequence[str] = tuple(PRESETS),
     runs: int | None = None,
     candidates: int | None = None,
+    scorer: Scorer | None = None,
     seed: int = 42,
     on_progress: Callable[[str, float], None] = lambda *_: None,
 ) -> Faithfulness:
@@ -70,16 +73,18 @@ def measure(
     pipe = loaded.pipe
     options = {"steps": steps, "seed": seed, "guidance_scale": guidance}
     tables: dict[str, list[Any]] = {name: [] for name in presets}
-    damages: dict[str, list[np.ndarray]] = {name: [] for name in (*AGAINST, SCALING)}
+    damages: dict[str, list[np.ndarray]] = {OUTPUT: []}
+    scaled = []
     for number, prompt in enumerate(prompts):
         on_progress(prompt, number / len(prompts))
-        damages["output"].append(sensitivity(pipe, prompt, bypass=True, **options))
-        damages["picture"].append(damage_to_picture(pipe, prompt, **options))
-        damages[SCALING].append(sensitivity(pipe, prompt, **options))
+        damages[OUTPUT].append(sensitivity(pipe, prompt, bypass=True, **options))
+        for kind, damage in damage_to_picture(pipe, prompt, scorer=scorer, **options).items():
+            damages.setdefault(kind, []).append(damage)
+        scaled.append(sensitivity(pipe, prompt, **options))
         for part, name in enumerate(presets):
             on_progress(f"{name}: {prompt}", (number + (part + 1) / (len(presets) + 1)) / len(prompts))
             tables[name].append(probe(pipe, prompt, preset=name, runs=runs, candidates=candidates, **options))
-    ranked = {name: [table.scores for table in found] for name, found in tables.items()} | {SCALING: damages[SCALING]}
+    ranked = {name: [table.scores for table in found] for name, found in tables.items()} | {SCALING: scaled}
 
     def diagnostic(name: str) -> dict[str, np.ndarray]:
         return {
@@ -90,7 +95,7 @@ def measure(
         prompts=tuple(prompts),
         tau={
             name: np.array([
-                [agreement(scores, damages[against][n]) for against in AGAINST] for n, scores in enumerate(found)
+                [agreement(scores, damage[n]) for damage in damages.values()] for n, scores in enumerate(found)
             ])
             for name, found in ranked.items()
         },
@@ -99,14 +104,18 @@ def measure(
         spread=diagnostic("vote_spread"),
         samples=diagnostic("unet_samples"),
         scores={name: np.mean(found, axis=0) for name, found in ranked.items()},
-        damage={name: np.mean(damages[name], axis=0) for name in AGAINST},
+        damage={kind: np.mean(damage, axis=0) for kind, damage in damages.items()},
     )  # fmt: skip
 
 
 def damage_to_picture(
-    pipe: Any, prompt: str, *, steps: int, seed: int, guidance_scale: float, batch: int = 8
-) -> np.ndarray:
-    """(T, m) mean squared difference from the vanilla picture, in [0, 1], when a block is bypassed at one step."""
+    pipe: Any, prompt: str, *, steps: int, seed: int, guidance_scale: float, scorer: Scorer | None = None,
+    batch: int = 8,
+) -> dict[str, np.ndarray]:  # fmt: skip
+    """What becomes of the picture when a block is bypassed at one step: (T, m) each.
+
+    "picture" is the mean squared difference from vanilla, in [0, 1]; "score", with a scorer, vanilla's score less its own.
+    """
     m = len(target_blocks(pipe.unet))
     mask = np.eye(steps * m, dtype=bool).reshape(-1, steps, m)
 
@@ -118,8 +127,13 @@ def damage_to_picture(
                 generator=noise, output_type="np",
             ).images  # fmt: skip
 
-    vanilla, errors = draw(1), []
+    vanilla, drawn = draw(1), []
     for part in np.array_split(mask, -(-len(mask) // batch)):
         with bypassed(pipe, part):
-            errors.append(np.square(draw(len(part)) - vanilla).mean((1, 2, 3)))
-    return np.concatenate(errors).reshape(steps, m)
+            drawn.append(draw(len(part)))
+    pictures = np.concatenate(drawn)
+    damage = {PICTURE: np.square(pictures - vanilla).mean((1, 2, 3))}
+    if scorer is not None:
+        scores = scorer.score(pipe.numpy_to_pil(np.concatenate([vanilla, pictures])), [prompt] * (1 + len(pictures)))
+        damage[SCORE] = scores[0] - scores[1:]
+    return {kind: np.asarray(values, float).reshape(steps, m) for kind, values in damage.items()}

@@ -47,7 +47,7 @@ def command(
     for timing in found.timings:
         megabytes = "" if timing.megabytes is None else f"{timing.megabytes:.0f}"
         table.add_row(
-            timing.name, str(len(timing.thresholds)), f"{np.median(timing.seconds):.2f}",
+            timing.name, str(timing.runs or ""), f"{np.median(timing.seconds):.2f}",
             f"{np.median(timing.cpu):.2f}", f"{found.ratio(timing):.1f}", str(timing.samples), megabytes,
             f"{timing.tau:+.2f}",
         )  # fmt: skip

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
 from ..blocks import target_blocks
-from ..direct import agreement
+from ..direct import agreement, sensitivity
 from ..importance import iter_probe
 from ..models import LoadedModel
 from ..schedule import importance_scores, vote
@@ -20,7 +20,10 @@ from .memory import peak
 
 PUBLIC, SAME, ADAPTIVE = "public code's order", "ours, equal work", "ours, adaptive runs"
 CALIBRATED, CALIBRATED_ADAPTIVE = "calibrated", "calibrated, adaptive runs"
-FULL = {CALIBRATED: CALIBRATED, CALIBRATED_ADAPTIVE: CALIBRATED}  # elsewhere the public code's order of work
+SCALED, BYPASSED = "directly, scaled by 2%", "directly, bypassed"
+FULL = {  # elsewhere the public code's order of work
+    CALIBRATED: CALIBRATED, CALIBRATED_ADAPTIVE: CALIBRATED, SCALED: BYPASSED, BYPASSED: BYPASSED,
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -28,8 +31,8 @@ class Timing:
     """One way of probing.
 
     seconds: wall-clock, one for each repetition. cpu: processor seconds, likewise. samples: U-Net samples evaluated.
-    megabytes: peak memory, or None. thresholds: (runs, T, m). tau: Kendall's tau-b of its scores with those of
-    the same preset's full number of runs.
+    megabytes: peak memory, or None. runs: that voted, 0 where nothing votes. tau: Kendall's tau-b of its scores with
+    those of the same preset's full number of runs; of scaling, with those of bypassing.
     """
 
     name: str
@@ -37,7 +40,7 @@ class Timing:
     cpu: tuple[float, ...]
     samples: int
     megabytes: float | None
-    thresholds: np.ndarray
+    runs: int
     tau: float
 
     def as_json(self) -> dict[str, Any]:
@@ -47,7 +50,7 @@ class Timing:
             "cpu_seconds": self.cpu,
             "unet_samples": self.samples,
             "peak_mb": self.megabytes,
-            "runs": len(self.thresholds),
+            "runs": self.runs,
             "tau_b": self.tau,
         }
 
@@ -89,7 +92,7 @@ def compare(
     repeats: int = 3,
     on_progress: Callable[[str, float], None] = lambda *_: None,
 ) -> Comparison:
-    """Probe one prompt each way, in turns, `repeats` times: "paper-code" in both orders of work, and "calibrated".
+    """Probe one prompt each way, in turns, `repeats` times: "paper-code" in both orders of work, "calibrated", directly.
 
     precision: of the adaptive runs, as in `iter_probe`. ValueError for fewer than 1 repetition.
     """
@@ -98,17 +101,24 @@ def compare(
     pipe = loaded.pipe
     m = len(target_blocks(pipe.unet))
 
-    def public() -> tuple[np.ndarray, int]:
+    def public() -> _Found:
         teacher = record_teacher(pipe, prompt, steps=steps, seed=seed, guidance_scale=guidance)
         found = sequential.search(teacher, m, runs=runs, iterations=iterations, seed=seed)
-        return found.thresholds, found.samples
+        return _Found(found.samples, _scores(found.thresholds, seed), found.thresholds)
 
-    def ours(preset: str, **options: Any) -> tuple[np.ndarray, int]:
+    def ours(preset: str, **options: Any) -> _Found:
         *_, last = iter_probe(
             pipe, prompt, steps=steps, seed=seed, guidance_scale=guidance, preset=preset, runs=runs,
             iterations=iterations, **options,
         )  # fmt: skip
-        return last.thresholds, last.table.diagnostics["unet_samples"]
+        return _Found(last.table.diagnostics["unet_samples"], _scores(last.thresholds, seed), last.thresholds)
+
+    def directly(bypass: bool) -> _Found:
+        calls: list[int] = []
+        hook = pipe.unet.conv_in.register_forward_pre_hook(lambda _, args: calls.append(len(args[0])))
+        damage = sensitivity(pipe, prompt, steps=steps, seed=seed, guidance_scale=guidance, bypass=bypass)
+        hook.remove()
+        return _Found(sum(calls), damage)
 
     ways = {
         PUBLIC: public,
@@ -116,6 +126,8 @@ def compare(
         ADAPTIVE: lambda: ours("paper-code", precision=precision),
         CALIBRATED: lambda: ours("calibrated"),
         CALIBRATED_ADAPTIVE: lambda: ours("calibrated", precision=precision),
+        SCALED: lambda: directly(bypass=False),
+        BYPASSED: lambda: directly(bypass=True),
     }
     record_teacher(pipe, prompt, steps=1, seed=seed, guidance_scale=guidance)  # warms up
     taken: dict[str, list[tuple[float, float]]] = {name: [] for name in ways}
@@ -131,21 +143,29 @@ def compare(
                 return found
 
             results[name] = peak(timed, loaded.device)
-    scores = {name: _scores(thresholds, seed) for name, ((thresholds, _), _) in results.items()}
     timings = tuple(
         Timing(
             name,
             *zip(*taken[name], strict=True),
-            samples,
+            found.samples,
             megabytes,
-            q,
-            agreement(scores[name], scores[FULL.get(name, PUBLIC)]),
+            len(found.thresholds),
+            agreement(found.scores, results[FULL.get(name, PUBLIC)][0].scores),
         )
-        for name, ((q, samples), megabytes) in results.items()
+        for name, (found, megabytes) in results.items()
     )
-    theirs, same = timings[0].thresholds, timings[1].thresholds
+    theirs, same = (results[name][0].thresholds for name in (PUBLIC, SAME))
     gap = float(np.abs(theirs - same).max())
     return Comparison(timings, gap, bool((vote(theirs, seed) == vote(same, seed)).all()))
+
+
+@dataclass(frozen=True)
+class _Found:
+    """samples: U-Net samples. scores: (T, m). thresholds: (runs, T, m)."""
+
+    samples: int
+    scores: np.ndarray
+    thresholds: np.ndarray = field(default_factory=lambda: np.empty(0))
 
 
 def _scores(thresholds: np.ndarray, seed: int) -> np.ndarray:

@@ -12,7 +12,7 @@ from diffusers import AutoencoderKL, UNet2DConditionModel
 from transformers import CLIPTextModel, CLIPTokenizer
 
 from . import checkpoint
-from .autoencoder import to_tensor, train_autoencoder, train_decoder
+from .autoencoder import sharpen, to_tensor, train_autoencoder
 from .dataset import render
 from .denoiser import Denoiser, new_scheduler, new_unet, train_denoiser
 from .examples import read_examples
@@ -20,8 +20,6 @@ from .folder import write_folder
 from .memmap import fill
 from .text import new_text_encoder, train_text_encoder
 from .tokenizer import build_tokenizer
-
-DECODED = "vae-decoder-trained"  # the autoencoder as it ships; "vae" has the same encoder
 
 
 @dataclass(frozen=True)
@@ -31,7 +29,7 @@ class Plan:
     pictures: int = 32000
     minutes_text: float = 3
     minutes_autoencoder: float = 46
-    minutes_decoder: float = 20
+    minutes_sharpen: float = 60
     minutes_unet: float = 180
     seed: int = 0
     workers: int = 2
@@ -65,14 +63,11 @@ def train(work: Path, art: Path, plan: Plan, device: str, on_progress, start: Pa
         vae = train_autoencoder(
             work, pictures, minutes=plan.minutes_autoencoder, device=device, seed=plan.seed, on_progress=on_progress
         )
+        vae = sharpen(
+            work, vae, pictures, minutes=plan.minutes_sharpen, device=device, seed=plan.seed, on_progress=on_progress
+        )
         vae.save_pretrained(work / "vae")
     latents = encode(work, pictures, device, on_progress)
-    if not (work / DECODED).is_dir():
-        vae = train_decoder(
-            work, AutoencoderKL.from_pretrained(work / "vae"), pictures, latents, minutes=plan.minutes_decoder,
-            device=device, seed=plan.seed, on_progress=on_progress,
-        )  # fmt: skip
-        vae.save_pretrained(work / DECODED)
     examples = read_examples(work, latents, tokenizer, seed=plan.seed + 1, workers=plan.workers)
     torch.manual_seed(plan.seed)
     begin = Denoiser(
@@ -113,6 +108,6 @@ def export(work: Path, folder: Path) -> None:
     model = Denoiser(new_unet(), new_text_encoder(tokenizer))
     model.load_state_dict(saved["average"])
     write_folder(
-        folder, unet=model.unet, vae=AutoencoderKL.from_pretrained(work / DECODED), text_encoder=model.encoder,
+        folder, unet=model.unet, vae=AutoencoderKL.from_pretrained(work / "vae"), text_encoder=model.encoder,
         tokenizer=tokenizer, scheduler=new_scheduler(),
     )  # fmt: skip
