@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict
@@ -35,8 +36,8 @@ def draw(
 
     weights: (T, m), for "reweighted". on_step: called with the number of each step that has ended, from 1; what it
     raises stops the drawing and comes through. A model in half precision whose values overflow has a second try in
-    float32, with the same noise up to rounding. ModelError of one sentence when the values are not finite, the memory
-    runs out, or the model's safety checker hides the picture.
+    float32, one whose memory runs out a second, slower try that needs less; with the same noise up to rounding.
+    ModelError of one sentence when that does not help either, or the model's safety checker hides the picture.
     """
     with sentences():
         try:
@@ -44,7 +45,12 @@ def draw(
         except _NotFinite:
             if loaded.dtype != "float16":
                 raise
-        with _in_float32(loaded.pipe):
+            otherwise = _in_float32
+        except (RuntimeError, MemoryError) as error:
+            if not out_of_memory(error):
+                raise
+            otherwise = _sparingly
+        with otherwise(loaded.pipe):
             return _drawn(loaded, request, method, weights, on_step)
 
 
@@ -124,3 +130,17 @@ def _in_float32(pipe: Any) -> Iterator[None]:
     finally:
         for network in networks:
             network.to(torch.float16)
+
+
+@contextmanager
+def _sparingly(pipe: Any) -> Iterator[None]:
+    """Attention one slice at a time; on leaving the pipeline is what it was."""
+    gc.collect()
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
+    processors = pipe.unet.attn_processors
+    pipe.unet.set_attention_slice("max")
+    try:
+        yield
+    finally:
+        pipe.unet.set_attn_processor(processors)

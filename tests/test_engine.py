@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from diffusers.models.attention_processor import SlicedAttnProcessor
 from diffusers.pipelines.stable_diffusion.safety_checker import StableDiffusionSafetyChecker
 from safetensors.torch import load_file, save_file
 from transformers import CLIPConfig, CLIPImageProcessor
@@ -491,6 +492,24 @@ class TestErrors:
         assert caught.value.__cause__ is not None and kept[0]() is None
         handle.remove()
         assert len(pictures(fresh, ask(fresh))) == 3
+
+    def test_memory_that_runs_out_once_has_one_try_that_needs_less(self, fresh):
+        unet, used = unet_of(fresh), []
+        before = unet.attn_processors
+
+        def full_once(module, args):
+            used.append({type(processor) for processor in unet.attn_processors.values()})
+            if len(used) == 1:
+                raise RuntimeError("DefaultCPUAllocator: can't allocate memory")
+
+        handle = unet.register_forward_pre_hook(full_once)
+        drawn = np.asarray(pictures(fresh, ask(fresh))["vanilla"].image)
+        handle.remove()
+        usual, sliced = used[0], {SlicedAttnProcessor}
+        assert usual != sliced and used == [usual, sliced, sliced] + [usual] * 4  # two steps, three methods
+        assert unet.attn_processors == before
+        whole = np.frombuffer(direct(fresh, ask(fresh)), np.uint8).reshape(drawn.shape)
+        assert np.abs(drawn.astype(int) - whole).max() <= 2
 
     def test_a_fault_in_a_job_reaches_its_caller_alone(self, engine):
         for options in ({"preset": "mine"}, {"runs": 0}, {"iterations": -1}):

@@ -422,6 +422,8 @@ def test_endpoints_are_the_teachers_own_samples(tmp_path, base, known):
     assert torch.nn.functional.mse_loss(made.ends.float(), latents) < 5e-3 * latents.var()
     again = endpoints.Endpoints(teacher, known, tmp_path / "endpoints.npy", count=2, **OPTIONS)
     assert torch.equal(again.noise, made.noise) and torch.equal(again.ids, made.ids)
+    fewer = endpoints.Endpoints(teacher, known, tmp_path / "endpoints.npy", count=1, **OPTIONS)
+    assert all(torch.equal(getattr(fewer, name), getattr(made, name)[:1]) for name in ("noise", "ids", "ends"))
 
 
 def test_distillation_says_in_one_sentence_what_it_needs(tmp_path, base, small, monkeypatch, capsys):

@@ -53,8 +53,8 @@ class Endpoints:
         generator = torch.Generator().manual_seed(seed)
         self.noise = torch.randn(count, *shape, generator=generator).half().to(teacher.device)
         torch.manual_seed(seed)
-        self.ids = torch.cat([examples.draw(min(CHUNK, count - i), PAIRS)[1] for i in range(0, count, CHUNK)])
-        self.ids = self.ids.to(teacher.device)
+        ids = torch.cat([examples.draw(CHUNK, PAIRS)[1] for _ in range(0, count, CHUNK)])
+        self.ids = ids[:count].to(teacher.device)
 
         def made(start: int):
             for i in range(start, count, CHUNK):
@@ -63,7 +63,7 @@ class Endpoints:
                     yield teacher.endpoint(noise, states).cpu().numpy()
                 on_progress("endpoints", min(1.0, (i + CHUNK) / count), f"{min(i + CHUNK, count)} of {count}")
 
-        ends = fill(path, (count, *shape), np.float16, made)
+        ends = fill(path, (count, *shape), np.float16, made)[:count]
         self.ends = torch.from_numpy(ends).to(teacher.device)
 
     def loss(self, student) -> torch.Tensor:
