@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file
 
 from reweight.models import ASSETS, load_model
 from reweight.pipeline_folder import fingerprint
@@ -18,6 +19,7 @@ from reweight.toy import build, checkpoint, consistency, denoiser, distill, endp
 from reweight.toy.autoencoder import (
     ANCHOR,
     FINEST,
+    SHARPENED,
     autoencoder_loss,
     crops,
     new_autoencoder,
@@ -256,19 +258,24 @@ def test_every_stage_trains_resumes_and_exports(tmp_path, known):
     vae, pictures = new_autoencoder(), np.random.default_rng(0).integers(0, 256, (260, 32, 32, 3), np.uint8)
     before = {name: weight.clone() for name, weight in vae.state_dict().items()}
 
+    latents = known.latents[:4, :, :4, :4].numpy()
+
     def sharper(minutes):
-        return sharpen(work, vae, pictures, minutes=minutes, device="cpu", **OPTIONS)
+        return sharpen(work, vae, pictures, latents, latents, minutes=minutes, device="cpu", **OPTIONS)
 
     trained = resumes(work / "sharpened.pt", sharper)
     assert all(torch.equal(weight, before[name]) for name, weight in vae.state_dict().items())
     moved = {name for name, weight in trained.state_dict().items() if not torch.equal(weight, before[name])}
     assert {"encoder.conv_in.weight", "decoder.conv_out.weight"} <= moved
-    trained.save_pretrained(work / "vae")
     resumes(
         work / "unet.pt", lambda minutes: train_denoiser(work, known, start, minutes=minutes, device="cpu", **OPTIONS)
     )
     folder = tmp_path / "model"
-    build.export(work, folder)
+    for there, name in (vae, "vae"), (trained, SHARPENED):
+        there.save_pretrained(work / name)
+        build.export(work, folder)
+        shipped = load_file(folder / "vae" / "diffusion_pytorch_model.safetensors")
+        assert torch.equal(shipped["decoder.conv_out.weight"], there.decoder.conv_out.weight.half())
     loaded = load_model(str(folder), local=True)
     assert loaded.pipe.unet.config.in_channels == 8
     assert set(json.loads((folder / "SHA256SUMS.json").read_text())) == {

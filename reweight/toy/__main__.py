@@ -30,8 +30,8 @@ def train(
     pictures: int = 32000,
     minutes_text: float = 3,
     minutes_autoencoder: float = 46,
-    minutes_sharpen: float = 60,
     minutes_unet: float = 180,
+    minutes_sharpen: float = 45,
     workers: int = 2,
     seed: int = 0,
     go_on: Annotated[bool, typer.Option(help="Start from the weights in the folder instead of from nothing.")] = False,
@@ -43,7 +43,7 @@ def train(
     from .build import train as run
 
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    plan = Plan(pictures, minutes_text, minutes_autoencoder, minutes_sharpen, minutes_unet, seed, workers)
+    plan = Plan(pictures, minutes_text, minutes_autoencoder, minutes_unet, minutes_sharpen, seed, workers)
     run(work, art, plan, device, _report, start=folder if go_on else None)
     export(work, folder)
     console.print(f"Wrote {folder}.")

@@ -16,6 +16,7 @@ from .replay import Gradient
 CROP, CROP_SHARE = 64, 0.45
 BATCH = {"cpu": (16, 6), "cuda": (192, 64)}  # of crops, of whole pictures
 FINEST = 0.4
+SHARPENED = "vae-sharpened"  # in a work folder; the latents there are those of "vae"
 ANCHOR = 0.05  # of the squared distance from the latents before, while the autoencoder is sharpened
 EQUIVARIANCE = 0.5  # latents made smaller must decode to the picture made smaller: keeps them smooth
 
@@ -26,6 +27,11 @@ def new_autoencoder() -> AutoencoderKL:
         block_out_channels=(32, 32, 64, 64), down_block_types=("DownEncoderBlock2D",) * 4,
         up_block_types=("UpDecoderBlock2D",) * 4, mid_block_add_attention=False, scaling_factor=1.0,
     )  # fmt: skip
+
+
+def shipped(work: Path) -> Path:
+    """The folder of the autoencoder that goes into the model."""
+    return work / SHARPENED if (work / SHARPENED).is_dir() else work / "vae"
 
 
 def to_tensor(pictures: np.ndarray | torch.Tensor, device: str) -> torch.Tensor:
@@ -156,31 +162,36 @@ def sharpening_loss(x: torch.Tensor, y: torch.Tensor, z: torch.Tensor, before: t
 
 
 def sharpen(
-    work: Path, vae: AutoencoderKL, pictures: np.ndarray, *, minutes: float, device: str, seed: int, on_progress
-) -> AutoencoderKL:
-    """A copy of vae trained on for `minutes` in all: sharper, its latents held near to what they are.
+    work: Path, vae: AutoencoderKL, pictures: np.ndarray, latents: np.ndarray, drawn: np.ndarray, *, minutes: float,
+    device: str, seed: int, on_progress,
+) -> AutoencoderKL:  # fmt: skip
+    """A copy of vae trained on for `minutes` in all: sharper, and of use to the U-Net that was trained with vae.
 
-    What it learns is PSNR itself, and no longer asks for latents made smaller. A U-Net trained on the latents of `vae`
-    needs no other training for those of the copy.
+    latents: (n, 8, 16, 16) of the first n pictures, near which they stay. drawn: (k, 8, 16, 16) by the U-Net, which are
+    decoded as they were: a third of every batch. What is learned is PSNR itself, and no longer asks for latents made
+    smaller.
     """
     vae = vae.to(device).requires_grad_(False)
-    model = copy.deepcopy(vae).requires_grad_(True)
-    average = copy.deepcopy(vae)
+    model, average = copy.deepcopy(vae).requires_grad_(True), copy.deepcopy(vae)
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3, betas=(0.9, 0.98), weight_decay=1e-3, fused=True)
     training = checkpoint.Training(
         work / "sharpened.pt", optimizer, minutes=minutes, every=120, hold=0.3, model=model, average=average
     )
     torch.manual_seed(seed * 1_000_003 + training.step)
-    held, known = pictures[-256:], torch.from_numpy(pictures[:-256]).to(device)
+    count = min(len(latents), len(pictures) - 256)
+    known, coded, fixed = (torch.from_numpy(array).to(device) for array in (pictures[:count], latents[:count], drawn))
+    some = BATCH[device][1] // 3
 
     def loss() -> torch.Tensor:
-        x = to_tensor(known[torch.randint(len(known), (BATCH[device][1],), device=device)], device)
+        rows = torch.randint(count, (2 * some,), device=device)
+        others = fixed[torch.randint(len(fixed), (some,), device=device)].float()
+        x = to_tensor(known[rows], device)
         with torch.autocast(device, torch.bfloat16):
             with torch.no_grad():
-                before = vae.encode(x).latent_dist.mode().float()
+                shown = vae.decode(others).sample.float()
             z = model.encode(x).latent_dist.mode()
-            y = model.decode(z).sample.float()
-        return sharpening_loss(x, y, z.float(), before)
+            y, again = model.decode(torch.cat([z, others.to(z)])).sample.float().split([2 * some, some])
+        return sharpening_loss(x, y, z.float(), coded[rows].float()) + reconstruction_loss(shown, again)
 
     gradient = Gradient(loss, optimizer, device)
     for step in training:
@@ -191,6 +202,6 @@ def sharpen(
             on_progress("sharper", training.fraction, f"step {step}, loss {value.item():.4f}")
         if training.due:
             training.save()
-            text = f"step {step}, PSNR {psnr(average, held[:64], device):.2f} dB"
+            text = f"step {step}, PSNR {psnr(average, pictures[-256:][:64], device):.2f} dB"
             on_progress("sharper", training.fraction, text)
     return average

@@ -12,14 +12,18 @@ from diffusers import AutoencoderKL, UNet2DConditionModel
 from transformers import CLIPTextModel, CLIPTokenizer
 
 from . import checkpoint
-from .autoencoder import sharpen, to_tensor, train_autoencoder
+from .autoencoder import SHARPENED, sharpen, shipped, to_tensor, train_autoencoder
 from .dataset import render
 from .denoiser import Denoiser, new_scheduler, new_unet, train_denoiser
+from .endpoints import Endpoints
 from .examples import read_examples
 from .folder import write_folder
 from .memmap import fill
 from .text import new_text_encoder, train_text_encoder
 from .tokenizer import build_tokenizer
+from .trajectory import Teacher
+
+DRAWN = 512
 
 
 @dataclass(frozen=True)
@@ -29,8 +33,8 @@ class Plan:
     pictures: int = 32000
     minutes_text: float = 3
     minutes_autoencoder: float = 46
-    minutes_sharpen: float = 60
     minutes_unet: float = 180
+    minutes_sharpen: float = 45
     seed: int = 0
     workers: int = 2
 
@@ -63,9 +67,6 @@ def train(work: Path, art: Path, plan: Plan, device: str, on_progress, start: Pa
         vae = train_autoencoder(
             work, pictures, minutes=plan.minutes_autoencoder, device=device, seed=plan.seed, on_progress=on_progress
         )
-        vae = sharpen(
-            work, vae, pictures, minutes=plan.minutes_sharpen, device=device, seed=plan.seed, on_progress=on_progress
-        )
         vae.save_pretrained(work / "vae")
     latents = encode(work, pictures, device, on_progress)
     examples = read_examples(work, latents, tokenizer, seed=plan.seed + 1, workers=plan.workers)
@@ -74,9 +75,19 @@ def train(work: Path, art: Path, plan: Plan, device: str, on_progress, start: Pa
         UNet2DConditionModel.from_pretrained(start / "unet") if start is not None else new_unet(),
         CLIPTextModel.from_pretrained(work / "text_encoder"),
     ).float()
-    train_denoiser(
+    model = train_denoiser(
         work, examples, begin, minutes=plan.minutes_unet, device=device, seed=plan.seed, on_progress=on_progress
     )
+    if not (work / SHARPENED).is_dir():
+        teacher = Teacher(model.unet, new_scheduler(), tokenizer, model.encoder, device)
+        drawn = Endpoints(
+            teacher, examples, work / "drawn.npy", count=DRAWN, seed=plan.seed, on_progress=on_progress
+        ).ends  # fmt: skip
+        vae = sharpen(
+            work, AutoencoderKL.from_pretrained(work / "vae"), pictures, latents, drawn.cpu().numpy(),
+            minutes=plan.minutes_sharpen, device=device, seed=plan.seed, on_progress=on_progress,
+        )  # fmt: skip
+        vae.save_pretrained(work / SHARPENED)
 
 
 @torch.inference_mode()
@@ -108,6 +119,6 @@ def export(work: Path, folder: Path) -> None:
     model = Denoiser(new_unet(), new_text_encoder(tokenizer))
     model.load_state_dict(saved["average"])
     write_folder(
-        folder, unet=model.unet, vae=AutoencoderKL.from_pretrained(work / "vae"), text_encoder=model.encoder,
+        folder, unet=model.unet, vae=AutoencoderKL.from_pretrained(shipped(work)), text_encoder=model.encoder,
         tokenizer=tokenizer, scheduler=new_scheduler(),
     )  # fmt: skip

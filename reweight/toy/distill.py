@@ -12,6 +12,7 @@ from diffusers import AutoencoderKL, UNet2DConditionModel
 
 from ..models import load_model
 from . import checkpoint
+from .autoencoder import shipped
 from .consistency import Consistency
 from .endpoints import Endpoints
 from .examples import read_examples
@@ -64,7 +65,7 @@ def read_latents(work: Path, vae: AutoencoderKL) -> np.ndarray:
     latents = np.load(path, mmap_mode="c")
     if done.exists() and int(done.read_text()) < len(latents):
         raise ValueError("The latents in the work folder are not all made yet: let the base model's training go on.")
-    ours = AutoencoderKL.from_pretrained(work / "vae").state_dict()
+    ours = AutoencoderKL.from_pretrained(shipped(work)).state_dict()
     encoder = {name: weight for name, weight in vae.state_dict().items() if not name.startswith(("decoder", "post_"))}
     if any(not torch.equal(ours[name].half(), weight.cpu().half()) for name, weight in encoder.items()):
         raise ValueError("The latents in the work folder are another autoencoder's: give the work folder of this base.")
