@@ -283,6 +283,29 @@ def test_every_stage_trains_resumes_and_exports(tmp_path, known):
     }
 
 
+def test_everything_is_trained_in_order_and_what_is_there_stays(tmp_path, base, small, monkeypatch):
+    work = Path(shutil.copytree(base[0], tmp_path / "work"))
+    (work / "unet.pt").unlink()
+    monkeypatch.setattr(build, "DRAWN", 2)
+    latents = np.random.default_rng(0).standard_normal((280, 8, 16, 16)).astype(np.float16)
+    for name, array in (("pictures", np.zeros((280, 128, 128, 3), np.uint8)), ("latents", latents)):
+        np.save(work / f"{name}.npy", array)
+        (work / f"{name}.done").write_text("280")
+    plan = build.Plan(280, *[BLINK] * 4, workers=1)
+    with pytest.raises(ValueError, match=r"280 pictures are too few to learn from: ask for at least 2000\.$"):
+        build.train(work, tmp_path / "none.tgz", plan, "cpu", quiet)
+    monkeypatch.setattr(build, "FEWEST", 280)
+    told = []
+    build.train(work, tmp_path / "none.tgz", plan, "cpu", lambda *about: told.append(about))
+    assert {"U-Net", "endpoints", "sharper"} == {stage for stage, *_ in told} and len(np.load(work / "drawn.npy")) == 2
+    build.export(work, tmp_path / "model")
+    loaded = load_model(str(tmp_path / "model"), local=True)
+    assert np.array_equal(distill.read_latents(work, loaded.pipe.vae), latents)
+    before = (work / SHARPENED / "diffusion_pytorch_model.safetensors").stat().st_mtime_ns
+    build.train(work, tmp_path / "none.tgz", plan, "cpu", quiet)
+    assert (work / SHARPENED / "diffusion_pytorch_model.safetensors").stat().st_mtime_ns == before
+
+
 def test_latents_are_the_autoencoders_own(tmp_path):
     vae, told = new_autoencoder().eval(), []
     vae.save_pretrained(tmp_path / "vae")

@@ -24,6 +24,7 @@ from .tokenizer import build_tokenizer
 from .trajectory import Teacher
 
 DRAWN = 512
+FEWEST = 2000
 
 
 @dataclass(frozen=True)
@@ -43,7 +44,10 @@ def train(work: Path, art: Path, plan: Plan, device: str, on_progress, start: Pa
     """Run the stages that are not done yet in `work`, each with its own checkpoints: kill it and call it again.
 
     start: a published model whose tokenizer and autoencoder are kept, and whose text encoder and U-Net are trained on.
+    ValueError of one sentence for too few pictures.
     """
+    if plan.pictures < FEWEST:
+        raise ValueError(f"{plan.pictures} pictures are too few to learn from: ask for at least {FEWEST}.")
     work.mkdir(parents=True, exist_ok=True)
 
     def rendered(done: int, count: int) -> None:
