@@ -17,7 +17,8 @@ CROP, CROP_SHARE = 64, 0.45
 BATCH = {"cpu": (16, 6), "cuda": (192, 64)}  # of crops, of whole pictures
 FINEST = 0.4
 SHARPENED = "vae-sharpened"  # in a work folder; the latents there are those of "vae"
-ANCHOR = 0.05  # of the squared distance from the latents before, while the autoencoder is sharpened
+ANCHOR = 0.5  # of the squared distance from the latents before, while the autoencoder is sharpened
+KEPT = 3  # weight of what the U-Net drew, decoded as it was
 EQUIVARIANCE = 0.5  # latents made smaller must decode to the picture made smaller: keeps them smooth
 
 
@@ -158,7 +159,7 @@ def train_autoencoder(
 def sharpening_loss(x: torch.Tensor, y: torch.Tensor, z: torch.Tensor, before: torch.Tensor) -> torch.Tensor:
     """Of pictures x, decoded as y from latents z that were `before`: the mean of the pictures' log errors, which is PSNR."""
     errors = (x - y).square().mean((1, 2, 3))
-    return 0.1 * errors.log().mean() + 0.3 * reconstruction_loss(x, y) + ANCHOR * F.mse_loss(z, before)
+    return errors.log().mean() + reconstruction_loss(x, y) + ANCHOR * F.mse_loss(z, before)
 
 
 def sharpen(
@@ -191,7 +192,7 @@ def sharpen(
                 shown = vae.decode(others).sample.float()
             z = model.encode(x).latent_dist.mode()
             y, again = model.decode(torch.cat([z, others.to(z)])).sample.float().split([2 * some, some])
-        return sharpening_loss(x, y, z.float(), coded[rows].float()) + reconstruction_loss(shown, again)
+        return sharpening_loss(x, y, z.float(), coded[rows].float()) + KEPT * reconstruction_loss(shown, again)
 
     gradient = Gradient(loss, optimizer, device)
     for step in training:
