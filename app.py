@@ -54,11 +54,14 @@ def main() -> None:
     from reweight.engine import Engine
     from reweight.models import DEFAULT, REGISTRY, ModelError
     from reweight.ui import build_demo, launch_options
+    from reweight.unfinished import own_folder
 
     named = [name.strip() for name in options.models.split(",") if name.strip()]
     embedded = [key for key, card in REGISTRY.items() if card.embedded]
     models = tuple(dict.fromkeys([options.model or DEFAULT, *named, *embedded]))
-    engine = Engine(models, local=options.local, seconds=float("inf") if options.local else JOB_SECONDS)
+    engine = (
+        Engine(models, local=True, unfinished=own_folder()) if options.local else Engine(models, seconds=JOB_SECONDS)
+    )
     try:
         for name in models[:1] if options.local else models:
             engine.opened(name)

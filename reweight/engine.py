@@ -27,6 +27,7 @@ from .pipeline_folder import Progress
 from .request import Request
 from .schedule import ImportanceTable
 from .tables import Chosen, choose
+from .unfinished import resumed
 from .worker import Busy, Job, Waiting, Worker
 
 __all__ = [
@@ -91,7 +92,8 @@ class Engine:
 
     models: names that are loaded at the first use and stay; the first one is the default. local: whether any folder or
     hub id may be opened as well, of which one stays in memory. seconds: the most that one job may work; `open` may take
-    as long as a download does.
+    as long as a download does. unfinished: a folder for the state of probes, so that one that is stopped or killed goes
+    on where it was when the same is asked again.
 
     Every generator yields `Waiting` while there is nothing else to say, and raises ModelError or another ValueError of
     one sentence. client: who asks, in whatever words; clients take turns, and a named one can have `worker.each` jobs
@@ -105,8 +107,9 @@ class Engine:
         local: bool = False,
         device: str | None = None,
         seconds: float = float("inf"),
+        unfinished: Path | None = None,
     ) -> None:
-        self.models, self.local, self.device = models, local, device
+        self.models, self.local, self.device, self.unfinished = models, local, device, unfinished
         self.worker = Worker(seconds=seconds)
         self._loaded: dict[str, LoadedModel] = {}
         self._pictures = _Pictures()
@@ -191,12 +194,24 @@ class Engine:
 
         def work(job: Job) -> Generator[None, None, None]:
             loaded = self._model(request.model, lambda *_: job.check())
-            snapshots = iter_probe(
-                loaded.pipe, request.prompt, steps=request.steps, preset=preset, runs=runs, iterations=iterations,
-                seed=request.seed, guidance_scale=request.guidance, negative_prompt=request.negative_prompt or None,
-                height=request.size, width=request.size, model=request.model, revision=loaded.revision,
-                candidates=candidates, precision=precision, check=job.check, resume=resume,
-            )  # fmt: skip
+            settings = {
+                "preset": preset, "runs": runs, "iterations": iterations, "candidates": candidates,
+                "precision": precision,
+            }  # fmt: skip
+
+            def search(file: Path | None) -> Iterator[ProbeSnapshot]:
+                return iter_probe(
+                    loaded.pipe, request.prompt, steps=request.steps, seed=request.seed,
+                    guidance_scale=request.guidance, negative_prompt=request.negative_prompt or None,
+                    height=request.size, width=request.size, model=request.model, revision=loaded.revision,
+                    check=job.check, resume=file, **settings,
+                )  # fmt: skip
+
+            if resume is not None:
+                snapshots = search(resume)
+            else:
+                about = settings | {"request": request.vanilla_key(), "revision": loaded.revision}
+                snapshots = resumed(self.unfinished, about, search)
             with sentences(), closing(snapshots):
                 for snapshot in snapshots:
                     job.emit(snapshot)

@@ -15,6 +15,10 @@ from .teacher import Teacher
 from .whole_file import write_whole
 
 
+class StateError(ValueError):
+    """A file that is not the state of this probe, in one sentence."""
+
+
 class Ledger:
     """Measures the errors of candidates, and remembers them.
 
@@ -30,7 +34,7 @@ class Ledger:
         file: where to keep the errors, or None.
 
     Raises:
-        ValueError: the file is something else, or another probe's.
+        StateError: the file is something else, or another probe's.
         OSError: the file cannot be read.
     """
 
@@ -82,15 +86,15 @@ class Ledger:
                 about, losses = str(state["about"]), state["losses"]
             theirs = json.loads(about)
         except (BadZipFile, KeyError, EOFError, ValueError, TypeError, AttributeError) as error:
-            raise ValueError(f"{file} is not the state of a probe: name another file, or delete it.") from error
+            raise StateError(f"{file} is not the state of a probe: name another file, or delete it.") from error
         mine = json.loads(self._about)
         if about != self._about:
             name = next(
                 (key for key in mine if not isinstance(theirs, dict) or theirs.get(key) != mine[key]), "request"
             )
-            raise ValueError(f"{file} is the state of another probe, whose {name} differs: name another file.")
+            raise StateError(f"{file} is the state of another probe, whose {name} differs: name another file.")
         if losses.shape != self._losses.shape or losses.dtype != self._losses.dtype:
-            raise ValueError(f"{file} is not the state of a probe: name another file, or delete it.")
+            raise StateError(f"{file} is not the state of a probe: name another file, or delete it.")
         self._losses[:] = losses
 
     def _write(self, file: Path) -> None:

@@ -23,12 +23,13 @@ START = 180  # seconds that a start may take on a busy machine
 
 @dataclass(frozen=True)
 class Server:
-    """A running program: where it is, the folder of its first model, and where its temporary files go."""
+    """A running program: where it is, the folder of its first model, where its temporary files go, its process."""
 
     url: str
     port: int
     model: str
     temporary: Path
+    process: subprocess.Popen[str]
 
 
 def free_port() -> int:
@@ -44,7 +45,9 @@ def program(
     """Start `python app.py` with one thread for torch; what it says goes to `output`."""
     environment = os.environ | {"OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
     if temporary:
-        environment |= {"TMPDIR": temporary, "GRADIO_TEMP_DIR": f"{temporary}/gradio"}
+        environment |= {
+            "TMPDIR": temporary, "GRADIO_TEMP_DIR": f"{temporary}/gradio", "HF_ASSETS_CACHE": f"{temporary}/assets",
+        }  # fmt: skip
     return subprocess.Popen(
         [sys.executable, "app.py", *options],
         cwd=ROOT, env=environment, stdout=output, stderr=subprocess.STDOUT, text=True,
@@ -52,19 +55,21 @@ def program(
 
 
 @contextmanager
-def serving(model: Path) -> Iterator[Server]:
+def serving(model: Path, folder: Path | None = None) -> Iterator[Server]:
     """The program in local mode with a folder as its first model, until the end of the block.
 
-    Whatever its visitors did, it must not have shown a traceback on its console.
+    folder: for its temporary and cached files, where they are to stay. Whatever its visitors did, it must not have shown
+    a traceback on its console.
     """
     port = free_port()
-    with tempfile.TemporaryDirectory() as temporary, tempfile.TemporaryFile("w+") as console:
+    with tempfile.TemporaryDirectory() as own, tempfile.TemporaryFile("w+") as console:
+        temporary = str(folder or own)
         options = ("--local", "--model", str(model), "--port", str(port))
         process = program(*options, temporary=temporary, output=console)
         try:
             url = f"http://127.0.0.1:{port}/"
             _wait_for(process, url, console)
-            yield Server(url, port, str(model), Path(temporary))
+            yield Server(url, port, str(model), Path(temporary), process)
         finally:
             process.terminate()
             process.wait(30)

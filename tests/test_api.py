@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import socket
+import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ import pytest
 from gradio_client import Client, handle_file
 from gradio_client.exceptions import AppError
 from PIL import Image
-from server import ROOT, Server, free_port, no_insides, program
+from server import ROOT, Server, free_port, no_insides, program, serving
 
 from reweight.models import ASSETS
 from reweight.provenance import read_png
@@ -206,3 +207,20 @@ def test_help_lists_the_options():
     assert status == 0
     for option in ("--local", "--model", "--models", "--port", "--host"):
         assert option in said
+
+
+@pytest.mark.slow
+def test_a_probe_whose_program_is_killed_goes_on_in_the_next(client: Client, sd_folder: Path, tmp_path: Path):
+    asked = {"prompt": "a fox", "steps": 3, "runs": 8, "api_name": "/importance"}
+    probes = tmp_path / "assets" / "reweight" / "probes"
+    with serving(sd_folder, tmp_path) as server:
+        job = Client(server.url, verbose=False).submit(**asked)
+        while not (probes.is_dir() and any(probes.glob("*.npz"))):
+            assert not job.done()
+            time.sleep(0.002)
+        server.process.kill()
+        assert server.process.wait(30) == -9
+    (state,) = probes.glob("*.npz")
+    with serving(sd_folder, tmp_path) as server:
+        table = Client(server.url, verbose=False).predict(**asked)
+    assert not state.exists() and table == client.predict(**asked)

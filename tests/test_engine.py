@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import os
 import shutil
 import threading
 import time
@@ -41,6 +42,7 @@ from reweight.patch import reweighted
 from reweight.request import validate
 from reweight.schedule import ImportanceTable
 from reweight.ui.compare import Shown, run
+from reweight.unfinished import MOST
 
 PROMPT = "a red apple on table"
 SOON = 20  # seconds, for what takes a fraction of one
@@ -617,6 +619,56 @@ class TestProbe:
         assert table.runs == 2 and table.scores.shape == (2, 7) and table.prompt == PROMPT
         assert (table.model, table.revision) == (asked.model, engine.opened(asked.model).revision)
         assert (table.seed, table.guidance_scale) == (60, 2.0)
+
+    def test_a_probe_that_was_left_goes_on_in_another_process(self, sd_folder, tmp_path):
+        def begin():
+            engine = Engine((str(sd_folder),), local=True, unfinished=tmp_path / "probes")
+            return engine, engine.probe(ask(engine, seed=61), runs=3, iterations=4)
+
+        def finish(events):
+            *_, last = (event for event in events if isinstance(event, ProbeSnapshot))
+            return last.table.to_json()
+
+        engine, events = begin()
+        with watched(unet_of(engine)) as whole:
+            expected = finish(events)
+        assert list((tmp_path / "probes").iterdir()) == []
+        engine.close()
+
+        engine, events = begin()
+        while not (isinstance(event := next(events), ProbeSnapshot) and event.iteration == 1):
+            pass
+        events.close()
+        engine.close()
+        (file,) = (tmp_path / "probes").iterdir()
+        kept = file.read_bytes()
+        engine, events = begin()
+        with watched(unet_of(engine)) as rest:
+            assert finish(events) == expected and not file.exists()
+        assert 2 < rest.calls < whole.calls
+        engine.close()
+
+        for state in (b"", kept[:100], b"x" * 300):
+            file.write_bytes(state)
+            engine, events = begin()
+            assert finish(events) == expected and not file.exists()
+            engine.close()
+
+    def test_a_folder_that_cannot_be_written_costs_nothing(self, sd_folder, tmp_path):
+        (tmp_path / "probes").write_text("in the way")
+        engine = Engine((str(sd_folder),), local=True, unfinished=tmp_path / "probes")
+        *_, last = engine.probe(ask(engine), runs=1, iterations=1)
+        assert last.done == 1 and (tmp_path / "probes").read_text() == "in the way"
+        engine.close()
+
+    def test_of_unfinished_probes_only_the_latest_are_kept(self, sd_folder, tmp_path):
+        for i in range(MOST + 5):
+            (tmp_path / f"{i}.npz").write_bytes(b"")
+            os.utime(tmp_path / f"{i}.npz", (i, i))
+        engine = Engine((str(sd_folder),), local=True, unfinished=tmp_path)
+        assert len(list(engine.probe(ask(engine), runs=1, iterations=1))) > 0
+        assert {path.name for path in tmp_path.iterdir()} == {f"{i}.npz" for i in range(6, MOST + 5)}
+        engine.close()
 
     @pytest.mark.parametrize("measure", ["probe", "agreement"])
     def test_stop_is_heard_before_the_next_call_of_the_teacher(self, engine, measure):
