@@ -67,7 +67,8 @@ def choose(
         if pinned is not None and fits(pinned):
             return Chosen(pinned.scores, f"loaded from a file, probed on “{pinned.prompt}” with {pinned.model}", pinned)
         for table in reversed([table for table in probed if serves(table) and table.prompt == prompt]):
-            return Chosen(table.scores, "probed for this prompt, just now", table)
+            how = table.method.removeprefix("probe:")
+            return Chosen(table.scores, f"probed for this prompt just now ({how})", table)
         ready = [table for table in shipped(model) if serves(table)]
         for table in ready:
             if table.prompt == prompt:

@@ -59,7 +59,7 @@ def build_demo(engine: Engine) -> gr.Blocks:
     ) as demo:
         gr.HTML(
             "<h1>reweight</h1><p>Each block of a diffusion U-Net matters at other steps. Slide <b>low</b> and "
-            "<b>high</b> to weaken the unimportant ones and strengthen the important.</p>",
+            "<b>high</b>: unimportant blocks get a weight near low, important ones near high.</p>",
             elem_id="header", elem_classes="rw-header",
         )  # fmt: skip
         with gr.Row(elem_classes="rw-page"):

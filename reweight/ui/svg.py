@@ -15,6 +15,7 @@ from .address import SLIDER
 LEFT, TOP, ROW, BOTTOM = 112, 26, 30, 40
 WIDTH = 640
 WEIGHT_SPAN = 0.4  # a weight this far from 1 has the full colour
+PALE_FROM = {"importance": 0.65, "weight": 0.78}  # the shade from which white reads better than ink: at least 4 to 1
 
 
 def weight_shade(w: float) -> float:
@@ -37,7 +38,7 @@ def heatmap(
     height = TOP + ROW * m + BOTTOM
     parts = [
         f'<svg class="rw-heat rw-{kind}" viewBox="0 0 {WIDTH} {height}" role="grid" aria-label="{escape(title)}"'
-        f' data-span="{WEIGHT_SPAN}">',
+        f' data-span="{WEIGHT_SPAN}" data-pale="{PALE_FROM[kind]}">',
         f'<text class="rw-title" x="{LEFT}" y="15">{escape(title)}</text>',
     ]
     for i in range(m):
@@ -48,6 +49,7 @@ def heatmap(
         for t in range(T):
             value = values[t, i]
             shade = float(value) if kind == "importance" else weight_shade(value)
+            pale = " rw-pale" if abs(shade) > PALE_FROM[kind] else ""
             x, note = LEFT + wide * t, escape(str(notes[t, i]))
             number = f"{value:.2f}"
             label = escape(f"{names[i]}, step {t + 1}: {number}")
@@ -56,11 +58,11 @@ def heatmap(
                 f' data-score="{scores[t, i]:.5f}" data-on="{int(on[t, i])}" data-note="{note}" aria-label="{label}"'
                 f' style="--v:{shade:.3f}"><rect x="{x + 1:.1f}" y="{y + 1}" width="{wide - 2:.1f}" height="{ROW - 2}" rx="3"/>'
                 + (
-                    f'<text class="rw-number{_pale(shade)}" x="{x + wide / 2:.1f}" y="{y + ROW / 2 + 4}">{number}</text>'
+                    f'<text class="rw-number{pale}" x="{x + wide / 2:.1f}" y="{y + ROW / 2 + 4}">{number}</text>'
                     if wide >= 32
                     else ""
                 )
-                + ("" if interval is None else _interval(interval[0][t, i], interval[1][t, i], x, y, wide, shade))
+                + ("" if interval is None else _interval(interval[0][t, i], interval[1][t, i], x, y, wide, pale))
                 + "</g>"
             )
         parts.append("</g>")
@@ -74,14 +76,10 @@ def heatmap(
     return "".join(parts)
 
 
-def _interval(low: float, high: float, x: float, y: float, wide: float, shade: float) -> str:
+def _interval(low: float, high: float, x: float, y: float, wide: float, pale: str) -> str:
     left, right = (x + 4 + (wide - 8) * end for end in (low, high))
     foot = y + ROW - 5
-    return f'<line class="rw-interval{_pale(shade)}" x1="{left:.1f}" x2="{right:.1f}" y1="{foot}" y2="{foot}"/>'
-
-
-def _pale(shade: float) -> str:
-    return " rw-pale" if abs(shade) > 0.55 else ""
+    return f'<line class="rw-interval{pale}" x1="{left:.1f}" x2="{right:.1f}" y1="{foot}" y2="{foot}"/>'
 
 
 def curves(weights: np.ndarray, scores: np.ndarray, names: Sequence[str], on: np.ndarray) -> str:

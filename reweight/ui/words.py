@@ -22,7 +22,7 @@ PAPER = {
     "up": "the paper finds decoder blocks more important than the encoder's",
 }
 SCHEDULES = {
-    "importance": "Importance (the paper's probe)",
+    "importance": "Importance (the probe's ranking)",
     "empirical": "Empirical (no probe needed)",
     "inverted": "Inverted (the paper's ablation)",
     "reversed": "Reversed (same mean)",
@@ -67,7 +67,9 @@ def caption(picture: Picture, request: Request, distance: Distance | None) -> st
         settings = f"b1 {f.b1:g}, b2 {f.b2:g}, s1 {f.s1:g}, s2 {f.s2:g}, version {f.version}"
     else:
         schedule = SCHEDULES[request.schedule].partition(" (")[0]
-        settings = f"{escape(schedule)}: weights {picture.weights.min():.3f} to {picture.weights.max():.3f}"
+        low, high = picture.weights.min(), picture.weights.max()
+        between = f"weights {low:.3f} to {high:.3f}" if low < high else f"every weight {low:.3f}, whatever the ranking"
+        settings = f"{escape(schedule)}: {between}"
     far = ""
     if distance is not None:
         same = distance.mean_difference == 0
@@ -116,7 +118,9 @@ def findings(table: ImportanceTable | None) -> str:
     spread = vote_spread(table)
     doubt = "" if spread is None else f"; a score is uncertain by about ±{spread.mean():.2f} (bootstrap over the runs)"
     m = len(table.blocks)
-    says = [f"{table.runs} run{'s' if table.runs != 1 else ''} voted{doubt}."]
+    runs = f"{table.runs} run{'s' if table.runs != 1 else ''}"
+    under_way = _diagnostic(table, "runs_completed") == 0
+    says = [f"{runs} under way, which will vote at their end{doubt}." if under_way else f"{runs} voted{doubt}."]
     if rate is not None:
         much = ": too few to learn from, so the order is mostly noise." if rate < 0.02 else "."
         says.append(
@@ -136,10 +140,11 @@ def findings(table: ImportanceTable | None) -> str:
             if tau < NO_BETTER_THAN_CHANCE
             else "this ranking agrees with what bypassing the blocks does"
         )
-        says.append(
+        says.insert(
+            0,
             f"Checked directly: {verdict}. Kendall's tau-b is {tau:+.2f} against the error of bypassing each block and "
             f"{scaling:+.2f} against the error of scaling it by 2%. (1 agrees, 0 is chance, −1 is the opposite; "
-            f"{m} blocks.)"
+            f"{m} blocks.)",
         )
     return "<ul>" + "".join(f"<li>{escape(sentence)}</li>" for sentence in says) + "</ul>"
 

@@ -53,7 +53,7 @@ def test_probe_moves_its_bar_fills_the_heatmap_and_says_what_to_think_of_it(visi
     page.locator("#numbers input").uncheck()
     expect(written).to_be_hidden()
     has_drawn(page)
-    expect(page.locator("#status")).to_contain_text("probed for this prompt, just now")
+    expect(page.locator("#status")).to_contain_text("probed for this prompt just now (paper-code)")
     expect(page.locator("#findings")).to_contain_text("Kendall's tau-b")
     with page.expect_download() as download:
         page.locator("#save-table").click()

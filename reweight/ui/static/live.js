@@ -7,13 +7,14 @@
 
   function paintCell(cell) {
     const w = weightOf(cell);
-    const shade = Math.max(-1, Math.min(1, (w - 1) / cell.closest("svg").dataset.span));
+    const { span, pale } = cell.closest("svg").dataset;
+    const shade = Math.max(-1, Math.min(1, (w - 1) / span));
     cell.style.setProperty("--v", shade.toFixed(3));
     cell.setAttribute("aria-label", cell.getAttribute("aria-label").replace(/\S+$/, w.toFixed(2)));
     const number = cell.querySelector("text");
     if (number) {
       number.textContent = w.toFixed(2);
-      number.classList.toggle("rw-pale", Math.abs(shade) > 0.55);
+      number.classList.toggle("rw-pale", Math.abs(shade) > pale);
     }
   }
 
