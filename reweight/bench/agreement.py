@@ -58,7 +58,7 @@ def command(
             if name in found.acceptance else ("",) * 4
         )  # fmt: skip
         table.add_row(name, *taus, *rest)
-    console.print(table)
+    Console(width=max(130, console.width)).print(table)
     if out is not None:
         settings = {"steps": steps or loaded.card.steps, "runs": runs, "candidates": candidates}
         settings["guidance"] = loaded.card.guidance if guidance is None else guidance
