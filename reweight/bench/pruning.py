@@ -93,11 +93,13 @@ def figure(done: dict[str, Any], settings: dict[str, Any]) -> Figure:
     drawn = Figure(figsize=(7, 4.5), layout="constrained")
     axes = drawn.subplots()
     featured = all(found["after"]["frechet"] is not None for found in done.values())
-    for kind in KINDS:
+    for kind, marker in zip(KINDS, "osv^", strict=True):
         points = [found["after"] for label, found in done.items() if label.split()[0] == kind]
         heights = [point["frechet"] if featured else 1 - point["ssim"][0] for point in points]
         if points:
-            axes.scatter([point["mse"][0] for point in points], heights, label=kind)
+            axes.scatter([point["mse"][0] for point in points], heights, label=kind, marker=marker, alpha=0.7, s=60)
+    axes.set_xscale("log")
+    axes.set_yscale("log")
     axes.set_xlabel("mean squared error from the whole model's picture")
     axes.set_ylabel(f"Frechet distance ({settings['scorer']})" if featured else "1 - SSIM")
     axes.set_title(
