@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from reweight.scoring import difference_map, distance
@@ -70,3 +71,12 @@ def test_gain_enlarges():
     a, b = Image.new("RGB", (8, 8), (4,) * 3), Image.new("RGB", (8, 8))
     low, high = (np.asarray(difference_map(a, b, gain=gain)).sum() for gain in (1, 8))
     assert 0 < low < high
+
+
+def test_a_distance_leaves_the_number_of_threads_as_it_was():
+    threads, picture = torch.get_num_threads(), Image.new("RGB", (16, 16))
+    torch.set_num_threads(2)
+    try:
+        assert distance(picture, picture).ssim == 1 and torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(threads)

@@ -9,6 +9,8 @@ from __future__ import annotations
 import json
 import platform
 from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -121,6 +123,10 @@ def measure(
     """
     if not card_for(model, local=True).embedded:
         raise ValueError(f"{model} is not an embedded model: only those draw the world that the judge knows.")
+    took = []
+    if timed:  # in a process where, as in the app, only the engine's thread computes
+        with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as apart:
+            took = apart.submit(timing, model, hurried=kind(card_for(model, local=True)) == "turbo").result()
     world = None if art is None else World(read_art(art))
     loaded = load_model(model)
     alone = unspoilt(SEED, singles, pairs=0.0)
@@ -137,9 +143,7 @@ def measure(
             goal=FRECHET_GOALS[kind(loaded.card)], against="share",
         )  # fmt: skip
         found += [*obeyed, far]
-    found += sizes(model)
-    if timed:
-        found += timing(model, hurried=kind(loaded.card) == "turbo")
+    found += [*sizes(model), *took]
     return {
         "format": "reweight-metrics-1", "model": model, "revision": loaded.revision, "judge": judge.digest[:12],
         "seed": SEED, "singles": len(alone), "pairs": len(scenes) - len(alone), "guidance": loaded.card.guidance,

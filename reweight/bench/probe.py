@@ -51,7 +51,7 @@ def command(
             f"{np.median(timing.cpu):.2f}", f"{found.ratio(timing):.1f}", str(timing.samples), megabytes,
             f"{timing.tau:+.2f}",
         )  # fmt: skip
-    console.print(table)
+    Console(width=max(110, console.width)).print(table)
     votes = "the same votes" if found.same_votes else "OTHER VOTES"
     console.print(f"At equal work: thresholds within {found.threshold_gap:.1e}, {votes}.", highlight=False)
     if out is not None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
@@ -25,8 +26,20 @@ def distance(picture: Image.Image, vanilla: Image.Image) -> Distance:
     from torchmetrics.functional.image import structural_similarity_index_measure
 
     a, b = _pair(picture, vanilla)
-    ssim = structural_similarity_index_measure(_batch(a).double(), _batch(b).double(), data_range=255.0)
+    with _one_thread():
+        ssim = structural_similarity_index_measure(_batch(a).double(), _batch(b).double(), data_range=255.0)
     return Distance(float(ssim), float(np.abs(a - b).mean()))
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """This thread's work on one core: a second pool of OpenMP threads would slow down whoever draws meanwhile."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
 
 
 def feature_cosine(
