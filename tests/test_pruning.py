@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from importlib.util import find_spec
 
 import numpy as np
 import pytest
@@ -85,3 +86,6 @@ def test_the_command_goes_on_where_it_stopped(sd_folder, tmp_path, monkeypatch):
     assert isinstance(refused.exception, ValueError) and "was made with steps 2, not 1" in str(refused.exception)
     unknown = run("--kind", "skip-9")
     assert isinstance(unknown.exception, ValueError) and "no kind 'skip-9'" in str(unknown.exception)
+    if find_spec("torchvision") is None:
+        without = run("--lpips")
+        assert isinstance(without.exception, ValueError) and "needs a torchvision" in str(without.exception)

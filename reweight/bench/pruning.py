@@ -28,16 +28,20 @@ def command(
     batch: Annotated[int, typer.Option(min=1, help="Pictures that an epoch learns from.")] = 8,
     rate: Annotated[float, typer.Option(help="Adam's learning rate; the paper's code has 5e-6.")] = 5e-6,
     scorer: Annotated[str, typer.Option(help="Whose features count: auto, toy, hps, hps-v2.1 or none.")] = "auto",
+    perceptual: Annotated[
+        bool, typer.Option("--lpips", help="LPIPS too: needs torchvision, and its AlexNet weights downloaded once.")
+    ] = False,
     device: Annotated[str | None, typer.Option(help="cuda or cpu; by default the best there is.")] = None,
 ) -> None:
     """Leave blocks out by rank and by place, fine-tune what is left, and compare with the whole model's pictures."""
+    from PIL import Image
     from rich.console import Console
     from rich.progress import Progress
 
     from ..blocks import target_blocks
     from ..importance import probe
     from ..models import load_model
-    from ..scoring import scorer_named
+    from ..scoring import lpips, scorer_named
     from ..whole_file import write_whole
     from .about import about
     from .experiments import experiment
@@ -45,6 +49,8 @@ def command(
 
     if unknown := set(kind or ()) - set(KINDS):
         raise ValueError(f"There is no kind {min(unknown)!r}: choose from {', '.join(KINDS)}.")
+    if perceptual:
+        lpips(*[[Image.new("RGB", (64, 64))]] * 2)  # says at once what it lacks
     loaded = load_model(model, device=device, dtype="float32", local=True)
     judge = scorer_named(scorer, device=loaded.device, embedded=loaded.card.embedded)
     pipe, guidance = loaded.pipe, loaded.card.guidance
@@ -52,7 +58,7 @@ def command(
     settings = about(
         "pruning", loaded, prompt=prompt, steps=steps, guidance=guidance, seeds=seeds, epochs=epochs, batch=batch,
         rate=rate, scorer=f"{judge.name} {judge.version}" if judge else "none",
-    )  # fmt: skip
+    ) | ({"lpips": True} if perceptual else {})  # fmt: skip
     out.mkdir(parents=True, exist_ok=True)
     path = out / "pruning.json"
     done = _begun(path, settings)
@@ -67,18 +73,19 @@ def command(
         ]  # fmt: skip
         numbers = range(42, 42 + seeds)
         drawn = {"steps": steps, "guidance": guidance, "batch": batch}
+        judged = {"scorer": judge, "lpips_on": loaded.device if perceptual else None}
         whole = pictures(pipe, prompt, numbers, **drawn)
         for number, variant in enumerate(chosen):
             if variant.label in done:
                 continue
             mask = variant.table(scores)
             bar.update(task, description=variant.label, completed=number / len(chosen))
-            before = likeness(pictures(pipe, prompt, numbers, mask=mask, **drawn), whole, judge)
+            before = likeness(pictures(pipe, prompt, numbers, mask=mask, **drawn), whole, **judged)
             student = taught(
                 pipe, mask, prompt, guidance=guidance, epochs=epochs, batch=batch, rate=rate,
                 on_progress=lambda part, number=number: bar.update(task, completed=(number + part) / len(chosen)),
             )  # fmt: skip
-            after = likeness(pictures(pipe, prompt, numbers, mask=mask, unet=student, **drawn), whole, judge)
+            after = likeness(pictures(pipe, prompt, numbers, mask=mask, unet=student, **drawn), whole, **judged)
             done[variant.label] = {"skipped": mask.tolist(), "before": asdict(before), "after": asdict(after)}
             write_whole(path, (json.dumps(settings | {"strategies": done}, indent=1) + "\n").encode())
     _said(done, settings)
@@ -128,12 +135,12 @@ def _said(done: dict[str, Any], settings: dict[str, Any]) -> None:
 
     n = settings["seeds"]
     table = Table(
-        "", "MSE before", "MSE after", "SSIM after", "cosine after", "Frechet before", "Frechet after",
+        "", "MSE before", "MSE after", "SSIM after", "LPIPS after", "cosine after", "Frechet before", "Frechet after",
         title=f"{settings['model']}, {settings['steps']} steps, {n} pictures: mean ± standard deviation",
     )  # fmt: skip
     for label, found in done.items():
         before, after = found["before"], found["after"]
-        cells = [before["mse"], after["mse"], after["ssim"], after["cosine"]]
+        cells = [before["mse"], after["mse"], after["ssim"], after.get("lpips"), after["cosine"]]
         frechets = [part["frechet"] for part in (before, after)]
         table.add_row(
             label, *("" if cell is None else f"{cell[0]:.4f} ± {cell[1]:.4f}" for cell in cells),

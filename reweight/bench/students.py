@@ -15,7 +15,7 @@ from PIL import Image
 from torch import nn
 
 from ..patch import BlockControl, bypassed, captured
-from ..scoring import ImageFeatures, distance, feature_cosine
+from ..scoring import ImageFeatures, distance, feature_cosine, lpips
 from .frechet import frechet
 
 LEARNING_SEED = 10_000  # of the first noise to learn on, far from those that are judged
@@ -27,6 +27,7 @@ class Likeness:
 
     mse: in the scale of 0 to 1. frechet: of the scorer's image features from the whole model's, None without a scorer
     that has some; fewer pictures than features make it too large, so compare it only at the same n. cosine: likewise.
+    lpips: None where it was not asked for.
     """
 
     n: int
@@ -34,6 +35,7 @@ class Likeness:
     ssim: tuple[float, float]
     cosine: tuple[float, float] | None
     frechet: float | None
+    lpips: tuple[float, float] | None = None
 
 
 def taught(
@@ -87,8 +89,13 @@ def pictures(
     return made
 
 
-def likeness(made: Sequence[Image.Image], whole: Sequence[Image.Image], scorer: Any = None) -> Likeness:
-    """How pictures resemble the whole model's of the same seeds, one by one and, by the scorer's features, as a set."""
+def likeness(
+    made: Sequence[Image.Image], whole: Sequence[Image.Image], scorer: Any = None, lpips_on: str | None = None
+) -> Likeness:
+    """How pictures resemble the whole model's of the same seeds, one by one and, by the scorer's features, as a set.
+
+    lpips_on: the device on which LPIPS is measured, see `lpips`; None leaves it out.
+    """
     pairs = list(zip(made, whole, strict=True))
     errors = [np.square((np.asarray(a, float) - np.asarray(b, float)) / 255).mean() for a, b in pairs]
     cosine = far = None
@@ -96,7 +103,8 @@ def likeness(made: Sequence[Image.Image], whole: Sequence[Image.Image], scorer: 
         cosine = _spread(feature_cosine(made, whole, scorer))
         reference = scorer.features(whole).astype(np.float64)
         far = frechet(scorer.features(made).astype(np.float64), reference.mean(0), np.cov(reference, rowvar=False))
-    return Likeness(len(pairs), _spread(errors), _spread([distance(a, b).ssim for a, b in pairs]), cosine, far)
+    felt = None if lpips_on is None else _spread(lpips(made, whole, lpips_on))
+    return Likeness(len(pairs), _spread(errors), _spread([distance(a, b).ssim for a, b in pairs]), cosine, far, felt)
 
 
 @contextmanager
