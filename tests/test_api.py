@@ -167,7 +167,9 @@ def test_two_clients_at_once_get_their_own_pictures(server: Server, client: Clie
 
 def test_nothing_is_left_beside_gradios_own_cache(server: Server, client: Client):
     client.predict(**QUICK, api_name="/compare")
-    assert {path.name for path in server.temporary.iterdir()} <= {"gradio", "torchinductor_root"}
+    assert {path.name for path in server.temporary.iterdir()} <= {"gradio", "assets", "torchinductor_root"}
+    kept = [path for path in (server.temporary / "assets").rglob("*") if path.is_file()]
+    assert all(path.parent.name == "probes" and path.suffix == ".npz" for path in kept)
 
 
 def ended(*options: str) -> tuple[int, str]:
