@@ -32,22 +32,25 @@ def resumed(
     """
     file = None if folder is None else _file(folder, about)
     if file is not None:
+        ended = False
         with suppress(OSError, StateError), closing(search(file)) as snapshots:
             yield from snapshots
-            file.unlink()
-            return
+            ended = True
         with suppress(OSError):
             file.unlink(missing_ok=True)
+        if ended:
+            return
     yield from search(None)
 
 
 def _file(folder: Path, about: dict[str, Any]) -> Path | None:
-    name = hashlib.sha256(json.dumps(about, sort_keys=True).encode()).hexdigest()
+    """Where the state of such a search is kept, or None where nothing can be; the oldest of too many others go."""
+    file = folder / f"{hashlib.sha256(json.dumps(about, sort_keys=True).encode()).hexdigest()}.npz"
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        others = sorted(folder.glob("*.npz"), key=lambda path: path.stat().st_mtime)
-        for path in others[: len(others) - MOST + 1]:
+        others = sorted(set(folder.glob("*.npz")) - {file}, key=lambda path: path.stat().st_mtime)
+        for path in others[: max(0, len(others) - MOST + 1)]:
             path.unlink()
     except OSError:
         return None
-    return folder / f"{name}.npz"
+    return file

@@ -42,7 +42,7 @@ from reweight.patch import reweighted
 from reweight.request import validate
 from reweight.schedule import ImportanceTable
 from reweight.ui.compare import Shown, run
-from reweight.unfinished import MOST
+from reweight.unfinished import MOST, _file, resumed
 
 PROMPT = "a red apple on table"
 SOON = 20  # seconds, for what takes a fraction of one
@@ -661,14 +661,33 @@ class TestProbe:
         assert last.done == 1 and (tmp_path / "probes").read_text() == "in the way"
         engine.close()
 
-    def test_of_unfinished_probes_only_the_latest_are_kept(self, sd_folder, tmp_path):
-        for i in range(MOST + 5):
+    @pytest.mark.parametrize("there", [MOST // 2 + 5, MOST - 1, MOST + 5])
+    def test_of_unfinished_probes_only_the_latest_are_kept(self, sd_folder, tmp_path, there):
+        for i in range(there):
             (tmp_path / f"{i}.npz").write_bytes(b"")
             os.utime(tmp_path / f"{i}.npz", (i, i))
         engine = Engine((str(sd_folder),), local=True, unfinished=tmp_path)
         assert len(list(engine.probe(ask(engine), runs=1, iterations=1))) > 0
-        assert {path.name for path in tmp_path.iterdir()} == {f"{i}.npz" for i in range(6, MOST + 5)}
+        first = max(0, there - MOST + 1)
+        assert {path.name for path in tmp_path.iterdir()} == {f"{i}.npz" for i in range(first, there)}
         engine.close()
+
+    def test_a_probe_never_loses_its_own_state_to_younger_ones(self, tmp_path):
+        file = _file(tmp_path, {"prompt": "a"})
+        file.write_bytes(b"state")
+        os.utime(file, (0, 0))
+        for i in range(MOST):
+            (tmp_path / f"{i}.npz").write_bytes(b"")
+        assert _file(tmp_path, {"prompt": "a"}) == file and file.read_bytes() == b"state"
+
+    def test_a_state_that_another_has_removed_is_not_searched_again(self, tmp_path):
+        searched = []
+
+        def search(file):
+            searched.append(file)
+            yield "snapshot"
+
+        assert list(resumed(tmp_path, {"prompt": "a"}, search)) == ["snapshot"] and len(searched) == 1
 
     @pytest.mark.parametrize("measure", ["probe", "agreement"])
     def test_stop_is_heard_before_the_next_call_of_the_teacher(self, engine, measure):

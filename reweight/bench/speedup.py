@@ -116,8 +116,8 @@ def compare(
     def directly(bypass: bool) -> _Found:
         calls: list[int] = []
         hook = pipe.unet.conv_in.register_forward_pre_hook(lambda _, args: calls.append(len(args[0])))
-        damage = sensitivity(pipe, prompt, steps=steps, seed=seed, guidance_scale=guidance, bypass=bypass)
-        hook.remove()
+        with hook:
+            damage = sensitivity(pipe, prompt, steps=steps, seed=seed, guidance_scale=guidance, bypass=bypass)
         return _Found(sum(calls), damage)
 
     ways = {

@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from threading import Lock
 
 import numpy as np
 import torch
 from PIL import Image
 
 from .scorer import ImageFeatures
+
+_COUNTING = Lock()  # torch hands the number that any thread sets to threads that begin later
 
 
 @dataclass(frozen=True)
@@ -34,12 +37,13 @@ def distance(picture: Image.Image, vanilla: Image.Image) -> Distance:
 @contextmanager
 def _one_thread() -> Iterator[None]:
     """This thread's work on one core: a second pool of OpenMP threads would slow down whoever draws meanwhile."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)
+    with _COUNTING:
+        threads = torch.get_num_threads()
+        torch.set_num_threads(1)
+        try:
+            yield
+        finally:
+            torch.set_num_threads(threads)
 
 
 def feature_cosine(
