@@ -138,6 +138,9 @@ def probe(
     precision: Annotated[
         float | None, typer.Option(help="Stop once every score's 95% interval is narrower than this.")
     ] = None,
+    surrogate: Annotated[
+        bool, typer.Option("--surrogate", help="Evaluate only what comes near its tolerance; foresee the rest.")
+    ] = False,
     resume: Annotated[
         Path | None, typer.Option(help="A file that keeps the probe's state; a killed probe goes on from it.")
     ] = None,
@@ -159,7 +162,10 @@ def probe(
         size=size,
     )  # fmt: skip
     table = None
-    events = engine.probe(request, preset=preset, runs=runs, candidates=candidates, precision=precision, resume=resume)
+    events = engine.probe(
+        request, preset=preset, runs=runs, candidates=candidates, precision=precision, surrogate=surrogate or None,
+        resume=resume,
+    )  # fmt: skip
     with _bar() as bar:
         task = bar.add_task("probing", total=1.0)
         try:

@@ -184,7 +184,8 @@ class Engine:
 
     def probe(
         self, request: Request, *, preset: str = "paper-code", runs: int | None = None, iterations: int | None = None,
-        candidates: int | None = None, precision: float | None = None, resume: Path | None = None, client: str = "",
+        candidates: int | None = None, precision: float | None = None, surrogate: bool | None = None,
+        resume: Path | None = None, client: str = "",
     ) -> Iterator[Waiting | ProbeSnapshot]:  # fmt: skip
         """The Importance Probe on a request's prompt; a snapshot after each iteration. Others have turns in between.
 
@@ -196,7 +197,7 @@ class Engine:
             loaded = self._model(request.model, lambda *_: job.check())
             settings = {
                 "preset": preset, "runs": runs, "iterations": iterations, "candidates": candidates,
-                "precision": precision,
+                "precision": precision, "surrogate": surrogate,
             }  # fmt: skip
 
             def search(file: Path | None) -> Iterator[ProbeSnapshot]:

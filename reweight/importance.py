@@ -17,8 +17,10 @@ from .calibrated import BypassRuns
 from .ledger import Ledger
 from .schedule import ImportanceTable, importance_scores, vote
 from .search import PRESETS, ProbeSettings, Runs, bootstrap_means, interval
+from .surrogate import Surrogate
 from .teacher import Teacher, check_batch_size, check_request, record_teacher
 
+FORESEEN = 8  # with a surrogate about one candidate in so many is evaluated
 FEWEST_RUNS = 4  # below this a bootstrap over the runs says nothing
 
 
@@ -88,6 +90,7 @@ def iter_probe(
     iterations: int | None = None,
     candidates: int | None = None,
     precision: float | None = None,
+    surrogate: bool | None = None,
     seed: int = 42,
     images: int = 1,
     guidance_scale: float | None = None,
@@ -117,6 +120,7 @@ def iter_probe(
         iterations: replaces the preset's iterations.
         candidates: replaces the preset's candidates per iteration and step.
         precision: stop adding runs, at least 4, once the bootstrap interval of every score is narrower than this.
+        surrogate: evaluate only the candidates whose error is near its tolerance and foresee that of the others.
         images: pictures of the prompt, from the seeds seed, seed + 1, ...; a candidate's error is the mean over them.
         seed: of the initial noise, of every run's own random stream, and of the vote.
         guidance_scale: None leaves the pipeline's default.
@@ -139,7 +143,9 @@ def iter_probe(
             step and the block.
         OSError: the file to resume from cannot be read or written.
     """
-    settings = _settings(preset, runs=runs, iterations=iterations, candidates=candidates, precision=precision)
+    settings = _settings(
+        preset, runs=runs, iterations=iterations, candidates=candidates, precision=precision, surrogate=surrogate
+    )
     check_request(pipe, prompt, steps, seed, images)
     check_batch_size(batch_size)
     blocks = target_blocks(as_unet(pipe))
@@ -171,6 +177,7 @@ def iter_probe(
         ledger = Ledger(
             teacher, batch_size, about, (settings.runs, settings.iterations, steps, settings.candidates),
             None if resume is None else Path(resume),
+            _surrogate(teacher, len(blocks), settings, seed, batch_size),
         )  # fmt: skip
         yield from _search(ledger, settings, about)
 
@@ -185,11 +192,20 @@ def _settings(preset: str | ProbeSettings, **changes: Any) -> ProbeSettings:
     return replace(preset, **{name: value for name, value in changes.items() if value is not None})
 
 
+def _surrogate(
+    teacher: Teacher, m: int, settings: ProbeSettings, seed: int, batch_size: int | None
+) -> Surrogate | None:
+    if not settings.surrogate:
+        return None
+    return Surrogate(teacher, m, settings.tolerances(teacher.steps), seed=seed, batch_size=batch_size)
+
+
 def _search(ledger: Ledger, settings: ProbeSettings, about: dict[str, Any]) -> Iterator[ProbeSnapshot]:
     teacher, m, r = ledger.teacher, len(about["blocks"]), settings.runs
     streams = np.random.SeedSequence(about["seed"]).spawn(r)
     batch_size = ledger.batch_size or teacher.batch_size
-    together = max(1, batch_size // (teacher.steps * teacher.k * settings.candidates))
+    evaluated = teacher.steps * teacher.k * settings.candidates / (FORESEEN if settings.surrogate else 1)
+    together = max(1, int(batch_size / evaluated))
     finished = _Tally.none(teacher.steps, m)
     for run in range(0, r, together):
         current = _start(streams[run : run + together], teacher, m, settings)

@@ -11,6 +11,7 @@ from zipfile import BadZipFile
 import numpy as np
 
 from .search import Candidates
+from .surrogate import Surrogate
 from .teacher import Teacher
 from .whole_file import write_whole
 
@@ -32,6 +33,7 @@ class Ledger:
         about: what makes this probe this probe, in JSON's types.
         shape: (runs, iterations, T, C).
         file: where to keep the errors, or None.
+        surrogate: foresees errors, which are then measured only where it is not sure; or None.
 
     Raises:
         StateError: the file is something else, or another probe's.
@@ -45,8 +47,9 @@ class Ledger:
         about: dict[str, Any],
         shape: tuple[int, int, int, int],
         file: Path | None = None,
+        surrogate: Surrogate | None = None,
     ):
-        self.teacher, self.batch_size, self.file = teacher, batch_size, file
+        self.teacher, self.batch_size, self.file, self.surrogate = teacher, batch_size, file, surrogate
         self._about = json.dumps(about, sort_keys=True)
         self._losses = np.full(shape, np.nan)  # infinite where there was nothing to measure
         self._known: dict[tuple[int, bytes, bytes], float] = {}
@@ -61,7 +64,11 @@ class Ledger:
         w, bypass = candidates.w[worth], candidates.bypass[worth]
         keys = [(int(t), *(a.tobytes() for a in rest)) for t, *rest in zip(step, w, bypass, strict=True)]
         losses = self._losses[run : run + len(worth), iteration]
-        for key, n, loss in zip(keys, run + runs, losses[worth], strict=True):
+        foreseen = self._foreseen(step, w, bypass)
+        for key, n, loss, error in zip(keys, run + runs, losses[worth], foreseen, strict=True):
+            if not np.isnan(error):
+                self._known[key] = error
+                continue
             self._first_run[key] = min(int(n), self._first_run.get(key, int(n)))
             if not np.isnan(loss):
                 self._known[key] = loss
@@ -77,8 +84,17 @@ class Ledger:
         return losses.copy()
 
     def measured(self, runs: int) -> int:
-        """How many different candidates the first so many runs had to have measured."""
-        return sum(first < runs for first in self._first_run.values())
+        """How many students the first so many runs had to have measured, those of the surrogate included."""
+        return sum(first < runs for first in self._first_run.values()) + (
+            self.surrogate.students if self.surrogate else 0
+        )
+
+    def _foreseen(self, step: np.ndarray, w: np.ndarray, bypass: np.ndarray) -> np.ndarray:
+        """(n,) errors, NaN for those that have to be measured."""
+        if self.surrogate is None:
+            return np.full(len(step), np.nan)
+        sure, errors = self.surrogate.sure(step, w, bypass)
+        return np.where(sure, errors, np.nan)
 
     def _read(self, file: Path) -> None:
         try:

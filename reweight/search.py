@@ -27,6 +27,7 @@ class ProbeSettings:
         tol: tol_t, the largest accepted MSE(teacher, student) on raw U-Net outputs, (first step, last step), linear.
         precision: None, or add runs only until the bootstrap interval of every score is narrower than this; `runs` is then
             the most there can be.
+        surrogate: foresee the errors that are not near their tolerance instead of evaluating them (see `Surrogate`).
 
     Tinker with:
         init: range of the uniform initial weights.
@@ -59,6 +60,7 @@ class ProbeSettings:
     margin: float = 0.01
     off: float = 0.0
     precision: float | None = None
+    surrogate: bool = False
     accepted_high: Linear = (0.06, 0.06)
     accepted_mod: Linear = (0.47, 0.84)
     accepted_low: Linear = (0.47, 0.10)
@@ -89,8 +91,19 @@ class ProbeSettings:
             raise ValueError(f"off must be a probability, not {self.off!r}.")
         if self.off and not 0 < self.tol[0] < self.tol[1]:
             raise ValueError(f"tol must be a range above 0 where blocks are switched off, not {self.tol}.")
+        if self.surrogate and not self.foreseeable:
+            raise ValueError(f"A surrogate cannot foresee blocks that are switched off, as {self.name} does.")
         if self.precision is not None and not 0 < self.precision <= 1:
             raise ValueError(f"precision must lie in (0, 1], not {self.precision!r}.")
+
+    @property
+    def foreseeable(self) -> bool:
+        """Whether the candidates are small changes of the weights, whose errors a surrogate can foresee."""
+        return not self.off
+
+    def tolerances(self, T: int) -> np.ndarray:
+        """(T,) tol_t."""
+        return np.linspace(*self.tol, T)
 
 
 PRESETS: dict[str, ProbeSettings] = {
@@ -200,7 +213,7 @@ class Runs:
             loss: (R, T, C) MSE(teacher, student); not read where the candidate was not worth evaluating.
         """
         s, T = self.settings, self.q.shape[1]
-        tol = np.linspace(*s.tol, T)[:, None]
+        tol = s.tolerances(T)[:, None]
         acceptable = candidates.worth & (loss <= tol)
         accepted = acceptable.any(-1)
         fittest = np.where(acceptable, candidates.fitness, -np.inf).argmax(-1)

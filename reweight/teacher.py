@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -85,23 +85,32 @@ class Teacher:
         Raises:
             FloatingPointError: an error is NaN or infinite.
         """
-        k, losses = self.k, np.empty(len(step))
-        rows = max(1, (batch_size or self.batch_size) // k) if self.batched else 1
-        with torch.inference_mode(), BlockControl(self.unet) as control:
-            for part in np.array_split(np.arange(len(step)), -(-len(step) // rows)) if len(step) else []:
-                students = step[part]
-                control.set(np.repeat(w[part], k, axis=0), None if skip is None else np.repeat(skip[part], k, axis=0))
-                eps_hat = self._call(students)
-                eps = torch.cat([self.eps[t] for t in students])
-                error = (eps.float() - eps_hat.float()).square().reshape(len(students), -1).mean(1)
-                losses[part] = error.cpu().numpy()
-                self.samples += len(students) * k
+        losses = np.empty(len(step))
+        for part, steps, eps_hat in self.students(step, w, skip, batch_size):
+            eps = torch.cat([self.eps[t] for t in steps])
+            error = (eps.float() - eps_hat.float()).square().reshape(len(steps), -1).mean(1)
+            losses[part] = error.cpu().numpy()
         if not np.isfinite(losses).all():
             n = int(np.flatnonzero(~np.isfinite(losses))[0])
             raise FloatingPointError(
                 self._not_finite("re-weighted model's error", int(step[n]), w[n], None if skip is None else skip[n])
             )
         return losses
+
+    def students(
+        self, step: np.ndarray, w: np.ndarray, skip: np.ndarray | None = None, batch_size: int | None = None
+    ) -> Iterator[tuple[np.ndarray, np.ndarray, torch.Tensor]]:
+        """The students' raw outputs, batch by batch: their numbers (b,), their steps (b,), the outputs of b * k samples.
+
+        The arguments are those of `losses`; the patch lives as long as the generator.
+        """
+        k, rows = self.k, max(1, (batch_size or self.batch_size) // self.k) if self.batched else 1
+        with torch.inference_mode(), BlockControl(self.unet) as control:
+            for part in np.array_split(np.arange(len(step)), -(-len(step) // rows)) if len(step) else []:
+                control.set(np.repeat(w[part], k, axis=0), None if skip is None else np.repeat(skip[part], k, axis=0))
+                eps_hat = self._call(step[part])
+                self.samples += len(part) * k
+                yield part, step[part], eps_hat
 
     def _call(self, students: np.ndarray) -> torch.Tensor:
         if self._check is not None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 import time
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -14,6 +15,7 @@ from reweight.__main__ import app
 from reweight.direct import sensitivity
 from reweight.importance import probe
 from reweight.search import PRESETS
+from reweight.surrogate import CHECKS
 
 PROMPT = "a red apple on the table"
 OPTIONS = {"steps": 2, "guidance_scale": 0.0, "height": 16, "width": 16}
@@ -45,12 +47,18 @@ class Check:
         self.calls += 1
 
 
-@pytest.mark.parametrize("preset", ["paper-text", "calibrated"])
+FORESEEN = replace(PRESETS["paper-text"], name="foreseen", surrogate=True)
+
+
+@pytest.mark.parametrize("preset", ["paper-text", "calibrated", FORESEEN], ids=["paper-text", "calibrated", "foreseen"])
 @pytest.mark.parametrize("batch_size", [None, 2])
 def test_wherever_it_stops_it_goes_on_to_the_same_table(sd_pipe, tmp_path, preset, batch_size):
     options = SHORT | {"preset": preset, "batch_size": batch_size}
     whole = Check()
     table = probe(sd_pipe, PROMPT, check=whole, **options).to_json()
+    anew = 2  # the teacher's calls
+    if preset is FORESEEN:
+        anew += -(-SHORT["steps"] * 7 // (batch_size or 16)) - (-SHORT["steps"] * CHECKS // (batch_size or 16))
     for at in {0, 2, whole.calls // 2, whole.calls - 1}:
         file = tmp_path / f"{at}.state"
         with pytest.raises(Stop):
@@ -58,10 +66,10 @@ def test_wherever_it_stops_it_goes_on_to_the_same_table(sd_pipe, tmp_path, prese
         rest = Check()
         assert probe(sd_pipe, PROMPT, check=rest, resume=file, **options).to_json() == table
         iteration = 1 if batch_size is None else 4  # calls of the iteration under way, which are lost
-        assert rest.calls <= whole.calls - at + 2 + iteration, "what was measured is not measured again"
+        assert rest.calls <= whole.calls - at + anew + iteration, "what was measured is not measured again"
     again = Check()
     assert probe(sd_pipe, PROMPT, check=again, resume=file, **options).to_json() == table
-    assert again.calls == 2  # the teacher's
+    assert again.calls == anew
 
 
 def test_a_killed_process_goes_on_to_the_same_table(sd_folder, sd_pipe, tmp_path):

@@ -2,7 +2,20 @@
 
 import typer
 
-from . import agreement, full_size, importance, plan, probe, proposition, pruning, table2, tables, toy, toy_scorer
+from . import (
+    agreement,
+    full_size,
+    importance,
+    plan,
+    probe,
+    proposition,
+    pruning,
+    surrogate,
+    table2,
+    tables,
+    toy,
+    toy_scorer,
+)
 
 app = typer.Typer(no_args_is_help=True, help=__doc__)
 app.command("agreement")(agreement.command)
@@ -11,6 +24,7 @@ app.command("importance")(importance.command)
 app.command("probe")(probe.command)
 app.command("proposition")(proposition.command)
 app.command("pruning")(pruning.command)
+app.command("surrogate")(surrogate.command)
 app.command("toy")(toy.command)
 app.command("toy-scorer")(toy_scorer.command)
 for _name in tables.SUMMARY:

@@ -17,6 +17,7 @@ def command(
     preset: Annotated[list[str] | None, typer.Option(help="A preset, again for each; by default all.")] = None,
     runs: Annotated[int | None, typer.Option(help="Runs that vote; by default the preset's.")] = None,
     candidates: Annotated[int | None, typer.Option(help="Tries per iteration; by default the preset's.")] = None,
+    surrogate: Annotated[bool, typer.Option("--surrogate", help="Foresee most errors of the paper's presets.")] = False,
     device: Annotated[str | None, typer.Option(help="cuda, mps or cpu; by default the best there is.")] = None,
     out: Annotated[Path | None, typer.Option(help="A JSON file for the figures.")] = None,
 ) -> None:
@@ -43,7 +44,7 @@ def command(
         found = measure(
             loaded, captions(limit), steps=steps or loaded.card.steps,
             guidance=loaded.card.guidance if guidance is None else guidance, presets=preset or tuple(PRESETS),
-            runs=runs, candidates=candidates,
+            runs=runs, candidates=candidates, surrogate=surrogate,
             scorer=scorer_named("auto", device=loaded.device, embedded=loaded.card.embedded),
             on_progress=lambda text, done: bar.update(task, completed=done, description=text[:60]),
         )  # fmt: skip
@@ -60,6 +61,6 @@ def command(
         table.add_row(name, *taus, *rest)
     Console(width=max(130, console.width)).print(table)
     if out is not None:
-        settings = {"steps": steps or loaded.card.steps, "runs": runs, "candidates": candidates}
+        settings = {"steps": steps or loaded.card.steps, "runs": runs, "candidates": candidates, "surrogate": surrogate}
         settings["guidance"] = loaded.card.guidance if guidance is None else guidance
         out.write_text(json.dumps(about("agreement", loaded, **settings) | found.as_json(), indent=1) + "\n")

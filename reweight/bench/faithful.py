@@ -63,11 +63,15 @@ def measure(
     presets: Sequence[str] = tuple(PRESETS),
     runs: int | None = None,
     candidates: int | None = None,
+    surrogate: bool = False,
     scorer: Scorer | None = None,
     seed: int = 42,
     on_progress: Callable[[str, float], None] = lambda *_: None,
 ) -> Faithfulness:
-    """Probe every prompt by every preset, and bypass every block. ValueError where there are no prompts."""
+    """Probe every prompt by every preset, and bypass every block. ValueError where there are no prompts.
+
+    surrogate: for the presets that can have one.
+    """
     if not prompts:
         raise ValueError("There are no prompts: give at least one.")
     pipe = loaded.pipe
@@ -83,7 +87,8 @@ def measure(
         scaled.append(sensitivity(pipe, prompt, **options))
         for part, name in enumerate(presets):
             on_progress(f"{name}: {prompt}", (number + (part + 1) / (len(presets) + 1)) / len(prompts))
-            tables[name].append(probe(pipe, prompt, preset=name, runs=runs, candidates=candidates, **options))
+            settings = {"runs": runs, "candidates": candidates, "surrogate": surrogate and PRESETS[name].foreseeable}
+            tables[name].append(probe(pipe, prompt, preset=name, **settings, **options))
     ranked = {name: [table.scores for table in found] for name, found in tables.items()} | {SCALING: scaled}
 
     def diagnostic(name: str) -> dict[str, np.ndarray]:

@@ -107,7 +107,7 @@ def rankings(loaded: LoadedModel, prompt: str, *, steps: int, guidance: float) -
     blocks = target_blocks(loaded.pipe.unet)
     options = {"steps": steps, "seed": SEED, "guidance_scale": guidance}
     damage = sensitivity(loaded.pipe, prompt, bypass=True, **options)
-    paper = probe(loaded.pipe, prompt, preset="paper-code", **options).scores
+    paper = probe(loaded.pipe, prompt, preset="paper-code", surrogate=True, **options).scores
     return {
         "paper": paper,
         "calibrated": probe(loaded.pipe, prompt, preset="calibrated", **options).scores,

@@ -53,7 +53,7 @@ def command(
         )  # fmt: skip
     Console(width=max(110, console.width)).print(table)
     votes = "the same votes" if found.same_votes else "OTHER VOTES"
-    console.print(f"At equal work: thresholds within {found.threshold_gap:.1e}, {votes}.", highlight=False)
+    console.print(f"With as many runs: thresholds within {found.threshold_gap:.1e}, {votes}.", highlight=False)
     if out is not None:
         settings = {"prompt": prompt, "steps": steps, "guidance": guidance, "iterations": iterations}
         said = about("probe-speed", loaded, **settings, precision=precision, repeats=repeats)

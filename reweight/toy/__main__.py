@@ -31,7 +31,7 @@ def train(
     minutes_text: float = 3,
     minutes_autoencoder: float = 46,
     minutes_unet: float = 180,
-    minutes_sharpen: float = 45,
+    minutes_sharpen: float = 130,
     workers: int = 2,
     seed: int = 0,
     go_on: Annotated[bool, typer.Option(help="Start from the weights in the folder instead of from nothing.")] = False,

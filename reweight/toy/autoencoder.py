@@ -17,7 +17,7 @@ CROP, CROP_SHARE = 64, 0.45
 BATCH = {"cpu": (16, 6), "cuda": (192, 64)}  # of crops, of whole pictures
 FINEST = 0.4
 SHARPENED = "vae-sharpened"  # in a work folder; the latents there are those of "vae"
-ANCHOR = 0.5  # of the squared distance from the latents before, while the autoencoder is sharpened
+ANCHOR = 0.1  # of the squared distance from the latents before, while the autoencoder is sharpened
 KEPT = 3  # weight of what the U-Net drew, decoded as it was
 EQUIVARIANCE = 0.5  # latents made smaller must decode to the picture made smaller: keeps them smooth
 
@@ -169,7 +169,7 @@ def sharpen(
     """A copy of vae trained on for `minutes` in all: sharper, and of use to the U-Net that was trained with vae.
 
     latents: (n, 8, 16, 16) of the first n pictures, near which they stay. drawn: (k, 8, 16, 16) by the U-Net, which are
-    decoded as they were: a third of every batch. What is learned is PSNR itself, and no longer asks for latents made
+    decoded as they were: a sixth of every batch. What is learned is PSNR itself, and no longer asks for latents made
     smaller.
     """
     vae = vae.to(device).requires_grad_(False)
@@ -181,17 +181,17 @@ def sharpen(
     torch.manual_seed(seed * 1_000_003 + training.step)
     count = min(len(latents), len(pictures) - 256)
     known, coded, fixed = (torch.from_numpy(array).to(device) for array in (pictures[:count], latents[:count], drawn))
-    some = BATCH[device][1] // 3
+    some = BATCH[device][1] // 6
 
     def loss() -> torch.Tensor:
-        rows = torch.randint(count, (2 * some,), device=device)
+        rows = torch.randint(count, (5 * some,), device=device)
         others = fixed[torch.randint(len(fixed), (some,), device=device)].float()
         x = to_tensor(known[rows], device)
         with torch.autocast(device, torch.bfloat16):
             with torch.no_grad():
                 shown = vae.decode(others).sample.float()
             z = model.encode(x).latent_dist.mode()
-            y, again = model.decode(torch.cat([z, others.to(z)])).sample.float().split([2 * some, some])
+            y, again = model.decode(torch.cat([z, others.to(z)])).sample.float().split([5 * some, some])
         return sharpening_loss(x, y, z.float(), coded[rows].float()) + KEPT * reconstruction_loss(shown, again)
 
     gradient = Gradient(loss, optimizer, device)

@@ -35,7 +35,7 @@ class Plan:
     minutes_text: float = 3
     minutes_autoencoder: float = 46
     minutes_unet: float = 180
-    minutes_sharpen: float = 45
+    minutes_sharpen: float = 130
     seed: int = 0
     workers: int = 2
 

@@ -131,6 +131,11 @@ def findings(table: ImportanceTable | None) -> str:
     if fired is not None:
         why = "." if fired else ", so the ranking comes from how far weights drifted down, not from skipping blocks."
         says.append(f"A bypass fired {fired:.0f} times{why}")
+    if table.settings.get("surrogate") is True:
+        says.append(
+            "Only the tries whose error came near the tolerance were evaluated; on which side the others lie was foreseen, "
+            "from how the model's output changes with each block."
+        )
     tau, scaling = (_diagnostic(table, f"tau_b_{error}") for error in ("bypass", "scaling"))
     if tau is not None and scaling is not None:
         verdict = (
