@@ -93,5 +93,8 @@ def _stages(unet: nn.Module) -> Iterator[tuple[str, Stage, int, tuple[str, ...]]
         yield f"up_blocks.{j}", "up", deepest - j, _transformers(stage, f"up_blocks.{j}")
 
 
-def _transformers(stage: nn.Module, prefix: str) -> tuple[str, ...]:
-    return tuple(f"{prefix}.{name}" for name, module in stage.named_modules() if isinstance(module, Transformer2DModel))
+def _transformers(module: nn.Module, path: str) -> tuple[str, ...]:
+    """Those within a module, none of which lies inside another."""
+    if isinstance(module, Transformer2DModel):
+        return (path,)
+    return tuple(found for name, child in module.named_children() for found in _transformers(child, f"{path}.{name}"))

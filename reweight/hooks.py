@@ -18,12 +18,28 @@ RETURN_DICT = 8  # position of `return_dict` among the arguments of Transformer2
 EditConcatenation = Callable[[Concatenation, Tensor, Tensor], tuple[Tensor, Tensor]]
 
 
-@dataclass
 class Rows:
-    """Weights and skip mask of the next U-Net call, (n, m): what the hooks of one context share."""
+    """Weights and skip mask of the next U-Net call, (n, m): what the hooks of one context share.
+
+    uniform: of each block the weight that all samples share, None where they differ; 1 where it is skipped. skipping: of
+    each block, whether any sample skips it.
+    """
 
     weights: np.ndarray
     skip: np.ndarray
+    uniform: list[float | None]
+    skipping: list[bool]
+
+    def __init__(self, weights: np.ndarray, skip: np.ndarray) -> None:
+        self.set(weights, skip)
+
+    def set(self, weights: np.ndarray, skip: np.ndarray) -> None:
+        """What holds from the next call on."""
+        self.weights, self.skip = weights, skip
+        w = np.where(skip, 1.0, weights)
+        same = (w == w[0]).all(0).tolist()
+        self.uniform = [value if alike else None for value, alike in zip(w[0].tolist(), same, strict=True)]
+        self.skipping = skip.any(0).tolist()
 
     def effective(self, index: int, batch: int) -> np.ndarray:
         """Weights of a block, one per sample of the batch: 1 where it is skipped."""
@@ -66,7 +82,7 @@ class SetRow:
             timestep = args[1] if len(args) > 1 else kwargs["timestep"]
             row = 0 if scheduler is None else self.finder.row(timestep, scheduler)
             w, skip = w[:, row], skip[:, row]
-        self.rows.weights, self.rows.skip = w, skip
+        self.rows.set(w, skip)
 
 
 class Scale:
@@ -76,12 +92,12 @@ class Scale:
         self.rows, self.index = rows, index
 
     def __call__(self, module: nn.Module, args: tuple[Any, ...], output: Any) -> Any:
-        h = output[0]
-        w = self.rows.effective(self.index, h.shape[0])
-        if (w == 1).all():
+        h, w = output[0], self.rows.uniform[self.index]
+        if w == 1:
             return None
-        if (w == w[0]).all():
-            return _replaced(output, h * float(w[0]))
+        if w is not None:
+            return _replaced(output, h * w)
+        w = self.rows.effective(self.index, h.shape[0])
         wide = torch.promote_types(h.dtype, torch.float32)
         factors = torch.as_tensor(w, dtype=wide, device=h.device).view(-1, *[1] * (h.ndim - 1))
         return _replaced(output, (h * factors).to(h.dtype))
@@ -98,10 +114,10 @@ class Bypass:
         self.active = True
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        if not self.active or not self.rows.skipping[self.index]:
+            return self.forward(*args, **kwargs)
         h = args[0] if args else kwargs["hidden_states"]
         skipped = self.rows.skipped(self.index, h.shape[0])
-        if not self.active or not skipped.any():
-            return self.forward(*args, **kwargs)
         if skipped.all():
             as_dict = args[RETURN_DICT] if len(args) > RETURN_DICT else kwargs.get("return_dict", True)
             return Transformer2DModelOutput(sample=h) if as_dict else (h,)

@@ -67,7 +67,7 @@ class BlockControl:
             raise ValueError(
                 f"There are weights for {len(w)} samples but a skip mask for {len(s)}: make them the same."
             )
-        self.rows.weights, self.rows.skip = np.broadcast_arrays(w, s)
+        self.rows.set(*np.broadcast_arrays(w, s))
 
     def __enter__(self) -> BlockControl:
         if any(isinstance(hook, CheckBatch) for hook in self.unet._forward_pre_hooks.values()):

@@ -8,7 +8,6 @@ within tolerance, so a candidate whose foreseen error is far enough from it need
 from __future__ import annotations
 
 import numpy as np
-import torch
 
 from .teacher import Teacher
 
@@ -36,22 +35,21 @@ class Surrogate:
         FloatingPointError, as of `Teacher.losses`, where an output or an error is not finite.
         """
         T = teacher.steps
-        self.tol, self.students = tol, T * (m + CHECKS)
-        J: list[list[torch.Tensor]] = [[] for _ in range(T)]
+        self.tol, self.students = np.maximum(tol, TINY), T * (m + CHECKS)
+        J: list[list[np.ndarray]] = [[] for _ in range(T)]  # of each step m rows, (elements,)
         step, one_block = np.repeat(np.arange(T), m), np.tile(1 - H * np.eye(m), (T, 1))  # (T * m, m)
         for _, steps, eps_hat in teacher.students(step, one_block, None, batch_size):
             for t, changed in zip(steps, eps_hat.split(teacher.k), strict=True):
-                J[t].append((teacher.eps[t].double() - changed.double()).flatten() / H)
-        self.gram = np.stack([(torch.stack(rows) @ torch.stack(rows).T / rows[0].numel()).cpu().numpy() for rows in J])
+                J[t].append(((teacher.eps[t].float() - changed.float()) / H).flatten().cpu().numpy())
+        self.gram = np.stack([np.inner(rows, rows) / len(rows[0]) for rows in np.asarray(J, dtype=float)])
         if not np.isfinite(self.gram).all():
             teacher.losses(step, one_block, None, batch_size)  # raises
         step = np.repeat(np.arange(T), CHECKS)
         fall = np.random.default_rng(seed).random((T * CHECKS, m))
-        fall *= np.sqrt(tol[step] / np.maximum(self._quadratic(step, fall), TINY))[:, None]
+        fall *= np.sqrt(self.tol[step] / np.maximum(self._quadratic(step, fall), TINY))[:, None]
         w = np.clip(1 - fall, 0, 1)
         errors = np.maximum(teacher.losses(step, w, None, batch_size), TINY)
-        missed = np.abs(np.log(errors / self.foreseen(step, w)))
-        missed = missed.reshape(T, CHECKS).max(1)
+        missed = np.abs(np.log(errors / self.foreseen(step, w))).reshape(T, CHECKS).max(1)
         self.margin = np.where(missed < MOST, np.maximum(SAFETY * missed, LEAST), np.inf)
 
     def foreseen(self, step: np.ndarray, w: np.ndarray) -> np.ndarray:
