@@ -27,6 +27,12 @@ def test_the_verdict_comes_first_and_runs_under_way_have_not_voted():
     assert said.startswith("15 runs under way") and "voted" not in said
 
 
+def test_it_is_said_that_errors_were_foreseen():
+    table = shipped("toy")[0]
+    assert "was foreseen" not in findings(table)
+    assert "was foreseen" in findings(replace(table, settings=table.settings | {"surrogate": True}))
+
+
 def test_the_caption_says_when_the_ranking_has_no_effect():
     request = validate(prompt="a red apple", steps=2, low=0.9, high=1.2)
     drawn = Picture("reweighted", Image.new("RGB", (8, 8)), 1.0, False, np.array([[0.9, 1.2], [1.0, 1.1]]))

@@ -16,7 +16,7 @@ def command(
     guidance: Annotated[float, typer.Option(help="Classifier-free guidance; 0 for none.")] = 0.0,
     runs: Annotated[int, typer.Option(help="Runs that vote.")] = 15,
     iterations: Annotated[int, typer.Option(help="Iterations of a run.")] = 20,
-    precision: Annotated[float, typer.Option(help="Adaptive runs: how narrow every score's interval gets.")] = 0.4,
+    precision: Annotated[float, typer.Option(help="Adaptive runs: how narrow every score's interval gets.")] = 0.3,
     repeats: Annotated[int, typer.Option(help="Interleaved repetitions, of which the median counts.")] = 3,
     device: Annotated[str | None, typer.Option(help="cuda, mps or cpu; by default the best there is.")] = None,
     out: Annotated[Path | None, typer.Option(help="A JSON file for the figures.")] = None,

@@ -88,7 +88,7 @@ def compare(
     guidance: float,
     runs: int = 15,
     iterations: int = 20,
-    precision: float = 0.4,
+    precision: float = 0.3,
     seed: int = 42,
     repeats: int = 3,
     on_progress: Callable[[str, float], None] = lambda *_: None,
