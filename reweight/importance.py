@@ -20,7 +20,6 @@ from .search import PRESETS, ProbeSettings, Runs, bootstrap_means, interval
 from .surrogate import Surrogate
 from .teacher import Teacher, check_batch_size, check_request, record_teacher
 
-FORESEEN = 8  # with a surrogate about one candidate in so many is evaluated
 FEWEST_RUNS = 4  # below this a bootstrap over the runs says nothing
 
 
@@ -204,8 +203,7 @@ def _search(ledger: Ledger, settings: ProbeSettings, about: dict[str, Any]) -> I
     teacher, m, r = ledger.teacher, len(about["blocks"]), settings.runs
     streams = np.random.SeedSequence(about["seed"]).spawn(r)
     batch_size = ledger.batch_size or teacher.batch_size
-    evaluated = teacher.steps * teacher.k * settings.candidates / (FORESEEN if settings.surrogate else 1)
-    together = max(1, int(batch_size / evaluated))
+    together = max(1, batch_size // (teacher.steps * teacher.k * settings.candidates))
     finished = _Tally.none(teacher.steps, m)
     for run in range(0, r, together):
         current = _start(streams[run : run + together], teacher, m, settings)
