@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 
 from reweight import models
 from reweight.bench import speed
@@ -13,10 +14,11 @@ from reweight.bench.embedded import SEED, autoencoder, distance, draw_all, full_
 from reweight.bench.figures import Figure
 from reweight.bench.frechet import frechet
 from reweight.bench.intervals import bootstrap, wilson
+from reweight.bench.levels import levels_in_use
 from reweight.models import ASSETS, REGISTRY, load_model
 from reweight.toy.classifier import FOLDER, Classifier, Judge, load_judge, unspoilt
 from reweight.toy.consistency import Consistency
-from reweight.toy.denoiser import new_scheduler
+from reweight.toy.denoiser import new_scheduler, new_unet
 from reweight.toy.world import parse
 
 needs_toy = pytest.mark.skipif(not (ASSETS / "toy").is_dir(), reason="the embedded model is not built yet")
@@ -78,6 +80,7 @@ def test_a_measurement_holds_every_figure_with_its_interval_and_can_be_read_back
     )
     figures = {figure["name"]: figure for figure in json.loads(json.dumps(metrics))["figures"]}
     assert {"subject", "colour", "setting", "style", "relation", "Frechet distance", "largest file"} <= set(figures)
+    assert figures["change without the 8x8 level"]["goal"] == 0.01
     for figure in figures.values():
         assert figure["low"] <= figure["value"] <= figure["high"], figure
     assert figures["subject"]["ceiling"] == 0.95 and figures["relation"]["goal"] == 0.85
@@ -118,6 +121,25 @@ def test_pictures_are_drawn_from_seeds_and_the_autoencoder_is_measured(untrained
     assert np.array_equal(pictures, draw_all(loaded, scenes, 1))
     psnr, _, own = autoencoder(loaded, untrained, pictures)
     assert psnr.unit == "dB" and 15 < psnr.value < 60 and not own.met
+
+
+@needs_toy
+def test_a_level_that_hands_on_nothing_is_not_in_use(monkeypatch):
+    loaded = load_model("toy", device="cpu")
+    torch.manual_seed(0)
+    unet = new_unet().eval()
+    monkeypatch.setattr(loaded.pipe, "unet", unet)
+    with torch.no_grad():
+        last = unet.up_blocks[1].upsamplers[0].conv
+        last.weight.zero_(), last.bias.zero_()
+    lowest, middle = levels_in_use(loaded, ["a cat", "a red bus"])
+    assert (lowest.name, middle.name) == ("change without the 4x4 level", "change without the 8x8 level")
+    assert max(lowest.value, middle.value) < 1e-9 and not middle.met
+    with torch.no_grad():
+        last.bias.fill_(1)
+    for _ in range(2):  # the second time shows that nothing was left silenced
+        lowest, middle = levels_in_use(loaded, ["a cat", "a red bus"])
+        assert lowest.value < 1e-9 and 1e-6 < middle.low <= middle.value <= middle.high
 
 
 def test_distance_of_features_to_the_reference(untrained):

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from diffusers import UNet2DConditionModel
 from safetensors.torch import load_file
 
 from reweight.models import ASSETS, load_model
@@ -32,7 +33,7 @@ from reweight.toy.autoencoder import (
     train_autoencoder,
 )
 from reweight.toy.dataset import scene_at
-from reweight.toy.denoiser import Denoiser, draw_timesteps, new_scheduler, new_unet, train_denoiser, v_loss
+from reweight.toy.denoiser import SHAPE, Denoiser, draw_timesteps, new_scheduler, new_unet, train_denoiser, v_loss
 from reweight.toy.memmap import fill
 from reweight.toy.replay import Gradient
 from reweight.toy.text import new_text_encoder, tokens, train_text_encoder
@@ -241,6 +242,7 @@ def base(tmp_path_factory):
     new_autoencoder().save_pretrained(work / "vae")
     np.save(work / "latents.npy", np.random.default_rng(0).standard_normal((24, 8, 16, 16)).astype(np.float16))
     model = Denoiser(new_unet(), new_text_encoder(tokenizer))
+    model.unet.save_config(work / SHAPE)
     checkpoint.save(work / "unet.pt", average=model.state_dict())
     build.export(work, work.parent / "toy")
     return work, work.parent / "toy"
@@ -254,7 +256,8 @@ def test_every_stage_trains_resumes_and_exports(tmp_path, known):
     def read(minutes):
         return train_text_encoder(work, tokenizer, minutes=minutes, device="cpu", **OPTIONS)
 
-    start = Denoiser(new_unet(), resumes(work / "text.pt", read))
+    narrow = new_unet().config | {"block_out_channels": (32, 32, 64)}
+    start = Denoiser(UNet2DConditionModel.from_config(narrow), resumes(work / "text.pt", read))
     vae, pictures = new_autoencoder(), np.random.default_rng(0).integers(0, 256, (260, 32, 32, 3), np.uint8)
     before = {name: weight.clone() for name, weight in vae.state_dict().items()}
 
@@ -277,7 +280,7 @@ def test_every_stage_trains_resumes_and_exports(tmp_path, known):
         shipped = load_file(folder / "vae" / "diffusion_pytorch_model.safetensors")
         assert torch.equal(shipped["decoder.conv_out.weight"], there.decoder.conv_out.weight.half())
     loaded = load_model(str(folder), local=True)
-    assert loaded.pipe.unet.config.in_channels == 8
+    assert loaded.pipe.unet.config.in_channels == 8 and loaded.pipe.unet.config.block_out_channels == [32, 32, 64]
     assert set(json.loads((folder / "SHA256SUMS.json").read_text())) == {
         str(path.relative_to(folder)) for path in folder.rglob("*.safetensors")
     }

@@ -24,11 +24,14 @@ from ..toy.paint import World, read_art
 from ..toy.world import Scene, draw_caption, parse
 from .figures import Figure
 from .frechet import frechet
+from .held_out import captions
 from .intervals import bootstrap, wilson
+from .levels import levels_in_use
 from .speed import sizes, timing
 
 SEED = 202  # of the held-out scenes; the judge's ceilings come from others
 BATCH = 16
+PROMPTS = 8  # on which the U-Net's levels are tried
 ATTRIBUTE_GOALS = {"base": {20: 0.95}, "turbo": {2: 0.92, 1: 0.85}}  # as a share of the ceiling, by number of steps
 RELATION_GOAL = 0.85
 PSNR_GOAL = 32.0
@@ -143,7 +146,7 @@ def measure(
             goal=FRECHET_GOALS[kind(loaded.card)], against="share",
         )  # fmt: skip
         found += [*obeyed, far]
-    found += [*sizes(model), *took]
+    found += [*levels_in_use(loaded, captions(PROMPTS)), *sizes(model), *took]
     return {
         "format": "reweight-metrics-1", "model": model, "revision": loaded.revision, "judge": judge.digest[:12],
         "seed": SEED, "singles": len(alone), "pairs": len(scenes) - len(alone), "guidance": loaded.card.guidance,

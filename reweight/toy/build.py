@@ -14,7 +14,7 @@ from transformers import CLIPTextModel, CLIPTokenizer
 from . import checkpoint
 from .autoencoder import SHARPENED, sharpen, shipped, to_tensor, train_autoencoder
 from .dataset import render
-from .denoiser import Denoiser, new_scheduler, new_unet, train_denoiser
+from .denoiser import SHAPE, Denoiser, new_scheduler, new_unet, train_denoiser
 from .endpoints import Endpoints
 from .examples import read_examples
 from .folder import write_folder
@@ -82,7 +82,7 @@ def train(work: Path, art: Path, plan: Plan, device: str, on_progress, start: Pa
     model = train_denoiser(
         work, examples, begin, minutes=plan.minutes_unet, device=device, seed=plan.seed, on_progress=on_progress
     )
-    if not (work / SHARPENED).is_dir():
+    if plan.minutes_sharpen and not (work / SHARPENED).is_dir():
         teacher = Teacher(model.unet, new_scheduler(), tokenizer, model.encoder, device)
         drawn = Endpoints(
             teacher, examples, work / "drawn.npy", count=DRAWN, seed=plan.seed, on_progress=on_progress
@@ -120,7 +120,8 @@ def export(work: Path, folder: Path) -> None:
     if saved is None:
         raise ValueError("There is no U-Net checkpoint to export yet: train first.")
     tokenizer = CLIPTokenizer.from_pretrained(work / "tokenizer")
-    model = Denoiser(new_unet(), new_text_encoder(tokenizer))
+    unet = UNet2DConditionModel.from_config(UNet2DConditionModel.load_config(work / SHAPE))
+    model = Denoiser(unet, new_text_encoder(tokenizer))
     model.load_state_dict(saved["average"])
     write_folder(
         folder, unet=model.unet, vae=AutoencoderKL.from_pretrained(shipped(work)), text_encoder=model.encoder,

@@ -20,6 +20,7 @@ from .replay import Gradient
 from .text import WIDTH
 from .trajectory import Trajectory
 
+SHAPE = "unet"  # where the U-Net's configuration is kept, beside its checkpoint
 BATCH = {"cpu": 64, "cuda": 512}
 SINGLES_FIRST = 0.3
 PAIRS = 0.35  # the share of pictures with two subjects, after that
@@ -28,10 +29,9 @@ Velocity = Callable[[torch.Tensor, torch.Tensor, torch.Tensor], torch.Tensor]  #
 
 def new_unet() -> UNet2DConditionModel:
     return UNet2DConditionModel(
-        sample_size=16, in_channels=8, out_channels=8, layers_per_block=1, block_out_channels=(64, 96, 96, 128),
-        norm_num_groups=16, cross_attention_dim=WIDTH, attention_head_dim=(2, 3, 3, 4),
-        down_block_types=("CrossAttnDownBlock2D",) * 3 + ("DownBlock2D",),
-        up_block_types=("UpBlock2D",) + ("CrossAttnUpBlock2D",) * 3,
+        sample_size=16, in_channels=8, out_channels=8, layers_per_block=1, block_out_channels=(64, 96, 128),
+        norm_num_groups=16, cross_attention_dim=WIDTH, attention_head_dim=(2, 3, 4),
+        down_block_types=("CrossAttnDownBlock2D",) * 3, up_block_types=("CrossAttnUpBlock2D",) * 3,
     )  # fmt: skip
 
 
@@ -76,6 +76,7 @@ def train_denoiser(
     The last HELD examples are kept for validation. start: what it goes on from, such as a new U-Net and the
     pre-trained text encoder.
     """
+    start.unet.save_config(work / SHAPE)
     model = copy.deepcopy(start).to(device).train().requires_grad_(True)
     if device == "cpu":
         model.unet.set_attn_processor(AttnProcessor())
