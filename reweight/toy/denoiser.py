@@ -28,6 +28,7 @@ Velocity = Callable[[torch.Tensor, torch.Tensor, torch.Tensor], torch.Tensor]  #
 
 
 def new_unet() -> UNet2DConditionModel:
+    """Stable Diffusion's three stages with attention, without its fourth: from 16x16 latents that would have 2x2 places."""
     return UNet2DConditionModel(
         sample_size=16, in_channels=8, out_channels=8, layers_per_block=1, block_out_channels=(64, 96, 128),
         norm_num_groups=16, cross_attention_dim=WIDTH, attention_head_dim=(2, 3, 4),
