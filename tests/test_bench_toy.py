@@ -40,6 +40,14 @@ def test_the_bootstrap_of_a_mean_is_about_two_standard_errors_wide_and_repeats()
     assert high - low == pytest.approx(2 * 1.96 * rows.std() / 20, rel=0.1)
 
 
+def test_the_bootstrap_of_a_few_times_stays_among_them_and_that_of_a_biased_statistic_about_it():
+    seconds = np.array([0.28, 0.29, 1.73])
+    low, high = bootstrap(np.median, seconds)
+    assert seconds.min() <= low <= np.median(seconds) <= high <= seconds.max()
+    low, high = bootstrap(lambda rows: -len(np.unique(rows)), np.arange(50.0), biased=True)
+    assert low <= -50 <= high
+
+
 def test_frechet_by_hand():
     rows = np.random.default_rng(1).standard_normal((500, 6))
     mean, covariance = rows.mean(0), np.cov(rows, rowvar=False)

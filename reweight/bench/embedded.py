@@ -93,7 +93,7 @@ def distance(name: str, features: np.ndarray, judge: Judge, **beside: Any) -> Fi
     def measure(rows: np.ndarray) -> float:
         return frechet(rows, judge.mean, judge.covariance)
 
-    return Figure(name, measure(features), *bootstrap(measure, features, draws=50), less=True, **beside)
+    return Figure(name, measure(features), *bootstrap(measure, features, draws=50, biased=True), less=True, **beside)
 
 
 @torch.inference_mode()

@@ -20,14 +20,14 @@ def wilson(right: int, of: int) -> tuple[float, float]:
 
 
 def bootstrap(
-    statistic: Callable[[np.ndarray], float], rows: np.ndarray, *, seed: int = 0, draws: int = 200
+    statistic: Callable[[np.ndarray], float], rows: np.ndarray, *, seed: int = 0, draws: int = 200, biased: bool = False
 ) -> tuple[float, float]:
     """The 95% interval of a statistic of rows (n, …), drawn again with replacement `draws` times.
 
-    The percentiles are moved so that their mean is the statistic itself, because some statistics, such as a Frechet
-    distance, are larger on rows that repeat.
+    biased: the statistic, such as a Frechet distance, is larger on rows that repeat; its percentiles are moved so that
+    their mean is the statistic of the rows themselves.
     """
     rng = np.random.default_rng(seed)
     values = [statistic(rows[rng.integers(len(rows), size=len(rows))]) for _ in range(draws)]
-    low, high = statistic(rows) + np.quantile(values, (0.025, 0.975)) - np.mean(values)
+    low, high = np.quantile(values, (0.025, 0.975)) + (statistic(rows) - np.mean(values) if biased else 0.0)
     return float(low), float(high)
