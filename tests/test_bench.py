@@ -10,7 +10,7 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from reweight.__main__ import app
-from reweight.bench import report
+from reweight.bench import paired, report
 from reweight.bench.experiments import NAMES, Experiment, Variant, experiment, ranked
 from reweight.bench.pace import Pace, seconds_for, spoken
 from reweight.bench.paper import by_category, paper_tables, table_1, table_2
@@ -229,6 +229,23 @@ class TestReport:
         assert found["vanilla", "anime train"].margins["score"] == pytest.approx(1.96)
         assert "score" not in found["[1, 2]", "anime seed-3"].means
 
+    def test_pairs_are_of_the_same_noise_and_intervals_over_the_prompts(self):
+        rows = [
+            row(prompt=p, seed=s, score=v) for p, s, v in (("a", 1, 1.0), ("a", 2, 5.0), ("b", 1, 2.0), ("c", 1, None))
+        ]
+        rows += [
+            row("[1, 2]", prompt=p, seed=s, score=v, ssim=0.5)
+            for p, s, v in (("a", 1, 2.0), ("a", 2, 8.0), ("b", 1, 1.0))
+        ]
+        rows += [row("[1, 2]", prompt="c", seed=1, score=9.0), row("[1, 2]", prompt="d", seed=1, score=9.0)]
+        (found,) = paired.over_vanilla(self.made, rows)
+        assert (found.variant, found.steps, found.prompts, found.ssim) == ("[1, 2]", 2, 2, 0.5)
+        assert found.over_vanilla == pytest.approx(((1 + 3) / 2 - 1) / 2) and (found.low, found.high) == (-1, 2)
+        assert paired.over_vanilla(self.made, rows[:1] + rows[4:5]) == []
+        line = next(csv.DictReader(paired.as_csv([found]).splitlines()))
+        assert line["over_vanilla"] == "0.5" and line["prompts"] == "2"
+        assert "+0.5000" in "".join(paired.screen([found], "redness 1").columns[3].cells)
+
     def test_csv_has_ours_and_the_papers(self):
         found = report.cells(self.made, [row(score=0.5, ssim=0.75)])
         lines = list(csv.DictReader(report.as_csv(self.made, found).splitlines()))
@@ -255,6 +272,9 @@ class TestRuns:
         alone.write()
         lines = list(csv.DictReader((alone.folder / "table.csv").read_text().splitlines()))
         assert {line["row"] for line in lines} == {one["variant"] for one in rows} and len(lines) == 6 * 6
+        lines = list(csv.DictReader((alone.folder / "paired.csv").read_text().splitlines()))
+        assert [line["variant"] for line in lines] == [label for label in alone.experiment.labels if label != "vanilla"]
+        assert all(float(line["low"]) <= float(line["over_vanilla"]) <= float(line["high"]) for line in lines)
         assert Image.open(alone.folder / "table.png").width > 500
         about = json.loads((alone.folder / "provenance.json").read_text())
         assert about["score"] == "redness 1" and about["revision"] == alone.loaded.revision
@@ -319,7 +339,7 @@ class TestRuns:
         steps = (1,) if name != "table1" else (1, 2)
         made = bench(loaded, tmp_path, name, prompts={"anime": ["a cat"]}, seeds=(42,), steps=steps)
         made.draw()
-        found = made.write()
+        found, _ = made.write()
         assert len(made.rows()) == len(made.keys) and (tmp_path / "table.png").stat().st_size > 5000
         if name == "fig3":
             whole, static = (found[label, "1 steps"].means["ssim"] for label in ("vanilla", "static 3"))

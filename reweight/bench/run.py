@@ -17,7 +17,7 @@ from ..models import LoadedModel
 from ..provenance import current_versions
 from ..scoring import Scorer
 from ..whole_file import write_whole
-from . import report
+from . import paired, report
 from .experiments import Experiment, experiment
 from .paper import paper_tables
 from .prompts import Prompts
@@ -108,11 +108,16 @@ class Bench:
         wanted = set(self.keys)
         return [row for key, row in read_rows(self.folder).items() if key in wanted]
 
-    def write(self) -> report.Cells:
-        """Write table.csv, table.png and provenance.json from the rows that are there, each whole or not at all."""
+    def write(self) -> tuple[report.Cells, list[paired.Paired]]:
+        """Write table.csv, table.png and provenance.json from the rows that are there, each whole or not at all.
+
+        And paired.csv, where there are scores of two prompts or more.
+        """
         rows = self.rows()
-        found = report.cells(self.experiment, rows)
+        found, pairs = report.cells(self.experiment, rows), paired.over_vanilla(self.experiment, rows)
         write_whole(self.folder / "table.csv", report.as_csv(self.experiment, found).encode())
+        if pairs:
+            write_whole(self.folder / "paired.csv", paired.as_csv(pairs).encode())
         write_whole(self.folder / "table.png", _png(self._figure(rows, found)))
         provenance = self._settings() | {
             "title": self.experiment.title, "score": self.scored_by, "pictures": len(rows), "wanted": len(self.keys),
@@ -121,7 +126,7 @@ class Bench:
             "processes": self.place.processes, "versions": current_versions(),
         }  # fmt: skip
         write_whole(self.folder / "provenance.json", (json.dumps(provenance, indent=1) + "\n").encode())
-        return found
+        return found, pairs
 
     def _figure(self, rows: list[Row], found: report.Cells) -> Any:
         if not self.experiment.pictures:

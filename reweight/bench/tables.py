@@ -86,7 +86,7 @@ def _finish(bench) -> None:
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-    from . import report
+    from . import paired, report
 
     said = Console(stderr=True)
     columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
@@ -99,8 +99,10 @@ def _finish(bench) -> None:
             stopped = True
     there, wanted = len(bench.rows()), len(bench.keys)
     if there == wanted or (there and stopped and bench.place.process == 0):
-        found = bench.write()
+        found, pairs = bench.write()
         console = Console(width=max(Console().width, 24 + 18 * len({column for _, column in found})))
         console.print(report.screen(bench.experiment, found, bench.scored_by))
+        if pairs:
+            console.print(paired.screen(pairs, bench.scored_by))
     left = "" if there == wanted else f" of {wanted}; the same command goes on from here"
     said.print(f"{there} pictures{left}: {bench.folder}.", markup=False, highlight=False, soft_wrap=True)
