@@ -33,17 +33,23 @@ def main() -> None:
     (bars, said), (lines, names) = left.get_legend_handles_labels(), scores.get_legend_handles_labels()
     left.legend([*bars, *lines], [*said, *names], fontsize=8, loc="upper center")
     left.set_title(f"toy-turbo, {len(found['prompts'])} prompts: what is called important, and what is", fontsize=10)
-    with (DOCS / "results" / "importance-toy-turbo.csv").open() as file:
-        rows = [row for row in csv.DictReader(file) if row["variant"].endswith(RANGE)]
-    places = np.arange(len(rows))[::-1]
-    values = np.array(
-        [[float(row[name]) for name in ("over vanilla", "over vanilla low", "over vanilla high")] for row in rows]
-    )
-    right.errorbar(values[:, 0], places, xerr=np.abs(values[:, 1:] - values[:, :1]).T, fmt="o", capsize=3)
+    for offset, model, about in ((0.15, "toy-turbo", "2 steps"), (-0.15, "toy", "10 steps, guidance 3")):
+        with (DOCS / "results" / f"importance-{model}.csv").open() as file:
+            rows = [row for row in csv.DictReader(file) if row["variant"].endswith(RANGE)]
+        places = np.arange(len(rows))[::-1]
+        values = np.array(
+            [[float(row[name]) for name in ("over vanilla", "over vanilla low", "over vanilla high")] for row in rows]
+        )
+        right.errorbar(
+            values[:, 0], places + offset, xerr=np.abs(values[:, 1:] - values[:, :1]).T, fmt="o", capsize=3,
+            label=f"{model}, {about}, {rows[0]['prompts']} prompts",
+        )  # fmt: skip
     right.axvline(0, color="grey", lw=1, ls="--")
     right.set_yticks(places, [row["variant"].removesuffix(f" {RANGE}") for row in rows])
+    right.set_ylim(-0.6, len(rows) + 0.6)
+    right.legend(fontsize=8, loc="upper left")
     right.set_xlabel("toy score over vanilla, 95% interval over the prompts")
-    right.set_title(f"Weights in {RANGE}, ranked in eight ways; {rows[0]['prompts']} prompts, two seeds", fontsize=10)
+    right.set_title(f"Weights in {RANGE}, ranked in eight ways; two seeds", fontsize=10)
     drawn.savefig(DOCS / "findings.png", dpi=110)
 
 
