@@ -19,7 +19,7 @@ from ..patch import reweighted
 from ..schedule import CONTROLS, empirical, weights
 from ..scoring import Scorer, distance
 from ..toy.classifier import Judge, obeyed
-from .intervals import bootstrap
+from .intervals import paired_difference
 from .rowfile import Row, RowFile, check_settings, key_of, read_rows
 
 RANGES = ((0.98, 1.1), (0.95, 1.15), (1.1, 1.1))  # the paper's for SD-Turbo and for SDXL-Turbo, and no range at all
@@ -189,16 +189,15 @@ def _obeyed(judge: Judge, prompt: str, pictures: Sequence[Image.Image]) -> np.nd
     return obeyed([prompt] * len(pictures), answers)
 
 
+def _values(found: dict[tuple[str, int], Row], name: str) -> dict[tuple[str, int], float]:
+    return {place: np.nan if row[name] is None else row[name] for place, row in found.items()}
+
+
 def _mean(found: dict[tuple[str, int], Row], name: str) -> float:
-    return float(np.mean([np.nan if row[name] is None else row[name] for row in found.values()]))
+    return float(np.mean(list(_values(found, name).values())))
 
 
 def _difference(
     found: dict[tuple[str, int], Row], base: dict[tuple[str, int], Row], name: str
 ) -> tuple[float, float, float]:
-    by_prompt: dict[str, list[float]] = {}
-    for (prompt, seed), row in found.items():
-        pair = row[name], base[prompt, seed][name]
-        by_prompt.setdefault(prompt, []).append(np.nan if None in pair else pair[0] - pair[1])
-    means = np.array([np.mean(values) for values in by_prompt.values()])
-    return float(means.mean()), *bootstrap(np.mean, means, draws=1000)
+    return paired_difference(_values(found, name), _values(base, name))

@@ -1,8 +1,8 @@
-"""How sure a figure is: Wilson's interval of a share, the bootstrap of anything else. Pure numpy."""
+"""How sure a figure is: Wilson's interval of a share, the bootstrap of anything else, also in pairs. Pure numpy."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import numpy as np
 
@@ -31,3 +31,17 @@ def bootstrap(
     values = [statistic(rows[rng.integers(len(rows), size=len(rows))]) for _ in range(draws)]
     low, high = np.quantile(values, (0.025, 0.975)) + (statistic(rows) - np.mean(values) if biased else 0.0)
     return float(low), float(high)
+
+
+def paired_difference(
+    found: Mapping[tuple[str, int], float], base: Mapping[tuple[str, int], float]
+) -> tuple[float, float, float]:
+    """How far `found` lies over `base`, both by (prompt, seed): the mean over the prompts, and its 95% interval.
+
+    A prompt's difference is the mean of its seeds'. `base` may hold more.
+    """
+    by_prompt: dict[str, list[float]] = {}
+    for (prompt, seed), value in found.items():
+        by_prompt.setdefault(prompt, []).append(value - base[prompt, seed])
+    means = np.array([np.mean(differences) for differences in by_prompt.values()])
+    return float(means.mean()), *bootstrap(np.mean, means, draws=1000)

@@ -11,7 +11,7 @@ import numpy as np
 from rich.table import Table
 
 from .experiments import Experiment
-from .intervals import bootstrap
+from .intervals import paired_difference
 from .rowfile import Row
 
 
@@ -30,22 +30,19 @@ class Paired:
 
 def over_vanilla(experiment: Experiment, rows: Iterable[Row]) -> list[Paired]:
     """In the experiment's order; nothing where there are no scores, or not two prompts to tell an interval from."""
-    scored = {
-        (row["variant"], row["steps"], row["prompt"], row["seed"]): row for row in rows if row["score"] is not None
-    }
+    scored: dict[tuple[str, int], dict[tuple[str, int], Row]] = {}
+    for row in rows:
+        if row["score"] is not None:
+            scored.setdefault((row["variant"], row["steps"]), {})[row["prompt"], row["seed"]] = row
     found = []
     for variant in experiment.variants:
-        differences: dict[str, list[float]] = {}
-        likeness = []
-        for (label, steps, *drawn), row in scored.items():
-            beside = scored.get(("vanilla", steps, *drawn))
-            if (label, steps) == (variant.label, variant.steps) and label != "vanilla" and beside:
-                differences.setdefault(row["prompt"], []).append(row["score"] - beside["score"])
-                likeness.append(row["ssim"])
-        if len(differences) > 1:
-            means = np.array([np.mean(values) for values in differences.values()])
-            value, (low, high) = float(means.mean()), bootstrap(np.mean, means, draws=1000)
-            found.append(Paired(variant.label, variant.steps, len(means), value, low, high, float(np.mean(likeness))))
+        base = scored.get(("vanilla", variant.steps), {})
+        own = {place: row for place, row in scored.get((variant.label, variant.steps), {}).items() if place in base}
+        prompts = len({prompt for prompt, _ in own})
+        if variant.label != "vanilla" and prompts > 1:
+            over = paired_difference(_scores(own), _scores(base))
+            ssim = float(np.mean([row["ssim"] for row in own.values()]))
+            found.append(Paired(variant.label, variant.steps, prompts, *over, ssim))
     return found
 
 
@@ -67,3 +64,7 @@ def as_csv(found: Sequence[Paired]) -> str:
     writer.writerow([field.name for field in fields(Paired)])
     writer.writerows([f"{x:.6g}" if isinstance(x, float) else x for x in astuple(row)] for row in found)
     return text.getvalue()
+
+
+def _scores(rows: dict[tuple[str, int], Row]) -> dict[tuple[str, int], float]:
+    return {place: row["score"] for place, row in rows.items()}

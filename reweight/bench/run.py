@@ -111,7 +111,7 @@ class Bench:
     def write(self) -> tuple[report.Cells, list[paired.Paired]]:
         """Write table.csv, table.png and provenance.json from the rows that are there, each whole or not at all.
 
-        And paired.csv, where there are scores of two prompts or more.
+        And paired.csv, where there are scores of two prompts or more. Gives what the two CSV files hold.
         """
         rows = self.rows()
         found, pairs = report.cells(self.experiment, rows), paired.over_vanilla(self.experiment, rows)
