@@ -34,6 +34,7 @@ from reweight.toy.autoencoder import (
 )
 from reweight.toy.dataset import scene_at
 from reweight.toy.denoiser import SHAPE, Denoiser, draw_timesteps, new_scheduler, new_unet, train_denoiser, v_loss
+from reweight.toy.folder import write_folder
 from reweight.toy.memmap import fill
 from reweight.toy.replay import Gradient
 from reweight.toy.text import new_text_encoder, tokens, train_text_encoder
@@ -441,6 +442,20 @@ def test_both_distillations_train_resume_and_ship(tmp_path, base, small, monkeyp
     assert checkpoint.load(home / f"{method}.pt")["step"] == saved["step"]
     assert fingerprint(folder) == loaded.revision
     opens_in_plain_diffusers([*folders.values()], tmp_path, (1, 2, 4), 0)
+
+
+def test_distillation_goes_on_from_the_student_that_is_there(tmp_path, base, small):
+    work, folder = Path(shutil.copytree(base[0], tmp_path / "work")), Path(shutil.copytree(base[1], tmp_path / "turbo"))
+    torch.manual_seed(1)
+    student = new_unet()
+    parts = load_model(str(folder), local=True).pipe.components
+    write_folder(folder, unet=student, **{name: parts[name] for name in ("vae", "text_encoder", "tokenizer", "scheduler")})
+    distill.distill(
+        work, base[1], folder, method="consistency", minutes=BLINK, pairs=5, device="cpu", go_on=True, **OPTIONS
+    )
+    saved = checkpoint.load(work / f"turbo-{fingerprint(base[1])}" / "consistency.pt")
+    for name in ("model", "average", "target"):
+        assert torch.allclose(saved[name]["conv_in.weight"], student.conv_in.weight.float(), atol=1e-3)
 
 
 def test_endpoints_are_the_teachers_own_samples(tmp_path, base, known):

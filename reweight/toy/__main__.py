@@ -72,6 +72,7 @@ def distill(
     pairs: Annotated[int, typer.Option(help="Endpoints that the method “trajectory” makes first.")] = 4096,
     workers: int = 2,
     seed: Annotated[int, typer.Option(help="That which the base model was trained from.")] = 0,
+    go_on: Annotated[bool, typer.Option(help="Start from the student in the folder instead of from the base.")] = False,
 ) -> None:
     """Train the turbo model on what `train` left in the work folder; kill it and run it again to resume.
 
@@ -84,7 +85,7 @@ def distill(
     device = "cuda" if torch.cuda.is_available() else "cpu"
     run(
         work, base, folder, method=method, minutes=minutes, pairs=pairs, seed=seed, device=device, on_progress=_report,
-        workers=workers,
+        workers=workers, go_on=go_on,
     )  # fmt: skip
     console.print(f"Wrote {folder}.")
 

@@ -6,8 +6,10 @@ step further along.
 
 from __future__ import annotations
 
+import copy
+
 import torch
-from diffusers import DDIMScheduler, LCMScheduler
+from diffusers import DDIMScheduler, LCMScheduler, UNet2DConditionModel
 
 from .denoiser import BATCH, PAIRS
 from .examples import Examples
@@ -31,10 +33,10 @@ def consistency_loss(student, target, velocity, way: Trajectory, x, noise, i, st
 
 
 class Consistency:
-    """The loss on examples; a quarter of every batch is pure noise."""
+    """The loss on examples; a quarter of every batch is pure noise. start: what the student begins as."""
 
-    def __init__(self, teacher: Teacher, examples: Examples):
-        self.teacher, self.averages = teacher, {"target": teacher.copy()}
+    def __init__(self, teacher: Teacher, examples: Examples, start: UNet2DConditionModel):
+        self.teacher, self.averages = teacher, {"target": copy.deepcopy(start)}
         self._examples = examples.to(teacher.device)
 
     def loss(self, student) -> torch.Tensor:

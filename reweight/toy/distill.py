@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from functools import cached_property
 from pathlib import Path
 from typing import Literal
@@ -27,29 +28,33 @@ JUDGED = 16
 
 def distill(
     work: Path, base: Path, folder: Path, *, method: Method, minutes: float, pairs: int, seed: int, device: str,
-    on_progress, workers: int = 2,
+    on_progress, workers: int = 2, go_on: bool = False,
 ) -> None:  # fmt: skip
     """Train a student of the model in `base` on the latents in `work` and write it to `folder`.
 
     Checkpoints are kept in `work`, apart for each method and each base: kill it and call it again. minutes: of
-    training in all, restarts counted. pairs: how many endpoints the method "trajectory" makes first. ValueError of
-    one sentence where the latents are missing, unfinished or another autoencoder's.
+    training in all, restarts counted. pairs: how many endpoints the method "trajectory" makes first. go_on: start from
+    the student in `folder` instead of from the teacher. ValueError of one sentence where the latents are missing,
+    unfinished or another autoencoder's.
     """
     loaded = load_model(str(base), device=device, dtype="float32", local=True)
     pipe = loaded.pipe
     latents = read_latents(work, pipe.vae)
     examples, held = read_examples(work, latents, pipe.tokenizer, seed=seed + 1, workers=workers).split()
     teacher = Teacher(pipe.unet, pipe.scheduler, pipe.tokenizer, pipe.text_encoder, device)
+    start = teacher.copy()
+    if go_on:
+        start.load_state_dict(load_model(str(folder), dtype="float32", local=True).pipe.unet.state_dict())
     home = work / f"turbo-{loaded.revision}"
     home.mkdir(exist_ok=True)
     if method == "consistency":
-        objective = Consistency(teacher, examples)
+        objective = Consistency(teacher, examples, start)
     else:
         objective = Endpoints(
             teacher, examples, home / "endpoints.npy", count=pairs, seed=seed, on_progress=on_progress
         )
     student = train_turbo(
-        home / f"{method}.pt", objective, held.ids[:, 0], minutes=minutes, seed=seed, on_progress=on_progress
+        home / f"{method}.pt", objective, start, held.ids[:, 0], minutes=minutes, seed=seed, on_progress=on_progress
     )
     write_folder(
         folder, unet=student, vae=pipe.vae, text_encoder=pipe.text_encoder, tokenizer=pipe.tokenizer,
@@ -73,16 +78,17 @@ def read_latents(work: Path, vae: AutoencoderKL) -> np.ndarray:
 
 
 def train_turbo(
-    path: Path, objective: Consistency | Endpoints, held: torch.Tensor, *, minutes: float, seed: int, on_progress
-) -> UNet2DConditionModel:
+    path: Path, objective: Consistency | Endpoints, start: UNet2DConditionModel, held: torch.Tensor, *, minutes: float,
+    seed: int, on_progress,
+) -> UNet2DConditionModel:  # fmt: skip
     """Train for `minutes` in all, restarts counted, with checkpoints every three minutes; returns the averaged weights.
 
-    path: of the checkpoint. held: token ids (n, 24) of captions on which the student is compared with its teacher at
-    every checkpoint.
+    path: of the checkpoint. start: what the student begins as. held: token ids (n, 24) of captions on which the student
+    is compared with its teacher at every checkpoint.
     """
     teacher = objective.teacher
     judged = Held(teacher, held[:JUDGED])
-    student, average = teacher.copy().requires_grad_(True), teacher.copy()
+    student, average = copy.deepcopy(start).requires_grad_(True), copy.deepcopy(start)
     optimizer = torch.optim.AdamW(student.parameters(), lr=3e-4, betas=(0.9, 0.98), weight_decay=0.0, fused=True)
     training = checkpoint.Training(
         path, optimizer, minutes=minutes, model=student, average=average, **objective.averages
