@@ -149,19 +149,24 @@ def run(
     It yields while it waits too: a generator is closed between two yields only."""
     kept = dict(shown.pictures or {}) if methods != METHODS else {}
     now = Shown(request, kept)
-    total, done, notice = len(methods) * request.steps, 0, ""
+    total, done, said, notice = len(methods) * request.steps, 0, "Drawing…", ""
+    left = list(methods)
     try:
         for event in engine.compare(request, chosen.scores, methods, client=client):
             if isinstance(event, Waiting):
-                yield {status: bar(done / total, f"{event.ahead} before you…") if event.ahead else gr.skip()}
+                yield {status: bar(done / total, f"{event.ahead} before you…" if event.ahead else said, left)}
             elif isinstance(event, Notice):
                 notice += f" {event.text}"
             elif isinstance(event, Step):
                 done = methods.index(event.method) * request.steps + event.step
-                yield {status: bar(done / total, f"{METHOD_NAMES[event.method]}: step {event.step} of {event.steps}")}
+                said = f"{METHOD_NAMES[event.method]}: step {event.step} of {event.steps}"
+                yield {status: bar(done / total, said, left)}
             elif isinstance(event, Picture):
                 now.pictures[event.method] = event
-                yield updates(engine, view, now, (event.method,), pair, chosen.table)
+                left.remove(event.method)
+                yield updates(engine, view, now, (event.method,), pair, chosen.table) | {
+                    status: bar(done / total, said, left)
+                }
     except (ValueError, FloatingPointError) as error:
         yield {status: line(str(error))}
         raise

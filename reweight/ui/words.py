@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from html import escape
 
 import numpy as np
@@ -98,11 +98,12 @@ def line(text: str) -> str:
     return f'<p title="{text}">{text}</p>'
 
 
-def bar(done: float, text: str) -> str:
-    """A determinate progress bar with its sentence."""
+def bar(done: float, text: str, stale: Iterable[str] = ()) -> str:
+    """A determinate progress bar with its sentence. stale: the methods whose pictures are still those before."""
     percent = round(100 * done)
+    marks = "".join(f" rw-stale-{method}" for method in stale)
     return (
-        f'{line(text)}<div class="rw-bar" role="progressbar" aria-valuemin="0" aria-valuemax="100" '
+        f'{line(text)}<div class="rw-bar{marks}" role="progressbar" aria-valuemin="0" aria-valuemax="100" '
         f'aria-valuenow="{percent}" aria-label="progress"><i style="width:{percent}%"></i></div>'
     )
 

@@ -31,6 +31,15 @@ def wait_for_other(page: Page, method: str, before: str) -> None:
     )
 
 
+def wait_until_dimmed(page: Page, methods: tuple[str, ...]) -> None:
+    """Wait until the pictures of just these methods are dimmed."""
+    page.wait_for_function(
+        """(dimmed) => ['vanilla', 'reweighted', 'freeu'].every((method) =>
+             getComputedStyle(document.querySelector(`#image-${method}`)).opacity < 1 === dimmed.includes(method))""",
+        arg=methods,
+    )
+
+
 def query_of(page: Page) -> dict[str, str]:
     """The settings in the page's address."""
     return {name: values[0] for name, values in parse_qs(urlsplit(page.url).query).items()}

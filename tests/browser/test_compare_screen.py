@@ -6,7 +6,7 @@ import re
 from urllib.parse import urlsplit
 
 import pytest
-from looking import METHODS, drag, has_drawn, number, src, wait_for_other, weights
+from looking import METHODS, drag, has_drawn, number, src, wait_for_other, wait_until_dimmed, weights
 from playwright.sync_api import expect
 
 pytestmark = pytest.mark.browser
@@ -94,8 +94,11 @@ def test_stop_stops_a_generation(visit):
     page.locator("#generate").click()
     page.locator("#status [role=progressbar]").wait_for()
     page.wait_for_function("() => +document.querySelector('#status [role=progressbar]')?.ariaValueNow > 0")
+    wait_until_dimmed(page, METHODS)
+    wait_until_dimmed(page, METHODS[1:])
     page.locator("#stop").click()
     expect(page.locator("#status")).to_have_text("Stopped.", use_inner_text=True)
+    wait_until_dimmed(page, ())
     page.wait_for_timeout(1500)
     expect(page.locator("#status")).to_have_text("Stopped.", use_inner_text=True)
     assert src(page, "freeu") == before["freeu"]
