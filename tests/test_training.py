@@ -378,11 +378,8 @@ def test_a_student_that_is_already_consistent_has_no_loss():
 
 
 def test_matching_moves_pictures_from_the_critics_estimate_to_the_teachers():
-    way, x, t = (
-        Trajectory(new_scheduler(), "cpu"),
-        torch.randn(4, 8, 16, 16, requires_grad=True),
-        torch.tensor([980, 600, 300, 20]),
-    )
+    way, t = Trajectory(new_scheduler(), "cpu"), torch.tensor([980, 600, 300, 20])
+    x = torch.randn(4, 8, 16, 16, requires_grad=True)
     wanted, thought = torch.randn_like(x), torch.randn_like(x)
 
     def velocity(clean):
