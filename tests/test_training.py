@@ -165,6 +165,11 @@ def known(small, tmp_path):
     return examples.read_examples(tmp_path, latents, build_tokenizer(), seed=1, workers=1)
 
 
+def narrow_unet():
+    """The U-Net with fewer channels: what is trained, kept and shipped is soon done."""
+    return UNet2DConditionModel.from_config(new_unet().config | {"block_out_channels": (32, 32, 64)})
+
+
 OPTIONS = {"seed": 0, "on_progress": quiet}
 BLINK = 2e-4  # minutes: one step, checkpoint included
 
@@ -242,7 +247,7 @@ def base(tmp_path_factory):
     new_text_encoder(tokenizer).save_pretrained(work / "text_encoder")
     new_autoencoder().save_pretrained(work / "vae")
     np.save(work / "latents.npy", np.random.default_rng(0).standard_normal((24, 8, 16, 16)).astype(np.float16))
-    model = Denoiser(new_unet(), new_text_encoder(tokenizer))
+    model = Denoiser(narrow_unet(), new_text_encoder(tokenizer))
     model.unet.save_config(work / SHAPE)
     checkpoint.save(work / "unet.pt", average=model.state_dict())
     build.export(work, work.parent / "toy")
@@ -257,8 +262,7 @@ def test_every_stage_trains_resumes_and_exports(tmp_path, known):
     def read(minutes):
         return train_text_encoder(work, tokenizer, minutes=minutes, device="cpu", **OPTIONS)
 
-    narrow = new_unet().config | {"block_out_channels": (32, 32, 64)}
-    start = Denoiser(UNet2DConditionModel.from_config(narrow), resumes(work / "text.pt", read))
+    start = Denoiser(narrow_unet(), resumes(work / "text.pt", read))
     vae, pictures = new_autoencoder(), np.random.default_rng(0).integers(0, 256, (260, 32, 32, 3), np.uint8)
     before = {name: weight.clone() for name, weight in vae.state_dict().items()}
 
@@ -487,7 +491,7 @@ def test_every_distillation_trains_resumes_and_ships(tmp_path, base, small, monk
 def test_distillation_goes_on_from_the_student_that_is_there(tmp_path, base, small):
     work, folder = Path(shutil.copytree(base[0], tmp_path / "work")), Path(shutil.copytree(base[1], tmp_path / "turbo"))
     torch.manual_seed(1)
-    student = new_unet()
+    student = narrow_unet()
     parts = load_model(str(folder), local=True).pipe.components
     write_folder(
         folder, unet=student, **{name: parts[name] for name in ("vae", "text_encoder", "tokenizer", "scheduler")}
