@@ -27,6 +27,13 @@ def test_the_verdict_comes_first_and_runs_under_way_have_not_voted():
     assert said.startswith("15 runs under way") and "voted" not in said
 
 
+def test_one_run_says_nothing_of_how_sure_a_score_is():
+    table = shipped("toy")[0]
+    assert "uncertain by about ±" in findings(table)
+    alone = findings(replace(table, runs=1))
+    assert "±" not in alone and "one run cannot tell" in alone
+
+
 def test_it_is_said_that_errors_were_foreseen():
     table = shipped("toy")[0]
     assert "was foreseen" not in findings(table)

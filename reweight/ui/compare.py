@@ -18,7 +18,7 @@ from ..schedule import ImportanceTable
 from ..scoring import difference_map, distance
 from ..tables import Chosen
 from . import svg
-from .words import METHOD_NAMES, bar, block_name, caption, cell_notes, line, score_interval
+from .words import METHOD_NAMES, bar, block_name, caption, cell_notes, line, score_interval, shortened
 
 PAIRS = {
     "vanilla | re-weighted": ("vanilla", "reweighted"),
@@ -102,7 +102,7 @@ def heat_panel(engine: Engine, request: Request, chosen: Chosen, kind: str) -> s
     )  # fmt: skip
     return (
         f'<div class="rw-scroll">{drawing}</div><div class="rw-beside">{svg.legend(kind)}'
-        f'<p class="rw-source">Importance: {escape(chosen.source)}.</p>'
+        f'<p class="rw-source">“{escape(shortened(request.prompt))}”. Importance: {escape(chosen.source)}.</p>'
         '<p class="rw-note" aria-live="polite">Choose a cell to have it explained.</p></div>'
     )
 
@@ -170,4 +170,4 @@ def run(
     except (ValueError, FloatingPointError) as error:
         yield {status: line(str(error))}
         raise
-    yield {status: line(f"Importance: {chosen.source}.{notice}")}
+    yield {status: line(f"{notice} Importance: {chosen.source}.")}

@@ -88,6 +88,15 @@ class Handlers:
         client = caller.session_hash or ""
         yield from compare.run(self.engine, self.view, self.status, request, chosen, shown, pair, methods, client)
 
+    def stopped(self, mine: Tables, shown: Shown, pair: str) -> Updates:
+        """The last comparison that was drawn to its end, in the place of one begun."""
+        stopped = {self.status: line("Stopped.")}
+        if shown.request is None:
+            return stopped
+        chosen = self.engine.chosen(shown.request, mine.probed, mine.pinned)
+        pictures = compare.updates(self.engine, self.view, shown, METHODS, pair, chosen.table)
+        return stopped | pictures | self.drawings(shown.request, chosen)
+
     def low(self, caller: gr.Request, live: bool, mine: Tables, shown: Shown, pair: str, *values: Any):
         """The low slider has moved, and takes high with it."""
         named = dict(zip(self.controls.inputs, values, strict=True))

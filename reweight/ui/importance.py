@@ -20,7 +20,7 @@ from ..search import PRESETS
 from ..tables import Chosen
 from . import svg
 from .compare import heat_panel
-from .words import bar, block_name, findings, line
+from .words import bar, block_name, findings, line, shortened
 
 PRESET_NAMES = {
     "paper-code": "paper's code",
@@ -140,7 +140,7 @@ def run_probe(
             yield keep(event.recorded_in(latest))
         else:
             yield {view.progress: gr.skip()}
-    yield {view.progress: line(f"Done: {latest.runs} runs on “{_short(request.prompt)}”.")}
+    yield {view.progress: line(f"Done: {latest.runs} runs on “{shortened(request.prompt)}”.")}
 
 
 def write_table(view: Importance, table: ImportanceTable) -> str:
@@ -169,7 +169,3 @@ def read_table(path: str, request: Request, blocks: tuple[TargetBlock, ...]) -> 
             f"steps and has blocks {', '.join(labels)}: set the steps to match, or load another."
         )
     return table
-
-
-def _short(text: str) -> str:
-    return text if len(text) <= 60 else text[:59] + "…"

@@ -28,9 +28,11 @@ def wire(demo: gr.Blocks, on: Handlers) -> None:
     settings = [component for name, component in by_name.items() if name not in ("prompt", "model", "seed")]
     runs: list[Any] = []  # what Stop stops
 
-    def draws(event: Any, handler: Any = on.generate, given: list[Any] = context, **options: Any) -> Any:
-        """Make an event draw, and let the address follow; `event` is a listener such as `button.click`."""
-        drawing = event(handler, given, **whole, **options)
+    def draws(event: Any, handler: Any = on.generate, given: list[Any] = context) -> Any:
+        """Make an event draw, and let the address follow; `event` is a listener such as `button.click`.
+
+        Of those that come while it draws, the last one is drawn next."""
+        drawing = event(handler, given, **whole, trigger_mode="always_last")
         runs.append(drawing)
         drawing.success(
             None, [by_name[name] for name in ADDRESS], None, js="(...all) => window.reweightAddress(...all)", **private
@@ -52,11 +54,11 @@ def wire(demo: gr.Blocks, on: Handlers) -> None:
         keep_order = f"(low, high) => window.reweightKeepOrder('{name}', low, high)"
         by_name[name].input(None, bounds, bounds, js=keep_order, **private)
         by_name[name].change(None, bounds, None, js=PAINT, **private)
-        draws(by_name[name].input, handler, [controls.live, *context], trigger_mode="always_last")
+        draws(by_name[name].input, handler, [controls.live, *context])
     for drawing in (view.heat, screen.curves):
         drawing.change(None, bounds, None, js=PAINT, **private)
     for name in ("schedule", "blocks", "first_step", "last_step"):
-        draws(by_name[name].input, on.scheduled, [controls.live, *context], trigger_mode="always_last")
+        draws(by_name[name].input, on.scheduled, [controls.live, *context])
     by_name["steps"].input(on.steps, [by_name["steps"]], [by_name["first_step"], by_name["last_step"]], **hidden)
 
     model = by_name["model"]
@@ -71,9 +73,10 @@ def wire(demo: gr.Blocks, on: Handlers) -> None:
         [tables, by_name["schedule"], screen.progress, *drawings], **hidden,
     )  # fmt: skip
     draws(probing.success)
-    screen.stop.click(None, None, None, cancels=[probing], **private).then(
+    kept = screen.stop.click(None, None, None, cancels=[probing], **private).then(
         lambda: line("Stopped; what was done is kept."), None, [screen.progress], **hidden
     )
+    draws(kept.then)
     for box, name, wanted in ((screen.numbers, "rw-plain", "!on"), (screen.intervals, "rw-intervals", "on")):
         toggle = f"(on) => {{ document.querySelector('.rw-page').classList.toggle('{name}', {wanted}); }}"
         box.input(None, [box], None, js=toggle, **private)
@@ -88,5 +91,5 @@ def wire(demo: gr.Blocks, on: Handlers) -> None:
     draws(loading.success)
     draws(demo.load(on.load, None, [*inputs, *told], **hidden).then)
     controls.stop.click(None, None, None, cancels=runs, **private).then(
-        lambda: line("Stopped."), None, [status], **hidden
+        on.stopped, [tables, view.shown, view.pair], **whole
     )

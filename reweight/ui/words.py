@@ -92,6 +92,11 @@ def about_model(loaded: LoadedModel) -> str:
     )
 
 
+def shortened(text: str) -> str:
+    """A prompt at the length of a line."""
+    return text if len(text) <= 60 else text[:59] + "…"
+
+
 def line(text: str) -> str:
     """One line for the status, escaped; the whole of it on hovering, where it is cut short."""
     text = escape(text.strip())
@@ -117,7 +122,14 @@ def findings(table: ImportanceTable | None) -> str:
         )
     rate, fired = (_diagnostic(table, name) for name in ("acceptance_rate", "bypasses_fired"))
     spread = vote_spread(table)
-    doubt = "" if spread is None else f"; a score is uncertain by about ±{spread.mean():.2f} (bootstrap over the runs)"
+    alone = "; how far to trust a score, one run cannot tell"
+    doubt = (
+        ""
+        if spread is None
+        else alone
+        if table.runs < 2
+        else f"; a score is uncertain by about ±{spread.mean():.2f} (bootstrap over the runs)"
+    )
     m = len(table.blocks)
     runs = f"{table.runs} run{'s' if table.runs != 1 else ''}"
     under_way = _diagnostic(table, "runs_completed") == 0

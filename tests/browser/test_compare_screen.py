@@ -99,13 +99,38 @@ def test_stop_stops_a_generation(visit):
     page.locator("#stop").click()
     expect(page.locator("#status")).to_have_text("Stopped.", use_inner_text=True)
     wait_until_dimmed(page, ())
+    for method in METHODS:  # those of the last whole comparison
+        expect(page.locator(f"#image-{method} img")).to_have_attribute("src", before[method])
+    expect(page.locator("#heat-weights .rw-cell")).to_have_count(3 * 7)
     page.wait_for_timeout(1500)
     expect(page.locator("#status")).to_have_text("Stopped.", use_inner_text=True)
-    assert src(page, "freeu") == before["freeu"]
+    assert {method: src(page, method) for method in METHODS} == before
     number(page, "steps").fill("3")
     number(page, "steps").press("Enter")
     page.locator("#generate").click()
     has_drawn(page)
+
+
+def test_what_is_asked_for_while_it_draws_is_drawn_next(visit):
+    page = visit("steps=3&prompt=the%20blue%20cat%20in%20rain")
+    wanted = {method: src(page, method) for method in METHODS}
+    prompt = page.locator("#prompt textarea")
+    prompt.fill("a red apple on table")
+    page.locator("#generate").click()
+    wait_for_other(page, "vanilla", wanted["vanilla"])
+    page.locator("#more button").first.click()
+    number(page, "steps").fill("50")
+    number(page, "steps").press("Enter")
+    page.locator("#generate").click()
+    page.wait_for_function("() => +document.querySelector('#status [role=progressbar]')?.ariaValueNow > 0")
+    number(page, "steps").fill("3")
+    number(page, "steps").press("Enter")
+    prompt.fill("the blue cat in rain")
+    page.locator("#generate").click()
+    for method in METHODS:
+        expect(page.locator(f"#image-{method} img")).to_have_attribute("src", wanted[method])
+    has_drawn(page)
+    expect(page.locator("#heat-weights .rw-source")).to_contain_text("“the blue cat in rain”. Importance:")
 
 
 def test_another_pair_to_compare(visit):

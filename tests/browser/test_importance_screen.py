@@ -7,7 +7,7 @@ import re
 from urllib.parse import quote
 
 import pytest
-from looking import METHODS, has_drawn, number, src, weights
+from looking import METHODS, has_drawn, number, src, wait_for_other, weights
 from playwright.sync_api import expect
 
 from reweight.provenance import read_png
@@ -66,7 +66,7 @@ def test_probe_moves_its_bar_fills_the_heatmap_and_says_what_to_think_of_it(visi
 def test_stopping_a_probe_keeps_what_is_done(visit):
     page = visit("steps=2")
     page.get_by_role("tab", name="Importance").click()
-    before = weights(page, "#heat-importance")
+    before, drawn = weights(page, "#heat-importance"), src(page, "reweighted")
     number(page, "runs").fill("30")
     number(page, "runs").press("Enter")
     page.locator("#probe").click()
@@ -78,7 +78,8 @@ def test_stopping_a_probe_keeps_what_is_done(visit):
     assert weights(page, "#heat-importance") != before
     expect(page.locator("#findings")).to_contain_text("voted")
     page.get_by_role("tab", name="Compare").click()
-    page.locator("#generate").click()
+    wait_for_other(page, "reweighted", drawn)
+    has_drawn(page)
     expect(page.locator("#status")).to_contain_text("probed for this prompt")
 
 

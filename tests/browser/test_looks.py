@@ -79,6 +79,9 @@ def test_on_a_phone_nothing_is_cut_off(visit, width):
         )
         box = picture.bounding_box()
         assert box["x"] >= 0 and box["x"] + box["width"] <= width and box["width"] > 100
+    if width < 640:
+        page.locator("#dice").click()
+        expect(page.locator("#status")).to_be_in_viewport()
     page.get_by_role("tab", name="Importance").click()
     page.locator("#probe").scroll_into_view_if_needed()
     assert page.evaluate("() => document.documentElement.scrollWidth") <= width

@@ -92,6 +92,9 @@
   document.addEventListener("click", (event) => {
     const cell = event.target.closest?.(".rw-cell");
     if (cell) explain(cell);
+    // On a phone these lie below the pictures that they draw.
+    if (innerWidth <= 640 && event.target.closest?.("#examples button, #surprise, #dice"))
+      document.getElementById("status").scrollIntoView();
   });
 
   document.addEventListener("keydown", (event) => {
