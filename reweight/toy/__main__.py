@@ -66,7 +66,7 @@ def distill(
         "assets/toy"
     ),
     method: Annotated[
-        Literal["consistency", "trajectory", "matching"], typer.Option(help="What the student learns from its teacher.")
+        Literal["consistency", "trajectory"], typer.Option(help="What the student learns from its teacher.")
     ] = "consistency",
     minutes: float = 60,
     pairs: Annotated[int, typer.Option(help="Endpoints that the method “trajectory” makes first.")] = 4096,

@@ -35,10 +35,8 @@ def consistency_loss(student, target, velocity, way: Trajectory, x, noise, i, st
 class Consistency:
     """The loss on examples; a quarter of every batch is pure noise. start: what the student begins as."""
 
-    rate = 3e-4
-
     def __init__(self, teacher: Teacher, examples: Examples, start: UNet2DConditionModel):
-        self.teacher, self.averages, self.learners = teacher, {"target": copy.deepcopy(start)}, {}
+        self.teacher, self.averages = teacher, {"target": copy.deepcopy(start)}
         self._examples = examples.to(teacher.device)
 
     def loss(self, student) -> torch.Tensor:

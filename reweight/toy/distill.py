@@ -1,4 +1,4 @@
-"""Distil the embedded model into `toy-turbo`: 1 to 4 steps, no guidance, by one of three methods."""
+"""Distil the embedded model into `toy-turbo`: 1 to 4 steps, no guidance, by one of two methods."""
 
 from __future__ import annotations
 
@@ -18,12 +18,10 @@ from .consistency import Consistency
 from .endpoints import Endpoints
 from .examples import read_examples
 from .folder import write_folder
-from .matching import Matching
 from .replay import Gradient
 from .trajectory import GRID, Teacher
 
-Method = Literal["consistency", "trajectory", "matching"]
-Objective = Consistency | Endpoints | Matching
+Method = Literal["consistency", "trajectory"]
 TARGET_DECAY = 0.98
 JUDGED = 16
 
@@ -51,8 +49,6 @@ def distill(
     home.mkdir(exist_ok=True)
     if method == "consistency":
         objective = Consistency(teacher, examples, start)
-    elif method == "matching":
-        objective = Matching(teacher, examples)
     else:
         objective = Endpoints(
             teacher, examples, home / "endpoints.npy", count=pairs, seed=seed, on_progress=on_progress
@@ -82,7 +78,7 @@ def read_latents(work: Path, vae: AutoencoderKL) -> np.ndarray:
 
 
 def train_turbo(
-    path: Path, objective: Objective, start: UNet2DConditionModel, held: torch.Tensor, *, minutes: float, seed: int,
+    path: Path, objective: Consistency | Endpoints, start: UNet2DConditionModel, held: torch.Tensor, *, minutes: float, seed: int,
     on_progress,
 ) -> UNet2DConditionModel:  # fmt: skip
     """Train for `minutes` in all, restarts counted, with checkpoints every three minutes; returns the averaged weights.
@@ -93,11 +89,9 @@ def train_turbo(
     teacher = objective.teacher
     judged = Held(teacher, held[:JUDGED])
     student, average = copy.deepcopy(start).requires_grad_(True), copy.deepcopy(start)
-    groups = [{"params": student.parameters(), "lr": objective.rate}]
-    groups += [{"params": learner.parameters()} for learner in objective.learners.values()]
-    optimizer = torch.optim.AdamW(groups, lr=3e-4, betas=(0.9, 0.98), weight_decay=0.0, fused=True)
+    optimizer = torch.optim.AdamW(student.parameters(), lr=3e-4, betas=(0.9, 0.98), weight_decay=0.0, fused=True)
     training = checkpoint.Training(
-        path, optimizer, minutes=minutes, model=student, average=average, **objective.averages, **objective.learners
+        path, optimizer, minutes=minutes, model=student, average=average, **objective.averages
     )
     torch.manual_seed(seed * 1_000_003 + training.step)
 
