@@ -78,8 +78,8 @@ def read_latents(work: Path, vae: AutoencoderKL) -> np.ndarray:
 
 
 def train_turbo(
-    path: Path, objective: Consistency | Endpoints, start: UNet2DConditionModel, held: torch.Tensor, *, minutes: float, seed: int,
-    on_progress,
+    path: Path, objective: Consistency | Endpoints, start: UNet2DConditionModel, held: torch.Tensor, *, minutes: float,
+    seed: int, on_progress,
 ) -> UNet2DConditionModel:  # fmt: skip
     """Train for `minutes` in all, restarts counted, with checkpoints every three minutes; returns the averaged weights.
 
