@@ -1,10 +1,12 @@
 """Training, for seconds: every stage runs, resumes after a kill, and exports a folder that plain diffusers opens."""
 
+import copy
 import itertools
 import json
 import shutil
 import subprocess
 import sys
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +18,7 @@ from safetensors.torch import load_file
 from reweight.models import ASSETS, load_model
 from reweight.pipeline_folder import fingerprint
 from reweight.toy import __main__ as commands
-from reweight.toy import build, checkpoint, consistency, denoiser, distill, endpoints, examples, trajectory
+from reweight.toy import build, checkpoint, consistency, denoiser, distill, endpoints, examples, matching, trajectory
 from reweight.toy.autoencoder import (
     ANCHOR,
     FINEST,
@@ -32,9 +34,11 @@ from reweight.toy.autoencoder import (
     to_tensor,
     train_autoencoder,
 )
+from reweight.toy.critic import Critic
 from reweight.toy.dataset import scene_at
 from reweight.toy.denoiser import SHAPE, Denoiser, draw_timesteps, new_scheduler, new_unet, train_denoiser, v_loss
-from reweight.toy.folder import write_folder
+from reweight.toy.folder import coarsen, write_folder
+from reweight.toy.matching import critic_loss
 from reweight.toy.memmap import fill
 from reweight.toy.replay import Gradient
 from reweight.toy.text import new_text_encoder, tokens, train_text_encoder
@@ -381,6 +385,74 @@ def test_a_student_that_is_already_consistent_has_no_loss():
     assert consistency.consistency_loss(oracle, oracle, velocity, way, x, noise, i, None) < 1e-6
 
 
+def test_matching_moves_pictures_from_the_critics_estimate_to_the_teachers():
+    way, t = Trajectory(new_scheduler(), "cpu"), torch.tensor([980, 600, 300, 20])
+    x = torch.randn(4, 8, 16, 16, requires_grad=True)
+    wanted, thought = torch.randn_like(x), torch.randn_like(x)
+
+    def velocity(clean):
+        def of(x_t, t, states):
+            a, s = way._at(t)
+            return (a * x_t - clean) / s
+
+        return of
+
+    def critic(clean, bright=0.0):
+        return lambda x_t, t, states: (velocity(clean)(x_t, t, states), bright * x_t.mean((1, 2, 3)))
+
+    def gradient(clean, bright=0.0):
+        loss = matching.matching_loss(velocity(wanted), critic(clean, bright), way, x, torch.randn_like(x), t, None)
+        return torch.autograd.grad(loss, x)[0] * x.numel()
+
+    far = (x - wanted).abs().mean((1, 2, 3), keepdim=True).detach()
+    away = (thought - wanted) / far
+    assert torch.allclose(gradient(thought), away, atol=1e-3)
+    assert not gradient(wanted).any()
+    told = gradient(thought, bright=1.0) - away
+    assert torch.allclose(told[:1], torch.zeros(1), atol=1e-3) and (told[1:] < 0).all()  # brighter is what seems real
+    assert told.square().mean().sqrt() == pytest.approx(matching.REAL * away.square().mean().sqrt().item(), rel=1e-2)
+
+
+def test_the_critic_learns_what_is_drawn_and_what_is_real():
+    torch.manual_seed(0)
+    critic, way = Critic(narrow_unet()), Trajectory(new_scheduler(), "cpu")
+    drawn, states, t = torch.zeros(8, 8, 16, 16), torch.zeros(8, 3, 128), torch.arange(0, 800, 100)
+    optimizer = torch.optim.Adam(critic.parameters(), lr=1e-3)
+    losses = []
+    for _ in range(12):
+        noise = torch.randn_like(drawn)
+        losses.append(critic_loss(critic, way, drawn, drawn + 1, t, noise, states))
+        optimizer.zero_grad()
+        losses[-1].backward()
+        optimizer.step()
+    assert losses[-1] < 0.8 * losses[0]
+    with torch.no_grad():
+        _, logits = critic(torch.cat([drawn[:2], drawn[:2] + 1]), torch.zeros(4, dtype=torch.long), states[:4])
+    assert logits[:2].max() < logits[2:].min()
+
+
+def test_student_and_critic_have_a_loss_each(base, known, monkeypatch):
+    pipe = load_model(str(base[1]), local=True, device="cpu").pipe
+    teacher = trajectory.Teacher(pipe.unet, pipe.scheduler, pipe.tokenizer, pipe.text_encoder, "cpu")
+    start = teacher.copy()
+    objective, student = matching.Matching(teacher, known, start), teacher.copy().requires_grad_(True)
+    monkeypatch.setattr(matching, "HEAD_START", 0)
+    objective.loss(student).backward()
+    (critic,) = objective.learners.values()
+    for network in (student, critic):
+        assert [name for name, weight in network.named_parameters() if not weight.grad.any()] == []
+    assert all(weight.grad is None for weight in teacher.unet.parameters())
+    again = matching.Matching(teacher, known, start)
+    again.critic.load_state_dict(critic.state_dict())
+    torch.manual_seed(0)
+    again.loss(teacher.copy()).backward()  # a student that does not learn: the critic's gradient alone
+    torch.manual_seed(0)
+    critic.zero_grad()
+    objective.loss(student).backward()
+    for mine, its in zip(critic.parameters(), again.critic.parameters(), strict=True):
+        assert torch.equal(mine.grad, its.grad)
+
+
 @pytest.mark.parametrize("steps", [1, 2, 4])
 def test_a_student_that_knows_the_endpoint_has_no_loss_at_its_own_steps(steps):
     way, noise, end = Trajectory(new_scheduler(), "cpu"), torch.randn(8, 8, 16, 16), torch.randn(8, 8, 16, 16)
@@ -425,12 +497,12 @@ def test_the_schedulers_that_ship_do_what_the_students_learned(steps):
         assert torch.allclose(ours, theirs, atol=1e-4)
 
 
-def test_both_distillations_train_resume_and_ship(tmp_path, base, small, monkeypatch):
+def test_every_distillation_trains_resumes_and_ships(tmp_path, base, small, monkeypatch):
     work, teacher = Path(shutil.copytree(base[0], tmp_path / "work")), base[1]
     monkeypatch.setattr(endpoints, "CHUNK", 2)
     monkeypatch.setattr(trajectory, "GRID", (999, 499))  # of the teacher's own samples; another test takes all twenty
     home = work / f"turbo-{fingerprint(teacher)}"
-    folders = {method: tmp_path / method for method in ("consistency", "trajectory")}
+    folders = {method: tmp_path / method for method in ("consistency", "trajectory", "matching")}
     for method, folder in folders.items():
 
         def run(minutes, method=method, folder=folder):
@@ -440,7 +512,7 @@ def test_both_distillations_train_resume_and_ship(tmp_path, base, small, monkeyp
         saved = checkpoint.load(home / f"{method}.pt")
         assert not torch.equal(saved["model"]["conv_in.weight"], saved["average"]["conv_in.weight"])
         loaded = load_model(str(folder), local=True)
-        assert torch.allclose(loaded.pipe.unet.conv_in.weight, saved["average"]["conv_in.weight"], atol=1e-3)
+        assert torch.allclose(loaded.pipe.unet.conv_in.weight, saved["average"]["conv_in.weight"], atol=3e-3)
         assert loaded.vocabulary is not None and max(f.stat().st_size for f in folder.rglob("*.safetensors")) < 10e6
     run(BLINK)  # less than is spent: writes the folder only
     assert checkpoint.load(home / f"{method}.pt")["step"] == saved["step"]
@@ -460,8 +532,38 @@ def test_distillation_goes_on_from_the_student_that_is_there(tmp_path, base, sma
         work, base[1], folder, method="consistency", minutes=BLINK, pairs=5, device="cpu", go_on=True, **OPTIONS
     )
     saved = checkpoint.load(work / f"turbo-{fingerprint(base[1])}" / "consistency.pt")
-    for name in ("model", "average", "target"):
+    for name in ("model", "average", "target", "start"):
         assert torch.allclose(saved[name]["conv_in.weight"], student.conv_in.weight.float(), atol=1e-3)
+
+
+def test_the_written_student_keeps_a_share_of_what_it_started_from(tmp_path, base, small):
+    work, folder = Path(shutil.copytree(base[0], tmp_path / "work")), Path(shutil.copytree(base[1], tmp_path / "turbo"))
+    path = work / f"turbo-{fingerprint(base[1])}" / "consistency.pt"
+    options = {"method": "consistency", "pairs": 5, "device": "cpu", "go_on": True, "keep": 0.25, **OPTIONS}
+    distill.distill(work, base[1], folder, minutes=BLINK, **options)
+    saved = checkpoint.load(path)
+    saved["average"]["conv_in.weight"] += 1.0
+    checkpoint.save(path, **saved)
+    distill.distill(work, base[1], folder, minutes=BLINK / 2, **options)  # less than is spent: only writes
+    written = load_model(str(folder), dtype="float32", local=True).pipe.unet.conv_in.weight
+    blend = 0.75 * saved["average"]["conv_in.weight"] + 0.25 * saved["start"]["conv_in.weight"]
+    assert torch.allclose(written, blend, atol=3e-3)
+
+
+def test_coarse_weights_are_near_and_compress():
+    unet = narrow_unet()
+    before = copy.deepcopy(unet)
+    coarsen(unet)
+    sizes = [
+        len(zlib.compress(b"".join(w.detach().half().numpy().tobytes() for w in net.parameters())))
+        for net in (before, unet)
+    ]
+    assert sizes[1] < 0.65 * sizes[0]
+    for coarse, fine in zip(unet.parameters(), before.parameters(), strict=True):
+        if coarse.ndim == 1:
+            assert torch.equal(coarse, fine)
+        else:
+            assert torch.equal(coarse.half().float(), coarse) and 0 < (coarse - fine).abs().max() <= fine.std() / 32
 
 
 def test_endpoints_are_the_teachers_own_samples(tmp_path, base, known):

@@ -66,13 +66,16 @@ def distill(
         "assets/toy"
     ),
     method: Annotated[
-        Literal["consistency", "trajectory"], typer.Option(help="What the student learns from its teacher.")
+        Literal["consistency", "trajectory", "matching"], typer.Option(help="What the student learns from its teacher.")
     ] = "consistency",
     minutes: float = 60,
     pairs: Annotated[int, typer.Option(help="Endpoints that the method “trajectory” makes first.")] = 4096,
     workers: int = 2,
     seed: Annotated[int, typer.Option(help="That which the base model was trained from.")] = 0,
     go_on: Annotated[bool, typer.Option(help="Start from the student in the folder instead of from the base.")] = False,
+    keep: Annotated[
+        float, typer.Option(min=0, max=1, help="How much of the weights that it started from the written ones keep.")
+    ] = 0.0,
 ) -> None:
     """Train the turbo model on what `train` left in the work folder; kill it and run it again to resume.
 
@@ -85,7 +88,7 @@ def distill(
     device = "cuda" if torch.cuda.is_available() else "cpu"
     run(
         work, base, folder, method=method, minutes=minutes, pairs=pairs, seed=seed, device=device, on_progress=_report,
-        workers=workers, go_on=go_on,
+        workers=workers, go_on=go_on, keep=keep,
     )  # fmt: skip
     console.print(f"Wrote {folder}.")
 

@@ -21,7 +21,7 @@ class Training:
                 training.save()
 
     path: the checkpoint; where it exists, everything goes on from it. minutes: of the whole training, restarts counted.
-    every: seconds between two checkpoints. The learning rate is the optimizer's own, warmed up, held until `hold` of
+    every: seconds between two checkpoints. The learning rates are the optimizer's own, warmed up, held until `hold` of
     the time and lowered. The modules, by name, are what is kept; `learn` moves the one called "model".
     """
 
@@ -30,7 +30,8 @@ class Training:
         **modules: torch.nn.Module,
     ):  # fmt: skip
         self.path, self.optimizer, self.modules = path, optimizer, modules
-        self._peak, self._hold, self._every = optimizer.defaults["lr"], hold, every
+        self._peaks = [group["lr"] for group in optimizer.param_groups]
+        self._hold, self._every = hold, every
         self.step, spent = 0, 0.0
         if saved := load(path):
             for name, module in modules.items():
@@ -52,9 +53,8 @@ class Training:
     def __iter__(self) -> Iterator[int]:
         self._clock.restart(self._saved)
         while self.fraction < 1:
-            rate = learning_rate(self._peak, self.fraction, self.step, hold=self._hold)
-            for group in self.optimizer.param_groups:
-                group["lr"] = rate
+            for group, peak in zip(self.optimizer.param_groups, self._peaks, strict=True):
+                group["lr"] = learning_rate(peak, self.fraction, self.step, hold=self._hold)
             yield self.step
 
     def learn(self, loss: torch.Tensor) -> None:

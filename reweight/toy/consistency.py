@@ -7,13 +7,14 @@ step further along.
 from __future__ import annotations
 
 import copy
+from functools import partial
 
 import torch
 from diffusers import DDIMScheduler, LCMScheduler, UNet2DConditionModel
 
 from .denoiser import BATCH, PAIRS
 from .examples import Examples
-from .trajectory import GRID, Teacher, Trajectory, pseudo_huber
+from .trajectory import GRID, GUIDANCE, Teacher, Trajectory, pseudo_huber
 
 
 def consistency_loss(student, target, velocity, way: Trajectory, x, noise, i, states) -> torch.Tensor:
@@ -33,21 +34,30 @@ def consistency_loss(student, target, velocity, way: Trajectory, x, noise, i, st
 
 
 class Consistency:
-    """The loss on examples; a quarter of every batch is pure noise. start: what the student begins as."""
+    """The loss on examples; a quarter of every batch is pure noise.
 
-    def __init__(self, teacher: Teacher, examples: Examples, start: UNet2DConditionModel):
-        self.teacher, self.averages = teacher, {"target": copy.deepcopy(start)}
+    start: what the student begins as. batch: how many examples at once; guidance: the teacher's.
+    """
+
+    rate, momentum = 3e-4, 0.9
+
+    def __init__(
+        self, teacher: Teacher, examples: Examples, start: UNet2DConditionModel, batch: int | None = None,
+        guidance: float = GUIDANCE,
+    ):  # fmt: skip
+        self.teacher, self.averages, self.learners = teacher, {"target": copy.deepcopy(start)}, {}
         self._examples = examples.to(teacher.device)
+        self._batch, self._guidance = batch or BATCH[teacher.device], guidance
 
     def loss(self, student) -> torch.Tensor:
         """Of one batch, drawn on the device."""
-        x, ids = self._examples.draw(BATCH[self.teacher.device], PAIRS)
+        x, ids = self._examples.draw(self._batch, PAIRS)
         n, device, way = len(ids), ids.device, self.teacher.way
         i = torch.where(torch.rand(n, device=device) < 0.25, 0, torch.randint(len(way.grid) - 1, (n,), device=device))
+        velocity = partial(self.teacher.velocity, guidance=self._guidance)
         return consistency_loss(
-            student, self.averages["target"], self.teacher.velocity, way, x, torch.randn_like(x), i,
-            self.teacher.states(ids),
-        )  # fmt: skip
+            student, self.averages["target"], velocity, way, x, torch.randn_like(x), i, self.teacher.states(ids)
+        )
 
     @staticmethod
     def scheduler(base: DDIMScheduler) -> LCMScheduler:

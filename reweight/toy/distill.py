@@ -1,4 +1,4 @@
-"""Distil the embedded model into `toy-turbo`: 1 to 4 steps, no guidance, by one of two methods."""
+"""Distil the embedded model into `toy-turbo`: 1 to 4 steps, no guidance, by one of three methods."""
 
 from __future__ import annotations
 
@@ -17,25 +17,28 @@ from .autoencoder import shipped
 from .consistency import Consistency
 from .endpoints import Endpoints
 from .examples import read_examples
-from .folder import write_folder
+from .folder import coarsen, write_folder
+from .matching import Matching
 from .replay import Gradient
 from .trajectory import GRID, Teacher
 
-Method = Literal["consistency", "trajectory"]
+Method = Literal["consistency", "trajectory", "matching"]
+Objective = Consistency | Endpoints | Matching
 TARGET_DECAY = 0.98
 JUDGED = 16
 
 
 def distill(
     work: Path, base: Path, folder: Path, *, method: Method, minutes: float, pairs: int, seed: int, device: str,
-    on_progress, workers: int = 2, go_on: bool = False,
+    on_progress, workers: int = 2, go_on: bool = False, keep: float = 0.0,
 ) -> None:  # fmt: skip
     """Train a student of the model in `base` on the latents in `work` and write it to `folder`.
 
     Checkpoints are kept in `work`, apart for each method and each base: kill it and call it again. minutes: of
     training in all, restarts counted. pairs: how many endpoints the method "trajectory" makes first. go_on: start from
-    the student in `folder` instead of from the teacher. ValueError of one sentence where the latents are missing,
-    unfinished or another autoencoder's.
+    the student in `folder` instead of from the teacher. keep: the share, 0 to 1, of the weights that it started from in
+    those that are written (Wortsman et al. 2022, "Robust fine-tuning of zero-shot models"). ValueError of one sentence
+    where the latents are missing, unfinished or another autoencoder's.
     """
     loaded = load_model(str(base), device=device, dtype="float32", local=True)
     pipe = loaded.pipe
@@ -49,6 +52,8 @@ def distill(
     home.mkdir(exist_ok=True)
     if method == "consistency":
         objective = Consistency(teacher, examples, start)
+    elif method == "matching":
+        objective = Matching(teacher, examples, start)
     else:
         objective = Endpoints(
             teacher, examples, home / "endpoints.npy", count=pairs, seed=seed, on_progress=on_progress
@@ -56,6 +61,8 @@ def distill(
     student = train_turbo(
         home / f"{method}.pt", objective, start, held.ids[:, 0], minutes=minutes, seed=seed, on_progress=on_progress
     )
+    checkpoint.update_average(student, start, 1 - keep)
+    coarsen(student)
     write_folder(
         folder, unet=student, vae=pipe.vae, text_encoder=pipe.text_encoder, tokenizer=pipe.tokenizer,
         scheduler=objective.scheduler(pipe.scheduler),
@@ -78,21 +85,23 @@ def read_latents(work: Path, vae: AutoencoderKL) -> np.ndarray:
 
 
 def train_turbo(
-    path: Path, objective: Consistency | Endpoints, start: UNet2DConditionModel, held: torch.Tensor, *, minutes: float,
-    seed: int, on_progress,
+    path: Path, objective: Objective, start: UNet2DConditionModel, held: torch.Tensor, *, minutes: float, seed: int,
+    on_progress,
 ) -> UNet2DConditionModel:  # fmt: skip
     """Train for `minutes` in all, restarts counted, with checkpoints every three minutes; returns the averaged weights.
 
-    path: of the checkpoint. start: what the student begins as. held: token ids (n, 24) of captions on which the student
-    is compared with its teacher at every checkpoint.
+    path: of the checkpoint. start: what the student begins as; it takes the weights that the checkpoint began with. held:
+    token ids (n, 24) of captions on which the student is compared with its teacher at every checkpoint.
     """
     teacher = objective.teacher
     judged = Held(teacher, held[:JUDGED])
     student, average = copy.deepcopy(start).requires_grad_(True), copy.deepcopy(start)
-    optimizer = torch.optim.AdamW(student.parameters(), lr=3e-4, betas=(0.9, 0.98), weight_decay=0.0, fused=True)
-    training = checkpoint.Training(
-        path, optimizer, minutes=minutes, model=student, average=average, **objective.averages
-    )
+    groups = [{"params": student.parameters(), "lr": objective.rate}]
+    groups += [{"params": learner.parameters()} for learner in objective.learners.values()]
+    betas = (objective.momentum, 0.98)
+    optimizer = torch.optim.AdamW(groups, lr=3e-4, betas=betas, weight_decay=0.0, fused=True)
+    modules = {"model": student, "average": average, "start": start, **objective.averages, **objective.learners}
+    training = checkpoint.Training(path, optimizer, minutes=minutes, **modules)
     torch.manual_seed(seed * 1_000_003 + training.step)
 
     def loss() -> torch.Tensor:

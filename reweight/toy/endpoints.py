@@ -46,8 +46,10 @@ def trajectory_loss(student, way: Trajectory, noise, endpoint, states, steps: in
 class Endpoints:
     """The loss on `count` pairs of noise and endpoint, which are made first and kept at `path`."""
 
+    rate, momentum = 3e-4, 0.9
+
     def __init__(self, teacher: Teacher, examples: Examples, path: Path, *, count: int, seed: int, on_progress):
-        self.teacher, self.averages = teacher, {}
+        self.teacher, self.averages, self.learners = teacher, {}, {}
         config = teacher.unet.config
         shape = (config.in_channels, config.sample_size, config.sample_size)
         generator = torch.Generator().manual_seed(seed)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import shutil
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from ..pipeline_folder import SUMS, sha256
 from .world import vocabulary
 
 SHARD = "9MB"
+STEPS = 16  # in a standard deviation, at least
 
 
 def write_folder(folder: Path, *, unet, vae, text_encoder, tokenizer, scheduler) -> None:
@@ -35,3 +37,15 @@ def write_folder(folder: Path, *, unet, vae, text_encoder, tokenizer, scheduler)
     vocabulary().save(folder)
     sums = {path.relative_to(folder).as_posix(): sha256(path) for path in sorted(folder.rglob("*.safetensors"))}
     (folder / SUMS).write_text(json.dumps(sums, indent=1) + "\n")
+
+
+@torch.no_grad()
+def coarsen(model: torch.nn.Module) -> None:
+    """Round every matrix and kernel, in place, to steps of a power of two, STEPS to 2 STEPS in a standard deviation.
+
+    In half precision the rounded weights compress to 0.55 of their size, others to 0.92.
+    """
+    for weight in model.parameters():
+        if weight.ndim > 1:
+            step = 2.0 ** math.floor(math.log2(weight.std().clamp_min(1e-30).item() / STEPS))
+            weight.copy_((weight / step).round() * step)

@@ -84,12 +84,14 @@ class Teacher:
         return self._encoder(ids.to(self.device)).last_hidden_state
 
     @torch.no_grad()
-    def velocity(self, x_t: torch.Tensor, t: torch.Tensor, states: torch.Tensor) -> torch.Tensor:
+    def velocity(
+        self, x_t: torch.Tensor, t: torch.Tensor, states: torch.Tensor, guidance: float = GUIDANCE
+    ) -> torch.Tensor:
         """The velocity under guidance at x_t (n, c, h, w), t (n,)."""
         told = torch.cat([self._blank.expand_as(states), states])
         both = self.unet(torch.cat([x_t, x_t]), torch.cat([t, t]), told, return_dict=False)[0]
         unconditional, conditional = both.float().chunk(2)
-        return unconditional + GUIDANCE * (conditional - unconditional)
+        return unconditional + guidance * (conditional - unconditional)
 
     def endpoint(self, noise: torch.Tensor, states: torch.Tensor) -> torch.Tensor:
         """The clean latents, (n, c, h, w), to which twenty steps lead from noise."""
