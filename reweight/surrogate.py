@@ -12,8 +12,8 @@ import numpy as np
 from .teacher import Teacher
 
 H = 0.05  # the change of one weight that stands for a derivative
-CHECKS = 4  # students a step whose errors, foreseen at the very tolerance, are measured
-SAFETY = 4  # how many times the largest miss among them an error must be from its tolerance
+CHECKS = 8  # students a step whose errors, foreseen at the very tolerance, are measured
+SAFETY = 8  # how many times the largest miss among them an error must be from its tolerance
 LEAST = 0.05  # of that distance, in the logarithm
 MOST = 0.3  # such a miss, of a factor of 1.35, and nothing is foreseen at that step
 TINY = np.finfo(float).tiny

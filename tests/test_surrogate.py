@@ -18,7 +18,7 @@ from reweight.teacher import Teacher, record_teacher
 
 PROMPT = "a red apple on the table"
 OPTIONS = {"steps": 2, "height": 16, "width": 16}
-CODE = replace(PRESETS["paper-code"], bound=(0.1, 0.2), tol=(1e-4, 2e-4), runs=4, iterations=8)
+CODE = replace(PRESETS["paper-code"], bound=(0.1, 0.2), tol=(1e-4, 2e-4), runs=8, iterations=8)
 TEXT = replace(PRESETS["paper-text"], bound=(0.1, 0.2), tol=(1e-4, 2e-4), runs=2, iterations=5)
 
 
