@@ -11,6 +11,7 @@ from typer.testing import CliRunner
 
 from reweight.__main__ import app
 from reweight.importance import iter_probe, probe
+from reweight.models import load_model
 from reweight.schedule import ImportanceTable
 from reweight.search import PRESETS
 from reweight.surrogate import CHECKS, H, Surrogate
@@ -33,6 +34,15 @@ def test_it_finds_what_the_whole_search_finds(sd_pipe, settings, guidance):
     assert 0 < few["acceptance_rate"] == many["acceptance_rate"] < 1
     assert few["unet_samples"] < many["unet_samples"] / 2
     assert foreseen.table.settings["surrogate"] is True and whole.table.settings["surrogate"] is False
+
+
+@pytest.mark.parametrize("prompt", ["concept art of a black bus at the beach", "a black teapot at the beach, photo"])
+def test_four_checks_were_too_few_for_the_embedded_model(prompt):
+    pipe = load_model("toy-turbo", device="cpu").pipe
+    options = {"steps": 2, "guidance_scale": 0.0, "preset": "paper-code", "runs": 15}
+    *_, whole = iter_probe(pipe, prompt, **options)
+    *_, foreseen = iter_probe(pipe, prompt, surrogate=True, **options)
+    np.testing.assert_array_equal(foreseen.thresholds, whole.thresholds)
 
 
 def test_its_count_of_samples_is_the_unets_own(sd_pipe):
