@@ -36,12 +36,11 @@ def test_it_finds_what_the_whole_search_finds(sd_pipe, settings, guidance):
     assert foreseen.table.settings["surrogate"] is True and whole.table.settings["surrogate"] is False
 
 
-@pytest.mark.parametrize("prompt", ["concept art of a black bus at the beach", "a black teapot at the beach, photo"])
-def test_four_checks_were_too_few_for_the_embedded_model(prompt):
+def test_four_checks_were_too_few_for_the_embedded_model():
     pipe = load_model("toy-turbo", device="cpu").pipe
-    options = {"steps": 2, "guidance_scale": 0.0, "preset": "paper-code", "runs": 15}
-    *_, whole = iter_probe(pipe, prompt, **options)
-    *_, foreseen = iter_probe(pipe, prompt, surrogate=True, **options)
+    prompt, options = "concept art of a black bus at the beach", {"steps": 2, "guidance_scale": 0.0}
+    *_, whole = iter_probe(pipe, prompt, preset="paper-code", **options)
+    *_, foreseen = iter_probe(pipe, prompt, preset="paper-code", surrogate=True, **options)
     np.testing.assert_array_equal(foreseen.thresholds, whole.thresholds)
 
 
