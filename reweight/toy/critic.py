@@ -23,8 +23,8 @@ class Critic(nn.Module):
             )
             for width in unet.config.block_out_channels
         )  # fmt: skip
-        self.register_buffer("steps", torch.zeros((), device=unet.device))
-        self.heads.to(unet.device)
+        self.register_buffer("steps", torch.zeros(()))
+        self.to(unet.device)
 
     def forward(self, x_t: torch.Tensor, t: torch.Tensor, states: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """The velocity, of x_t's shape (n, c, h, w), and how real each looks, (n,): a logit."""

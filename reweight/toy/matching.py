@@ -30,8 +30,8 @@ def matching_loss(real, critic, way: Trajectory, x, noise, t, states) -> torch.T
     """A loss whose gradient by the clean latents x (n, c, h, w) is the critic's estimate of them less the teacher's.
 
     To it comes, REAL times as large, the gradient by which they would look more real. real: the teacher's velocity;
-    critic: as `Critic`; called with x_t, t and states. Each picture's gradient is divided by how far x is from the
-    teacher's estimate.
+    critic: as `Critic`; called with x_t, t (n,) and states (n, tokens, width). Each picture's gradient is divided by how
+    far x is from the teacher's estimate.
     """
     leaf = x.detach().requires_grad_(True)
     with torch.enable_grad():
@@ -48,7 +48,10 @@ def matching_loss(real, critic, way: Trajectory, x, noise, t, states) -> torch.T
 
 
 def critic_loss(critic: Critic, way: Trajectory, drawn, real, t, noise, states) -> torch.Tensor:
-    """The velocity's squared error on drawn latents, and how badly these are told from real ones, all (n, c, h, w)."""
+    """The velocity's squared error on drawn latents, and how badly these are told from real ones.
+
+    drawn, real, noise: (n, c, h, w). t: (n,) timesteps. states: (n, tokens, width) of the prompts.
+    """
     both, twice = torch.cat([drawn, real]), torch.cat([t, t])
     v, logits = critic(way.noised(both, torch.cat([noise, noise]), twice), twice, torch.cat([states, states]))
     n, told = len(t), (t < TOLD).float()
@@ -66,13 +69,11 @@ class Matching:
     scheduler = staticmethod(Consistency.scheduler)
 
     def __init__(self, teacher: Teacher, examples: Examples, start: UNet2DConditionModel):
-        self.teacher = teacher
-        n = BATCH[teacher.device]
-        self._consistency = Consistency(teacher, examples, start, batch=max(n // 2, 1), guidance=GUIDANCE)
-        self.averages = self._consistency.averages
-        self.critic = Critic(teacher.copy())
-        self.learners = {"critic": self.critic}
+        self.teacher, self.critic = teacher, Critic(teacher.copy())
         self._examples, self._later = examples.to(teacher.device), torch.tensor(OWN, device=teacher.device)
+        half = BATCH[teacher.device] // 2
+        self._consistency = Consistency(teacher, self._examples, start, batch=half, guidance=GUIDANCE)
+        self.averages, self.learners = self._consistency.averages, {"critic": self.critic}
 
     def loss(self, student) -> torch.Tensor:
         """Of one batch, drawn on the device."""
