@@ -51,10 +51,11 @@ def main() -> None:
     options = parser.parse_args()
     check_free(options.host, options.port)
 
-    from reweight.engine import Engine
-    from reweight.models import DEFAULT, REGISTRY, ModelError
+    from reweight.engine.engine import Engine
+    from reweight.models.folder import ModelError
+    from reweight.models.registry import DEFAULT, REGISTRY
+    from reweight.probing.checkpoints import own_folder
     from reweight.ui import build_demo, launch_options
-    from reweight.unfinished import own_folder
 
     named = [name.strip() for name in options.models.split(",") if name.strip()]
     embedded = [key for key, card in REGISTRY.items() if card.embedded]

@@ -12,21 +12,21 @@ os.environ.setdefault("DIFFUSERS_DISABLE_REMOTE_CODE", "1")  # diffusers reads i
 __version__ = "0.1.0"
 
 _HOMES = {
-    "load": "models",
-    "probe": "importance",
-    "iter_probe": "importance",
-    "sensitivity": "direct",
-    "agreement": "direct",
-    "proposition_1": "proposition",
-    "reweighted": "patch",
-    "bypassed": "patch",
-    "captured": "patch",
-    "freeu": "methods",
-    "FreeU": "methods",
+    "load": "models.loading",
+    "probe": "probing.importance_probe",
+    "iter_probe": "probing.importance_probe",
+    "sensitivity": "probing.ablation",
+    "agreement": "probing.ablation",
+    "proposition_1": "probing.proposition",
+    "reweighted": "patching.patch",
+    "bypassed": "patching.patch",
+    "captured": "patching.patch",
+    "freeu": "methods.freeu",
+    "FreeU": "methods.freeu",
     "ImportanceTable": "schedule",
     "empirical": "schedule",
     "static": "schedule",
-    "target_blocks": "blocks",
+    "target_blocks": "patching.blocks",
 }
 __all__ = sorted(_HOMES)
 

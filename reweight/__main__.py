@@ -16,8 +16,8 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from .bench import app as bench
 
 if TYPE_CHECKING:
-    from .engine import Engine
-    from .request import Request
+    from .engine.engine import Engine
+    from .engine.request import Request
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, help=__doc__)
 app.add_typer(bench, name="bench")
@@ -51,9 +51,9 @@ def _bar() -> Progress:
 
 def _start(model: str, device: str | None, **raw: Any) -> tuple[Engine, Request]:
     """The engine with the model in it, and the request: checked before the model is loaded, which may take minutes."""
-    from .engine import Engine
-    from .models import card_for
-    from .request import validate
+    from .engine.engine import Engine
+    from .engine.request import validate
+    from .models.registry import card_for
 
     validate(card_for(model, local=True), model=model, **raw)
     with console.status(f"Loading {escape(model)}"):
@@ -90,8 +90,8 @@ def generate(
     device: Device = None,
 ) -> None:
     """Draw vanilla, re-weighted and FreeU from the same noise, as PNG files that carry their settings."""
-    from .engine import METHODS, Notice, Picture, Step
-    from .provenance import save_png, settings_of
+    from .engine.engine import METHODS, Notice, Picture, Step
+    from .engine.provenance import save_png, settings_of
     from .schedule import ImportanceTable
 
     pinned = ImportanceTable.load(table) if table else None
@@ -152,7 +152,7 @@ def probe(
     device: Device = None,
 ) -> None:
     """Probe which block matters at which step for a prompt. Ctrl-C keeps what is done."""
-    from .importance import ProbeSnapshot
+    from .probing.importance_probe import ProbeSnapshot
 
     for file in (out, figure, resume):
         if file is not None:
@@ -179,7 +179,7 @@ def probe(
         raise ValueError("Stopped before the first iteration had ended: there is nothing to keep.")
     table.save(out)
     if figure is not None:
-        from .plots import importance_figure
+        from .probing.plots import importance_figure
 
         importance_figure(table.scores, table.blocks, title=prompt).savefig(figure, dpi=160)
     _say(

@@ -16,8 +16,8 @@ from typing import Annotated, Any, Literal
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError, model_validator
 
-from .strict_json import plain, read_object, sentence
-from .whole_file import write_whole
+from .storage.atomic import write_whole
+from .storage.strict_json import plain, read_object, sentence
 
 SKIP_EPS = 1e-6  # a block is bypassed where w + SKIP_EPS < q
 MAX_BYTES = 1_000_000

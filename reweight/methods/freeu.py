@@ -11,8 +11,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..blocks import Concatenation, as_unet, concatenations
-from ..patch import edited_concatenations
+from ..patching.blocks import Concatenation, as_unet, concatenations
+from ..patching.patch import edited_concatenations
 
 FACTORS = ("b1", "b2", "s1", "s2")
 

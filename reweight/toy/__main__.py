@@ -39,8 +39,8 @@ def train(
     """Train everything, on CUDA where there is one; kill it and run it again to resume. Writes the folder at the end."""
     import torch
 
-    from .build import Plan, export
-    from .build import train as run
+    from .train.build import Plan, export
+    from .train.build import train as run
 
     device = "cuda" if torch.cuda.is_available() else "cpu"
     plan = Plan(pictures, minutes_text, minutes_autoencoder, minutes_unet, minutes_sharpen, seed, workers)
@@ -52,7 +52,7 @@ def train(
 @app.command(name="export")
 def export_now(work: Work = Path("work"), folder: Folder = Path("assets/toy")) -> None:
     """Write the folder from the last checkpoint, also while training goes on."""
-    from .build import export
+    from .train.build import export
 
     export(work, folder)
     console.print(f"Wrote {folder}.")
@@ -83,7 +83,7 @@ def distill(
     """
     import torch
 
-    from .distill import distill as run
+    from .distill.student import distill as run
 
     device = "cuda" if torch.cuda.is_available() else "cpu"
     run(
@@ -105,7 +105,7 @@ def classifier(
     seed: int = 0,
 ) -> None:
     """Train the judge of the figures on real pictures; kill it and run it again to resume. Writes its folder."""
-    from .classifier import HELD_OUT_SEED, export_classifier, train_classifier, unspoilt
+    from .judges.classifier import HELD_OUT_SEED, export_classifier, train_classifier, unspoilt
 
     real, scenes, device = _real(work, art, pictures, workers, seed)
     train_classifier(work, real, scenes, minutes=minutes, device=device, seed=seed, on_progress=_report)
@@ -130,7 +130,7 @@ def scorer(
     seed: int = 0,
 ) -> None:
     """Train the toy scorer on real pictures, whole and damaged; kill it and run it again to resume."""
-    from .scorer import export_scorer, train_scorer
+    from .judges.scorer_training import export_scorer, train_scorer
 
     real, scenes, device = _real(work, art, pictures, workers, seed)
     train_scorer(work, real, scenes, minutes=minutes, device=device, seed=seed, on_progress=_report)
@@ -139,7 +139,7 @@ def scorer(
 
 
 def _rendered(path: Path, count: int, art: Path, workers: int, seed: int, **kind):
-    from .dataset import render
+    from .world.dataset import render
 
     def rendered(done: int, of: int) -> None:
         _report("pictures", done / of, f"{done} rendered")
@@ -151,7 +151,7 @@ def _real(work: Path, art: Path, count: int, workers: int, seed: int):
     """The pictures that the generator learns from too, their scenes, and the device to learn on."""
     import torch
 
-    from .dataset import scene_at
+    from .world.dataset import scene_at
 
     work.mkdir(parents=True, exist_ok=True)
     pictures = _rendered(work / "pictures.npy", count, art, workers, seed + 1)
@@ -162,7 +162,7 @@ def _real(work: Path, art: Path, count: int, workers: int, seed: int):
 @app.command()
 def sheet(art: Art, out: Path = Path("docs/world.jpg"), seed: int = 1) -> None:
     """Draw a sheet of the world that the model learns."""
-    from .sheet import world_sheet
+    from .world.sheet import world_sheet
 
     world_sheet(art, seed).save(out, quality=86, optimize=True)
     console.print(f"Wrote {out}.")
@@ -175,8 +175,8 @@ def grid(
     guidance: float | None = None, held_out: bool = True,
 ) -> None:  # fmt: skip
     """Draw uncurated samples: the first captions of a seed, one picture each, in order."""
-    from ..models import load_model
-    from .samples import sample_grid
+    from ..models.loading import load_model
+    from .world.samples import sample_grid
 
     loaded = load_model(model, local=True)
     steps = loaded.card.steps if steps is None else steps
@@ -190,7 +190,7 @@ def tables(
     folder: Annotated[Path | None, typer.Option(help="The model's folder; by default assets/ and its name.")] = None,
 ) -> None:
     """Probe every example prompt at the model's default settings, and write the tables that ship with it."""
-    from .samples import probe_examples
+    from .world.samples import probe_examples
 
     for path in probe_examples(model, (folder or Path("assets") / model) / "tables"):
         console.print(f"Wrote {path}.")

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from ..models import ModelCard
-from ..request import RequestError, validate
+from ..engine.request import RequestError, validate
+from ..models.registry import ModelCard
 
 ADDRESS = ("prompt", "model", "low", "high", "seed", "steps", "schedule")
 SLIDER = (0.4, 1.6)  # what low and high can be set to on the page

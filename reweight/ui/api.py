@@ -11,11 +11,11 @@ from typing import Any
 
 import gradio as gr
 
-from ..engine import METHODS, Engine, Picture, ProbeSnapshot
-from ..request import Request, RequestError, validate
-from ..search import PRESETS
-from .compare import stamped
+from ..engine.engine import METHODS, Engine, Picture, ProbeSnapshot
+from ..engine.request import Request, RequestError, validate
+from ..probing.search import PRESETS
 from .errors import spoken
+from .screens.compare import stamped
 
 MOST_RUNS = 100
 

@@ -7,13 +7,14 @@ from typing import Any
 
 import gradio as gr
 
-from ..blocks import TargetBlock
+from ..engine.resolving import EXAMPLES
 from ..methods import PRESETS
-from ..models import LoadedModel, ModelCard
-from ..tables import EXAMPLES
+from ..models.loading import LoadedModel
+from ..models.registry import ModelCard
+from ..patching.blocks import TargetBlock
 from .address import SLIDER
-from .vocabulary import words_panel
-from .words import SCHEDULES
+from .panels.word_chips import words_panel
+from .wording import SCHEDULES
 
 FREEU = ("b1", "b2", "s1", "s2", "version")
 

@@ -12,18 +12,18 @@ from typing import Any
 
 import gradio as gr
 
-from ..engine import METHODS, Engine, Loading, ModelError
-from ..request import Request, RequestError, validate
+from ..engine.engine import METHODS, Engine, Loading, ModelError
+from ..engine.request import Request, RequestError, validate
+from ..engine.resolving import Chosen
 from ..schedule import ImportanceTable
-from ..tables import Chosen
-from . import compare, importance
 from .address import settings_in
-from .compare import Compare, Shown
 from .controls import Controls, defaults, raw
 from .errors import spoken
-from .importance import Importance
-from .vocabulary import words_panel
-from .words import about_model, bar, line
+from .panels.word_chips import words_panel
+from .screens import compare, importance
+from .screens.compare import Compare, Shown
+from .screens.importance import Importance
+from .wording import about_model, bar, line
 
 KEPT_TABLES = 20
 Updates = dict[Any, Any]

@@ -8,7 +8,7 @@ import gradio as gr
 
 from .address import ADDRESS
 from .handlers import Handlers
-from .words import line
+from .wording import line
 
 PAINT = "(low, high) => window.reweightPaint(low, high)"
 UNKNOWN = "(prompt) => window.reweightUnknown(prompt)"

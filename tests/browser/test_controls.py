@@ -9,9 +9,9 @@ import pytest
 from looking import METHODS, drag, has_drawn, number, query_of, src, wait_for_other, weights
 from playwright.sync_api import expect
 
-from reweight.models import ASSETS
-from reweight.provenance import read_png
-from reweight.tables import EXAMPLES
+from reweight.engine.provenance import read_png
+from reweight.engine.resolving import EXAMPLES
+from reweight.models.registry import ASSETS
 
 pytestmark = pytest.mark.browser
 

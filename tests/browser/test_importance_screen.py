@@ -10,7 +10,7 @@ import pytest
 from looking import METHODS, has_drawn, number, src, wait_for_other, weights
 from playwright.sync_api import expect
 
-from reweight.provenance import read_png
+from reweight.engine.provenance import read_png
 
 pytestmark = pytest.mark.browser
 

@@ -10,9 +10,9 @@ from looking import contrast, has_drawn, src, wait_for_other
 from playwright.sync_api import expect
 from server import serving
 
-from reweight.models import ASSETS
-from reweight.toy import world
-from reweight.ui.layout import STATIC
+from reweight.models.registry import ASSETS
+from reweight.toy.world import scenes as world
+from reweight.ui.page import STATIC
 
 pytestmark = [
     pytest.mark.browser,

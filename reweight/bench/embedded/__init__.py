@@ -1,0 +1,1 @@
+"""What the embedded models draw, and how fast."""

@@ -1,0 +1,43 @@
+"""`python -m reweight bench toy`: the embedded model's figures, into its metrics.json."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def command(
+    model: Annotated[str, typer.Option(help="The embedded model: toy or toy-turbo.")] = "toy",
+    singles: Annotated[int, typer.Option(help="Held-out scenes with one subject.")] = 512,
+    pairs: Annotated[int, typer.Option(help="Held-out scenes with two.")] = 256,
+    steps: Annotated[list[int] | None, typer.Option(help="Numbers of steps; by default those that have goals.")] = None,
+    art: Annotated[Path | None, typer.Option(help="The training art, for the autoencoder's own figures.")] = None,
+    timed: Annotated[bool, typer.Option(help="Measure seconds too: leave the machine alone meanwhile.")] = True,
+    out: Annotated[Path | None, typer.Option(help="The file to write; by default the model's metrics.json.")] = None,
+) -> None:
+    """Measure whether the embedded model draws what was asked for, beside what real pictures give."""
+    from rich.console import Console
+    from rich.progress import Progress
+
+    from ...models.registry import ASSETS
+    from ...toy.judges.classifier import load_judge
+    from .obedience import measure
+
+    if out is not None:
+        out.parent.mkdir(parents=True, exist_ok=True)
+    judge = load_judge()
+    console = Console(stderr=True)
+    with Progress(console=console, transient=True) as bar:
+        task = bar.add_task("measuring", total=1.0)
+        metrics = measure(
+            model, judge, singles=singles, pairs=pairs, steps=tuple(steps or ()), art=art, timed=timed,
+            on_progress=lambda text, done: bar.update(task, completed=done, description=text),
+        )  # fmt: skip
+    path = out or ASSETS / model / "metrics.json"
+    path.write_text(json.dumps(metrics, indent=1) + "\n")
+    for sentence in metrics["said"]:
+        console.print(sentence, markup=False, highlight=False, soft_wrap=True)
+    console.print(f"Wrote {path}.", markup=False, highlight=False, soft_wrap=True)

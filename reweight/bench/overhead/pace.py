@@ -1,0 +1,87 @@
+"""How long pictures take on this device, and so a whole table."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from ...engine.drawing import draw
+from ...engine.request import validate
+from ...models.loading import LoadedModel
+from ...patching.blocks import target_blocks
+from ...probing.search import PRESETS
+from ..tables.experiments import experiment
+
+PROMPT = "a photo of a red apple on a wooden table"
+
+
+@dataclass(frozen=True)
+class Pace:
+    """Seconds that a picture takes: `fixed` and `step` for each denoising step. memory: the most in use, in bytes."""
+
+    fixed: float
+    step: float
+    memory: int
+
+    def picture(self, steps: int) -> float:
+        """Seconds for a picture."""
+        return self.fixed + self.step * steps
+
+
+def calibrate(loaded: LoadedModel, seconds: float = 20.0) -> Pace:
+    """Draw pictures of 1 and of 3 steps in turn for so many seconds, at least two of each; the first is not counted."""
+
+    def one(steps: int) -> float:
+        request = validate(loaded.card, prompt=PROMPT, model=loaded.card.key, steps=steps)
+        start = time.perf_counter()
+        draw(loaded, request, "vanilla")
+        return time.perf_counter() - start
+
+    one(1)
+    end = time.perf_counter() + seconds
+    took: dict[int, list[float]] = {1: [], 3: []}
+    while time.perf_counter() < end or len(took[3]) < 2:
+        for steps, times in took.items():
+            times.append(one(steps))
+    short, long = np.median(took[1]), np.median(took[3])
+    step = max(float(long - short) / 2, 1e-6)
+    return Pace(max(float(short) - step, 0.0), step, _memory(loaded.device))
+
+
+def seconds_for(
+    name: str, loaded: LoadedModel, pace: Pace, items: int, prompts: int, steps: tuple[int, ...] = (),
+    runs: int | None = None,
+) -> tuple[float, float]:  # fmt: skip
+    """(seconds of drawing, seconds of probing at most) of a table over so many (prompt, seed) and so many prompts."""
+    labels = [block.label for block in target_blocks(loaded.pipe.unet)]
+    made = experiment(name, loaded.card, labels, steps)
+    drawing = items * sum(pace.picture(variant.steps) for variant in made.variants)
+    preset = PRESETS["paper-code"]
+    probed = {variant.steps for variant in made.variants if variant.probed} if name != "efficiency" else set()
+    iterations = (runs or preset.runs) * preset.iterations
+    return drawing, prompts * iterations * pace.step * sum(probed)
+
+
+def spoken(seconds: float) -> str:
+    """A duration in the largest unit that it has more than one of."""
+    for size, unit in ((86400, "days"), (3600, "hours"), (60, "minutes")):
+        if seconds >= 1.5 * size:
+            return f"{seconds / size:.1f} {unit}"
+    return f"{seconds:.0f} seconds"
+
+
+def device_name(device: str) -> str:
+    """The GPU's name, or the device's."""
+    return torch.cuda.get_device_name(device) if device.startswith("cuda") else device
+
+
+def _memory(device: str) -> int:
+    if device.startswith("cuda"):
+        return torch.cuda.max_memory_allocated(device)
+    import resource
+    import sys
+
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)

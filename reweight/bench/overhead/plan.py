@@ -1,0 +1,42 @@
+"""`python -m reweight bench plan`: how long each table will take here, and in how much memory, before it is begun."""
+
+from __future__ import annotations
+
+import typer
+
+from ..tables.commands import Device, Dtype, Limit, Model, Runs, Seeds, Steps, whole_numbers
+
+
+def command(
+    model: Model = "toy", limit: Limit = 200, seeds: Seeds = "42,21", steps: Steps = "", runs: Runs = None,
+    processes: int = typer.Option(1, min=1, help="Processes with a device like this one each."), dtype: Dtype = None,
+    device: Device = None, seconds: float = typer.Option(20.0, min=0.0, help="How long to measure."),
+) -> None:  # fmt: skip
+    """Say how long each table will take on this device, and in how much memory."""
+    from rich.console import Console
+    from rich.table import Table
+
+    from ...models.loading import load_model
+    from ..tables.experiments import NAMES
+    from ..tables.prompts import CATEGORIES
+    from .pace import calibrate, device_name, seconds_for, spoken
+
+    counts, noises = whole_numbers(steps, "steps"), len(whole_numbers(seeds, "seeds"))
+    loaded = load_model(model, device=device, dtype=dtype, local=True)
+    loaded.pipe.set_progress_bar_config(disable=True)
+    pace = calibrate(loaded, seconds)
+    prompts = limit * len(CATEGORIES)
+    title = f"{loaded.card.title}, {loaded.dtype}, on {processes} x {device_name(loaded.device)}"
+    table = Table("", "drawing", "probing, at most", title=title)
+    for name in NAMES:
+        try:
+            parts = seconds_for(name, loaded, pace, prompts * noises, prompts, counts, runs)
+        except ValueError as error:
+            table.add_row(name, str(error), "")
+        else:
+            table.add_row(name, *(spoken(part / processes) for part in parts))
+    table.caption = (
+        f"{prompts} prompts with {noises} seeds; {pace.step:.3g} s a step and {pace.fixed:.3g} s a picture besides; "
+        f"{pace.memory / 1e9:.1f} GB; the scorer is not counted, HPS takes 4 GB more"
+    )
+    Console(width=100).print(table)

@@ -1,0 +1,1 @@
+"""Intervals, Frechet distances, and the figures that they belong to."""

@@ -1,0 +1,66 @@
+"""`python -m reweight bench agreement`: whether a probe's scores agree with what bypassing the blocks does."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def command(
+    model: Annotated[str, typer.Option(help="A name, a folder, or owner/name on the hub.")] = "toy",
+    limit: Annotated[int, typer.Option(help="Held-out captions of the embedded model's world.")] = 20,
+    steps: Annotated[int | None, typer.Option(help="Denoising steps; by default the model's.")] = None,
+    guidance: Annotated[float | None, typer.Option(help="Classifier-free guidance; by default the model's.")] = None,
+    preset: Annotated[list[str] | None, typer.Option(help="A preset, again for each; by default all.")] = None,
+    runs: Annotated[int | None, typer.Option(help="Runs that vote; by default the preset's.")] = None,
+    candidates: Annotated[int | None, typer.Option(help="Tries per iteration; by default the preset's.")] = None,
+    surrogate: Annotated[bool, typer.Option("--surrogate", help="Foresee most errors of the paper's presets.")] = False,
+    device: Annotated[str | None, typer.Option(help="cuda, mps or cpu; by default the best there is.")] = None,
+    out: Annotated[Path | None, typer.Option(help="A JSON file for the figures.")] = None,
+) -> None:
+    """Kendall's tau-b of each preset's scores with the damage that bypassing each block does."""
+    from rich.console import Console
+    from rich.progress import Progress
+    from rich.table import Table
+
+    from ...models.loading import load_model
+    from ...probing.search import PRESETS
+    from ...scoring import scorer_named
+    from ..embedded.held_out import captions
+    from ..stats.about import about
+    from .faithfulness import measure
+
+    if unknown := set(preset or ()) - set(PRESETS):
+        raise ValueError(f"There is no preset {min(unknown)!r}: choose from {', '.join(PRESETS)}.")
+    if out is not None:
+        out.parent.mkdir(parents=True, exist_ok=True)
+    console = Console(stderr=True)
+    with Progress(console=console, transient=True) as bar:
+        task = bar.add_task("loading", total=1.0)
+        loaded = load_model(model, device=device, local=True)
+        found = measure(
+            loaded, captions(limit), steps=steps or loaded.card.steps,
+            guidance=loaded.card.guidance if guidance is None else guidance, presets=preset or tuple(PRESETS),
+            runs=runs, candidates=candidates, surrogate=surrogate,
+            scorer=scorer_named("auto", device=loaded.device, embedded=loaded.card.embedded),
+            on_progress=lambda text, done: bar.update(task, completed=done, description=text[:60]),
+        )  # fmt: skip
+    against = [f"tau-b with the {kind}" for kind in found.damage]
+    columns = ("", *against, "accepted", "bypasses", "spread", "samples")
+    table = Table(*columns, title=f"{model}: scores against bypassing each block alone, {len(found.prompts)} prompts")
+    for name in found.tau:
+        taus = ("{:+.2f} [{:+.2f}, {:+.2f}]".format(*found.sure(name, kind)) for kind in found.damage)
+        rest = (
+            (f"{found.acceptance[name].mean():.0%}", f"{found.bypasses[name].mean():.0f}",
+             f"{found.spread[name].mean():.3f}", f"{found.samples[name].mean():.0f}")
+            if name in found.acceptance else ("",) * 4
+        )  # fmt: skip
+        table.add_row(name, *taus, *rest)
+    Console(width=max(130, console.width)).print(table)
+    if out is not None:
+        settings = {"steps": steps or loaded.card.steps, "runs": runs, "candidates": candidates, "surrogate": surrogate}
+        settings["guidance"] = loaded.card.guidance if guidance is None else guidance
+        out.write_text(json.dumps(about("agreement", loaded, **settings) | found.as_json(), indent=1) + "\n")

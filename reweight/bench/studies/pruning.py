@@ -1,0 +1,149 @@
+"""`python -m reweight bench pruning`: Figure 3, with what is left taught to do without the blocks."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+PROMPT = "Some cut up fruit is sitting in a blender."
+MAY_CHANGE = ("device", "threads", "versions")
+KINDS = ("static", "symmetric", "skip-1", "skip-2")
+
+
+def command(
+    out: Annotated[Path, typer.Option(help="A folder for the results; a run that was stopped goes on.")],
+    model: Annotated[str, typer.Option(help="A name, a folder, or owner/name on the hub.")] = "toy",
+    prompt: Annotated[str, typer.Option(help="What is drawn; by default what the paper draws.")] = PROMPT,
+    steps: Annotated[int, typer.Option(min=1, max=4, help="Denoising steps.")] = 2,
+    kind: Annotated[list[str] | None, typer.Option(help="static, symmetric, skip-1, skip-2; by default all.")] = None,
+    seeds: Annotated[int, typer.Option(min=2, help="Pictures that are judged, from seed 42 on.")] = 100,
+    epochs: Annotated[int, typer.Option(min=0, help="Of fine-tuning; 0 for none.")] = 300,
+    batch: Annotated[int, typer.Option(min=1, help="Pictures that an epoch learns from.")] = 8,
+    rate: Annotated[float, typer.Option(help="Adam's learning rate; the paper's code has 5e-6.")] = 5e-6,
+    scorer: Annotated[str, typer.Option(help="Whose features count: auto, toy, hps, hps-v2.1 or none.")] = "auto",
+    perceptual: Annotated[
+        bool, typer.Option("--lpips", help="LPIPS too: needs torchvision, and its AlexNet weights downloaded once.")
+    ] = False,
+    device: Annotated[str | None, typer.Option(help="cuda or cpu; by default the best there is.")] = None,
+) -> None:
+    """Leave blocks out by rank and by place, fine-tune what is left, and compare with the whole model's pictures."""
+    from PIL import Image
+    from rich.console import Console
+    from rich.progress import Progress
+
+    from ...models.loading import load_model
+    from ...patching.blocks import target_blocks
+    from ...probing.importance_probe import probe
+    from ...scoring import lpips, scorer_named
+    from ...storage.atomic import write_whole
+    from ..stats.about import about
+    from ..tables.experiments import experiment
+    from .students import likeness, pictures, taught
+
+    if unknown := set(kind or ()) - set(KINDS):
+        raise ValueError(f"There is no kind {min(unknown)!r}: choose from {', '.join(KINDS)}.")
+    if perceptual:
+        lpips(*[[Image.new("RGB", (64, 64))]] * 2)  # says at once what it lacks
+    loaded = load_model(model, device=device, dtype="float32", local=True)
+    judge = scorer_named(scorer, device=loaded.device, embedded=loaded.card.embedded)
+    pipe, guidance = loaded.pipe, loaded.card.guidance
+    pipe.set_progress_bar_config(disable=True)
+    settings = about(
+        "pruning", loaded, prompt=prompt, steps=steps, guidance=guidance, seeds=seeds, epochs=epochs, batch=batch,
+        rate=rate, scorer=f"{judge.name} {judge.version}" if judge else "none",
+    ) | ({"lpips": True} if perceptual else {})  # fmt: skip
+    out.mkdir(parents=True, exist_ok=True)
+    path = out / "pruning.json"
+    done = _begun(path, settings)
+    console = Console(stderr=True)
+    with Progress(console=console, transient=True) as bar:
+        task = bar.add_task("probing", total=1.0)
+        scores = probe(pipe, prompt, steps=steps, guidance_scale=guidance).scores
+        labels = [block.label for block in target_blocks(pipe.unet)]
+        chosen = [
+            variant for variant in experiment("fig3", loaded.card, labels, (steps,)).variants
+            if variant.method == "skip" and variant.label.split()[0] in (kind or KINDS)
+        ]  # fmt: skip
+        numbers = range(42, 42 + seeds)
+        drawn = {"steps": steps, "guidance": guidance, "batch": batch}
+        judged = {"scorer": judge, "lpips_on": loaded.device if perceptual else None}
+        whole = pictures(pipe, prompt, numbers, **drawn)
+        for number, variant in enumerate(chosen):
+            if variant.label in done:
+                continue
+            mask = variant.table(scores)
+            bar.update(task, description=variant.label, completed=number / len(chosen))
+            before = likeness(pictures(pipe, prompt, numbers, mask=mask, **drawn), whole, **judged)
+            student = taught(
+                pipe, mask, prompt, guidance=guidance, epochs=epochs, batch=batch, rate=rate,
+                on_progress=lambda part, number=number: bar.update(task, completed=(number + part) / len(chosen)),
+            )  # fmt: skip
+            after = likeness(pictures(pipe, prompt, numbers, mask=mask, unet=student, **drawn), whole, **judged)
+            done[variant.label] = {"skipped": mask.tolist(), "before": asdict(before), "after": asdict(after)}
+            write_whole(path, (json.dumps(settings | {"strategies": done}, indent=1) + "\n").encode())
+    _said(done, settings)
+    figure(done, settings).savefig(out / "pruning.png", dpi=150)
+    console.print(f"Wrote {out}.", markup=False, highlight=False, soft_wrap=True)
+
+
+def figure(done: dict[str, Any], settings: dict[str, Any]) -> Figure:
+    """Every strategy by its error after fine-tuning and by its distance in features, SSIM where there is no scorer."""
+    from matplotlib.figure import Figure
+
+    drawn = Figure(figsize=(7, 4.5), layout="constrained")
+    axes = drawn.subplots()
+    featured = all(found["after"]["frechet"] is not None for found in done.values())
+    for kind, marker in zip(KINDS, "osv^", strict=True):
+        points = [found["after"] for label, found in done.items() if label.split()[0] == kind]
+        heights = [point["frechet"] if featured else 1 - point["ssim"][0] for point in points]
+        if points:
+            axes.scatter([point["mse"][0] for point in points], heights, label=kind, marker=marker, alpha=0.7, s=60)
+    axes.set_xscale("log")
+    axes.set_yscale("log")
+    axes.set_xlabel("mean squared error from the whole model's picture")
+    axes.set_ylabel(f"Frechet distance ({settings['scorer']})" if featured else "1 - SSIM")
+    axes.set_title(
+        f"Blocks left out at {settings['steps']} steps, {settings['epochs']} epochs of fine-tuning", fontsize=10
+    )
+    axes.legend()
+    return drawn
+
+
+def _begun(path: Path, settings: dict[str, Any]) -> dict[str, Any]:
+    """The strategies that are there. ValueError where they were made otherwise."""
+    if not path.is_file():
+        return {}
+    found = json.loads(path.read_text())
+    for name, value in settings.items():
+        if name in MAY_CHANGE:
+            continue
+        if found.get(name) != value:
+            raise ValueError(f"{path} was made with {name} {found.get(name)!r}, not {value!r}: give another --out.")
+    return found["strategies"]
+
+
+def _said(done: dict[str, Any], settings: dict[str, Any]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    n = settings["seeds"]
+    table = Table(
+        "", "MSE before", "MSE after", "SSIM after", "LPIPS after", "cosine after", "Frechet before", "Frechet after",
+        title=f"{settings['model']}, {settings['steps']} steps, {n} pictures: mean ± standard deviation",
+    )  # fmt: skip
+    for label, found in done.items():
+        before, after = found["before"], found["after"]
+        cells = [before["mse"], after["mse"], after["ssim"], after.get("lpips"), after["cosine"]]
+        frechets = [part["frechet"] for part in (before, after)]
+        table.add_row(
+            label, *("" if cell is None else f"{cell[0]:.4f} ± {cell[1]:.4f}" for cell in cells),
+            *("" if value is None else f"{value:.4f}" for value in frechets),
+        )  # fmt: skip
+    Console(width=max(130, Console().width)).print(table)

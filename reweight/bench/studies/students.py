@@ -1,0 +1,129 @@
+"""Blocks left out at chosen steps, and what is left taught to do without them (paper Sec. III-G)."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from PIL import Image
+from torch import nn
+
+from ...patching.patch import BlockControl, bypassed, captured
+from ...scoring import ImageFeatures, distance, feature_cosine, lpips
+from ..stats.frechet import frechet
+
+LEARNING_SEED = 10_000  # of the first noise to learn on, far from those that are judged
+
+
+@dataclass(frozen=True)
+class Likeness:
+    """How pictures without some blocks resemble the whole model's, over n seeds: mean and standard deviation of each.
+
+    mse: in the scale of 0 to 1. frechet: of the scorer's image features from the whole model's, None without a scorer
+    that has some; fewer pictures than features make it too large, so compare it only at the same n. cosine: likewise.
+    lpips: None where it was not asked for.
+    """
+
+    n: int
+    mse: tuple[float, float]
+    ssim: tuple[float, float]
+    cosine: tuple[float, float] | None
+    frechet: float | None
+    lpips: tuple[float, float] | None = None
+
+
+def taught(
+    pipe: Any, mask: np.ndarray, prompt: str, *, guidance: float, epochs: int, batch: int, rate: float,
+    on_progress: Callable[[float], object] = lambda done: None,
+) -> nn.Module:  # fmt: skip
+    """A copy of the pipeline's U-Net that has learned to do without the blocks of a mask, bool (T, m).
+
+    Each epoch draws `batch` pictures' latents with the student, from new noise, and moves the parameters under its
+    `attentions` once a step, by Adam at `rate`, to lower the mean squared error of its output from the whole model's
+    at the same input. The student starts from a copy of the teacher; in the paper's public code it starts, by mistake,
+    from random weights. The pipeline is left as it was. FloatingPointError when the error is no number.
+    """
+    teacher, steps = pipe.unet, len(mask)
+    student = copy.deepcopy(teacher).requires_grad_(False)
+    learned = [p.requires_grad_(True) for name, p in student.named_parameters() if "attentions." in name]
+    optimizer = torch.optim.Adam(learned, lr=rate)
+    for epoch in range(epochs):
+        on_progress(epoch / epochs)
+        with in_place(pipe, student), captured(pipe) as calls, bypassed(pipe, mask):
+            first = LEARNING_SEED + epoch * batch
+            _latents(pipe, prompt, range(first, first + batch), steps, guidance, "latent")
+        for skip, call in zip(mask, calls, strict=True):
+            with torch.no_grad():
+                goal = teacher(*call.args, **call.kwargs)[0]
+            with BlockControl(student) as control:
+                control.set(skip=skip)
+                loss = F.mse_loss(student(*call.args, **call.kwargs)[0], goal)
+            if not torch.isfinite(loss):
+                raise FloatingPointError("The student's error is not a number: choose a lower learning rate.")
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+    return student.requires_grad_(False)
+
+
+def pictures(
+    pipe: Any, prompt: str, seeds: Sequence[int], *, steps: int, guidance: float, mask: np.ndarray | None = None,
+    unet: nn.Module | None = None, batch: int = 8,
+) -> list[Image.Image]:  # fmt: skip
+    """A picture for each seed, without the blocks of a mask (T, m), by another U-Net where one is given."""
+    made = []
+    with in_place(pipe, unet or pipe.unet):
+        for i in range(0, len(seeds), batch):
+            part = seeds[i : i + batch]
+            if mask is None:
+                made += _latents(pipe, prompt, part, steps, guidance, "pil")
+            else:
+                with bypassed(pipe, mask):
+                    made += _latents(pipe, prompt, part, steps, guidance, "pil")
+    return made
+
+
+def likeness(
+    made: Sequence[Image.Image], whole: Sequence[Image.Image], scorer: Any = None, lpips_on: str | None = None
+) -> Likeness:
+    """How pictures resemble the whole model's of the same seeds, one by one and, by the scorer's features, as a set.
+
+    lpips_on: the device on which LPIPS is measured, see `lpips`; None leaves it out.
+    """
+    pairs = list(zip(made, whole, strict=True))
+    errors = [np.square((np.asarray(a, float) - np.asarray(b, float)) / 255).mean() for a, b in pairs]
+    cosine = far = None
+    if isinstance(scorer, ImageFeatures):
+        cosine = _spread(feature_cosine(made, whole, scorer))
+        reference = scorer.features(whole).astype(np.float64)
+        far = frechet(scorer.features(made).astype(np.float64), reference.mean(0), np.cov(reference, rowvar=False))
+    felt = None if lpips_on is None else _spread(lpips(made, whole, lpips_on))
+    return Likeness(len(pairs), _spread(errors), _spread([distance(a, b).ssim for a, b in pairs]), cosine, far, felt)
+
+
+@contextmanager
+def in_place(pipe: Any, unet: nn.Module) -> Iterator[None]:
+    """The pipeline with another U-Net; it has its own again on leaving."""
+    own = pipe.unet
+    pipe.unet = unet
+    try:
+        yield
+    finally:
+        pipe.unet = own
+
+
+def _latents(pipe: Any, prompt: str, seeds: Sequence[int], steps: int, guidance: float, kind: str) -> Any:
+    return pipe(
+        prompt, num_inference_steps=steps, guidance_scale=guidance, num_images_per_prompt=len(seeds), output_type=kind,
+        generator=[torch.Generator().manual_seed(seed) for seed in seeds],
+    ).images  # fmt: skip
+
+
+def _spread(values: Sequence[float] | np.ndarray) -> tuple[float, float]:
+    return float(np.mean(values)), float(np.std(values))

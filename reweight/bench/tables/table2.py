@@ -1,0 +1,84 @@
+"""`python -m reweight bench table2`: the blocks of each step, least important first, beside the paper's Table II."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from dataclasses import fields
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import typer
+
+from .commands import Device, Dtype, Model, Out, Runs
+from .paper import paper_tables, table_2
+
+if TYPE_CHECKING:
+    from ...schedule import ImportanceTable
+
+PROMPT = paper_tables()["table_2"]["prompt"]
+
+
+def as_csv(table: ImportanceTable, printed: tuple[tuple[str, ...], ...]) -> str:
+    """A line for each step: the ranking, least important first, and the paper's where it prints one."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(["step", "ours", "paper"])
+    for step, ranking in enumerate(table.ranking()):
+        theirs = " ".join(printed[step]) if printed else ""
+        writer.writerow([step + 1, " ".join(ranking), theirs])
+    return text.getvalue()
+
+
+def tau(table: ImportanceTable, printed: tuple[tuple[str, ...], ...]) -> float | None:
+    """Kendall's tau-b of our scores with the paper's ranks, over the steps; None where these are not the same blocks."""
+    from ...probing.ablation import agreement
+
+    if len(printed) != table.steps or any(set(row) != set(table.blocks) for row in printed):
+        return None
+    ranks = np.array([[row.index(block) for block in table.blocks] for row in printed], float)
+    return float(agreement(table.scores, ranks))
+
+
+def command(
+    prompt: str = typer.Option(PROMPT, help="By default the paper's."), model: Model = "toy",
+    steps: int = typer.Option(2, help="Denoising steps; the paper's are 2."), runs: Runs = None, dtype: Dtype = None,
+    device: Device = None, out: Out = Path("bench"),
+) -> None:  # fmt: skip
+    """Table II: the ranking of the blocks at each step, by the Importance Probe."""
+    from rich.console import Console
+    from rich.progress import Progress
+    from rich.table import Table
+
+    from ...engine.request import validate
+    from ...models.loading import load_model
+    from ...probing.plots import importance_figure
+    from .ranking import Ranking
+
+    loaded = load_model(model, device=device, dtype=dtype, local=True)
+    loaded.pipe.set_progress_bar_config(disable=True)
+    request = validate(loaded.card, prompt=prompt, model=loaded.card.key, steps=steps)
+    folder = out / "table2"
+    said = Console(stderr=True)
+    with Progress(console=said, transient=True) as bar:
+        task = bar.add_task("probing", total=1.0)
+        ranking = Ranking("probe", folder / "probes", runs)
+        table = ranking.table(loaded, request, lambda snapshot: bar.update(task, completed=snapshot.done))
+    printed = table_2(loaded.card.family, steps)
+    found = tau(table, printed)
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "table.csv").write_text(as_csv(table, printed), encoding="utf-8")
+    importance_figure(table.scores, table.blocks, title=prompt).savefig(folder / "table.png", dpi=150)
+    about = {item.name: getattr(table, item.name) for item in fields(table) if item.name not in ("scores", "blocks")}
+    about |= {"paper": paper_tables()["source"], "paper_model": "SD-Turbo", "kendall_tau_b": found}
+    (folder / "provenance.json").write_text(json.dumps(about, indent=1) + "\n", encoding="utf-8")
+    shown = Table("step", "ours, least important first", "the paper's (SD-Turbo)", title=f"Table II: “{prompt}”")
+    for step, row in enumerate(table.ranking()):
+        shown.add_row(str(step + 1), " ".join(row), " ".join(printed[step]) if printed else "–")
+    shown.caption = f"acceptance rate {table.diagnostics['acceptance_rate']:.0%}" + (
+        "" if found is None else f"; Kendall's tau-b with the paper's {found:.2f}"
+    )
+    Console(width=100).print(shown)
+    said.print(f"Wrote {folder}.", markup=False, highlight=False, soft_wrap=True)

@@ -1,0 +1,320 @@
+"""One owner of the pipelines: same-seed variants of one picture, probes, progress and cancelling.
+
+A diffusers pipeline must not be shared between threads, so a single worker thread owns every pipeline. Whoever wants
+something gets a generator: it yields events while the worker works, and closing it stops the work within one step.
+"""
+
+from __future__ import annotations
+
+import gc
+import time
+from collections import OrderedDict
+from collections.abc import Generator, Iterator
+from contextlib import closing
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+
+from ..models.folder import ModelError, Progress
+from ..models.loading import LoadedModel, load_model
+from ..models.registry import DEFAULT, ModelCard, card_for
+from ..patching.blocks import TargetBlock, target_blocks
+from ..probing.ablation import agreement, sensitivity
+from ..probing.checkpoints import resumed
+from ..probing.importance_probe import ProbeSnapshot, iter_probe
+from ..schedule import ImportanceTable
+from .drawing import METHODS, draw, overlong, sentences
+from .request import Request
+from .resolving import Chosen, choose
+from .worker import Busy, Job, Waiting, Worker
+
+__all__ = [
+    "METHODS", "Agreement", "Busy", "Engine", "Loading", "ModelError", "Notice", "Picture", "ProbeSnapshot", "Step",
+    "Waiting",
+]  # fmt: skip
+
+CACHED_BYTES = 64_000_000
+
+
+@dataclass(frozen=True)
+class Loading:
+    """A model is on its way: stage "downloading" or "loading", fraction of it in [0, 1], and what in words."""
+
+    stage: str
+    fraction: float
+    text: str
+
+
+@dataclass(frozen=True)
+class Notice:
+    """Something the person should know about the request, as a sentence."""
+
+    text: str
+
+
+@dataclass(frozen=True)
+class Step:
+    """A denoising step has ended: `step` of `steps`, 1-based."""
+
+    method: str
+    step: int
+    steps: int
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A finished picture. `weights` is (T, m) for the re-weighted one; `seconds` is the time it took to draw."""
+
+    method: str
+    image: Image.Image
+    seconds: float
+    cached: bool
+    weights: np.ndarray | None = None
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """Kendall's tau-b of a table with the error of scaling each block by 1 -+ .02, and with that of bypassing it."""
+
+    scaling: float
+    bypass: float
+
+    def recorded_in(self, table: ImportanceTable) -> ImportanceTable:
+        """The table with both among its diagnostics, as tau_b_scaling and tau_b_bypass."""
+        found = {"tau_b_scaling": self.scaling, "tau_b_bypass": self.bypass}
+        return replace(table, diagnostics=table.diagnostics | found)
+
+
+class Engine:
+    """Owns the pipelines. Safe to call from any thread; the work itself happens one job at a time.
+
+    models: names that are loaded at the first use and stay; the first one is the default. local: whether any folder or
+    hub id may be opened as well, of which one stays in memory. seconds: the most that one job may work; `open` may take
+    as long as a download does. unfinished: a folder for the state of probes, so that one that is stopped or killed goes
+    on where it was when the same is asked again.
+
+    Every generator yields `Waiting` while there is nothing else to say, and raises ModelError or another ValueError of
+    one sentence. client: who asks, in whatever words; clients take turns, and a named one can have `worker.each` jobs
+    waiting, then Busy is raised.
+    """
+
+    def __init__(
+        self,
+        models: tuple[str, ...] = (DEFAULT,),
+        *,
+        local: bool = False,
+        device: str | None = None,
+        seconds: float = float("inf"),
+        unfinished: Path | None = None,
+    ) -> None:
+        self.models, self.local, self.device, self.unfinished = models, local, device, unfinished
+        self.worker = Worker(seconds=seconds)
+        self._loaded: dict[str, LoadedModel] = {}
+        self._pictures = _Pictures()
+
+    def open(self, name: str, *, client: str = "") -> Iterator[Waiting | Loading | LoadedModel]:
+        """Load a model, or find it loaded; the last event is the `LoadedModel`. ModelError when it cannot be had."""
+        if loaded := self._loaded.get(name):
+            yield loaded
+            return
+        self._check_served(name)
+
+        def work(job: Job) -> None:
+            def progress(stage: str, fraction: float, text: str) -> None:
+                job.check()
+                job.emit(Loading(stage, fraction, text))
+
+            job.emit(self._model(name, progress))
+
+        yield from self.worker.stream(work, client, seconds=float("inf"))
+
+    def opened(self, name: str) -> LoadedModel:
+        """The loaded model, at once where it is in memory already."""
+        *_, loaded = self.open(name)
+        return loaded
+
+    def card(self, name: str) -> ModelCard:
+        """What is known of a model, loaded or not. ModelError for one that this engine does not serve."""
+        if loaded := self._loaded.get(name):
+            return loaded.card
+        self._check_served(name)
+        return card_for(name, local=self.local)
+
+    def blocks(self, name: str) -> tuple[TargetBlock, ...]:
+        """The target blocks of a model."""
+        return target_blocks(self.opened(name).pipe.unet)
+
+    def side(self, request: Request) -> int:
+        """Width of the latents of a request's picture."""
+        return request.size // self.opened(request.model).pipe.vae_scale_factor
+
+    def chosen(
+        self, request: Request, probed: tuple[ImportanceTable, ...] = (), pinned: ImportanceTable | None = None
+    ) -> Chosen:
+        """The importance scores that serve a request, see `tables.choose`."""
+        loaded = self.opened(request.model)
+        return choose(
+            request.model, request.prompt, request.steps, target_blocks(loaded.pipe.unet), probed, request.schedule,
+            pinned, revision=loaded.revision,
+        )  # fmt: skip
+
+    def compare(
+        self, request: Request, scores: np.ndarray, methods: tuple[str, ...] = METHODS, *, client: str = ""
+    ) -> Iterator[Waiting | Notice | Step | Picture]:
+        """The same noise drawn by each method, in order. A picture comes from a cache when nothing that it depends on
+        has changed, so another low or high only pays for the re-weighted one. scores: (T, m)."""
+        if unknown := [method for method in methods if method not in METHODS]:
+            raise ValueError(f"There is no method {unknown[0]!r}: choose from {', '.join(METHODS)}.")
+        self._check_served(request.model)
+        weights = request.weights(scores)
+
+        def work(job: Job) -> Generator[None, None, None]:
+            loaded = self._model(request.model, lambda *_: job.check())
+            _check_blocks(loaded, weights)
+            for text in overlong(loaded, request):
+                job.emit(Notice(text))
+            for number, method in enumerate(methods):
+                if number:
+                    yield
+                job.emit(self._picture(loaded, request, method, weights, job))
+
+        return self.worker.stream(work, client)
+
+    def probe(
+        self, request: Request, *, preset: str = "paper-code", runs: int | None = None, iterations: int | None = None,
+        candidates: int | None = None, precision: float | None = None, surrogate: bool | None = None,
+        resume: Path | None = None, client: str = "",
+    ) -> Iterator[Waiting | ProbeSnapshot]:  # fmt: skip
+        """The Importance Probe on a request's prompt; a snapshot after each iteration. Others have turns in between.
+
+        The other arguments are those of `iter_probe`.
+        """
+        self._check_served(request.model)
+
+        def work(job: Job) -> Generator[None, None, None]:
+            loaded = self._model(request.model, lambda *_: job.check())
+            settings = {
+                "preset": preset, "runs": runs, "iterations": iterations, "candidates": candidates,
+                "precision": precision, "surrogate": surrogate,
+            }  # fmt: skip
+
+            def search(file: Path | None) -> Iterator[ProbeSnapshot]:
+                return iter_probe(
+                    loaded.pipe, request.prompt, steps=request.steps, seed=request.seed,
+                    guidance_scale=request.guidance, negative_prompt=request.negative_prompt or None,
+                    height=request.size, width=request.size, model=request.model, revision=loaded.revision,
+                    check=job.check, resume=file, **settings,
+                )  # fmt: skip
+
+            if resume is not None:
+                snapshots = search(resume)
+            else:
+                about = settings | {"request": request.vanilla_key(), "revision": loaded.revision}
+                snapshots = resumed(self.unfinished, about, search)
+            with sentences(), closing(snapshots):
+                for snapshot in snapshots:
+                    job.emit(snapshot)
+                    job.check()
+                    if snapshot.done < 1:
+                        yield
+
+        return self.worker.stream(work, client)
+
+    def agreement(self, request: Request, scores: np.ndarray, *, client: str = "") -> Iterator[Waiting | Agreement]:
+        """How far scores (T, m) agree with the direct sensitivity of the blocks on this prompt."""
+        self._check_served(request.model)
+
+        def work(job: Job) -> Generator[None, None, None]:
+            loaded = self._model(request.model, lambda *_: job.check())
+            _check_blocks(loaded, scores)
+            options = {
+                "steps": request.steps, "seed": request.seed, "guidance_scale": request.guidance,
+                "negative_prompt": request.negative_prompt or None, "height": request.size, "width": request.size,
+                "check": job.check,
+            }  # fmt: skip
+            with sentences():
+                scaling = agreement(scores, sensitivity(loaded.pipe, request.prompt, **options))
+                yield
+                bypass = agreement(scores, sensitivity(loaded.pipe, request.prompt, bypass=True, **options))
+            job.emit(Agreement(scaling, bypass))
+
+        return self.worker.stream(work, client)
+
+    def close(self) -> None:
+        """Stop the job under way within one step, and take no more."""
+        self.worker.close()
+
+    def _check_served(self, name: str) -> None:
+        if not self.local and name not in self.models:
+            raise ModelError(f"This demo serves {', '.join(self.models)}: choose one of them.")
+
+    def _model(self, name: str, progress: Progress) -> LoadedModel:
+        """The loaded model, on the worker's thread. A guest takes the place of the one before it once it is there."""
+        if loaded := self._loaded.get(name):
+            return loaded
+        loaded = load_model(name, device=self.device, local=self.local, on_progress=progress)
+        guests = [other for other in self._loaded if other not in self.models] if name not in self.models else []
+        for guest in guests:
+            del self._loaded[guest]
+        self._loaded[name] = loaded
+        if guests:
+            gc.collect()
+            if torch.cuda.is_available():
+                torch.cuda.empty_cache()
+        return loaded
+
+    def _picture(self, loaded: LoadedModel, request: Request, method: str, weights: np.ndarray, job: Job) -> Picture:
+        job.check()
+        key = (method, loaded.source, loaded.revision, loaded.dtype, loaded.device, *request.vanilla_key())
+        if method == "reweighted":
+            key += (weights.tobytes(),)
+        elif method == "freeu":
+            key += (request.freeu,)
+        shown = weights if method == "reweighted" else None
+        if found := self._pictures.get(key):
+            image, seconds = found
+            return Picture(method, image.copy(), seconds, True, shown)
+
+        def on_step(step: int) -> None:
+            job.check()
+            job.emit(Step(method, step, request.steps))
+
+        start = time.perf_counter()
+        image = draw(loaded, request, method, weights, on_step)
+        seconds = time.perf_counter() - start
+        self._pictures.add(key, image.copy(), seconds)
+        return Picture(method, image, seconds, False, shown)
+
+
+class _Pictures:
+    """The last pictures that were drawn, at most CACHED_BYTES of pixels; for one thread."""
+
+    def __init__(self) -> None:
+        self._kept: OrderedDict[tuple, tuple[Image.Image, float]] = OrderedDict()
+        self._bytes = 0
+
+    def get(self, key: tuple) -> tuple[Image.Image, float] | None:
+        if key in self._kept:
+            self._kept.move_to_end(key)
+        return self._kept.get(key)
+
+    def add(self, key: tuple, image: Image.Image, seconds: float) -> None:
+        self._kept[key] = image, seconds
+        self._bytes += _size(image)
+        while self._bytes > CACHED_BYTES:
+            self._bytes -= _size(self._kept.popitem(last=False)[1][0])
+
+
+def _size(image: Image.Image) -> int:
+    return image.width * image.height * 3
+
+
+def _check_blocks(loaded: LoadedModel, scores: np.ndarray) -> None:
+    m = len(target_blocks(loaded.pipe.unet))
+    if scores.ndim != 2 or scores.shape[1] != m:
+        raise ValueError(
+            f"The importance table has shape {scores.shape}, but the model has {m} blocks: probe it again."
+        )

@@ -1,0 +1,1 @@
+"""Which models there are, and opening one: the registry, folders, the hub."""

@@ -1,0 +1,120 @@
+"""Loading a model: device, number format, and the pipeline itself."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+os.environ.setdefault("DIFFUSERS_DISABLE_REMOTE_CODE", "1")
+
+import torch
+
+from ..patching.blocks import target_blocks
+from . import hub
+from .folder import ModelError, Progress, check_sums, fingerprint, open_folder, out_of_memory, read_index
+from .registry import DEFAULT, REGISTRY, ModelCard, card_for, folder_named
+from .vocabulary import Vocabulary, read_vocabulary
+
+
+@dataclass(frozen=True)
+class LoadedModel:
+    """A pipeline on its device, and where it came from.
+
+    source: repository id or folder name, as shown to people, never a path. revision: the commit of a repository; for
+    a folder the first 12 digits of a checksum over its files. dtype: "float16" or "float32". vocabulary: what the
+    model knows, where its folder declares that.
+    """
+
+    pipe: Any
+    card: ModelCard
+    source: str
+    revision: str
+    device: str
+    dtype: str
+    vocabulary: Vocabulary | None = None
+
+
+def load_model(
+    name: str = DEFAULT,
+    *,
+    device: str | None = None,
+    dtype: str | torch.dtype | None = None,
+    local: bool = False,
+    on_progress: Progress | None = None,
+) -> LoadedModel:
+    """Load a model by its registry key; with local=True also any folder or hub id ("owner/name", "owner/name@commit").
+
+    device: by default CUDA, else MPS, else the CPU. dtype: by default float16 on CUDA, else float32.
+    on_progress: called with (stage, fraction, text), stage "downloading" or "loading"; what it raises stops the
+    loading and comes through.
+    A hub model is loaded again at the commit of its first loading, which models.lock.json records, unless the name says
+    another: "owner/name@commit".
+    Only pipelines of known classes, from safetensors files, without code of their own; every weight is there and
+    finite, and equals its checksum where the folder has a SHA256SUMS.json. ModelError of one sentence otherwise.
+    """
+    report = on_progress or (lambda stage, fraction, text: None)
+    card = card_for(name, local=local)
+    device = _device(device)
+    kind = _dtype(dtype, device)
+    folder = (
+        Path(card.repositories[0]) if card.embedded else folder_named(name) if local and name not in REGISTRY else None
+    )
+    if card.embedded and not folder.is_dir():
+        raise ModelError(f"The embedded model {card.key} is missing: get this demo again with its assets folder.")
+    if folder is not None:
+        source = card.key if card.embedded else card.title
+        check_sums(folder, source)
+        read_index(folder, source)
+        revision = fingerprint(folder)
+    else:
+        half = kind == torch.float16
+        folder, source, revision = hub.fetch(
+            card.repositories, card.title, half=half, on_progress=report, locked="@" not in card.key
+        )
+    pipe = open_folder(folder, source, kind, device, report)
+    try:
+        target_blocks(pipe.unet)
+    except ValueError as error:
+        raise ModelError(
+            f"{source} has a U-Net without Transformer blocks, so there is nothing to re-weight."
+        ) from error
+    if card.key not in REGISTRY:
+        card = _measured(card, pipe)
+    return LoadedModel(pipe, card, source, revision, device, str(kind).removeprefix("torch."), read_vocabulary(folder))
+
+
+def load(name: str = DEFAULT, **options: Any) -> Any:
+    """A diffusers pipeline by registry key, folder or hub id; options as for `load_model`, with local=True."""
+    return load_model(name, **({"local": True} | options)).pipe
+
+
+def _device(device: str | None) -> str:
+    if device is None:
+        return "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
+    try:
+        torch.empty(1, device=device)
+    except (RuntimeError, AssertionError, TypeError, NotImplementedError) as error:
+        if out_of_memory(error):
+            raise ModelError("There is no memory left on that device: close what else runs on it.") from error
+        raise ModelError("There is no such device here: choose cuda, mps or cpu, or leave it out.") from error
+    return str(device)
+
+
+def _dtype(dtype: str | torch.dtype | None, device: str) -> torch.dtype:
+    if dtype is None:
+        return torch.float16 if device.startswith("cuda") else torch.float32
+    kinds = {"float16": torch.float16, "float32": torch.float32}
+    found = kinds.get(str(dtype).removeprefix("torch."))
+    if found is None:
+        raise ModelError(f"Weights are loaded as {' or '.join(kinds)}, nothing else.")
+    return found
+
+
+def _measured(card: ModelCard, pipe: Any) -> ModelCard:
+    """The card with the picture's side that the loaded U-Net was made for."""
+    side = pipe.unet.config.sample_size
+    size = side * pipe.vae_scale_factor // 8 * 8 if isinstance(side, int) else card.size
+    size = max(64, size)
+    return replace(card, size=size, max_size=max(size, min(2 * size, 1536)))

@@ -1,0 +1,97 @@
+"""Importance measured directly: what happens when one block is nudged or bypassed at one step."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from ..patching.blocks import as_unet, target_blocks
+from .teacher import check_batch_size, check_request, record_teacher
+
+
+def sensitivity(
+    pipe: Any,
+    prompt: str,
+    *,
+    steps: int,
+    h: float = 0.02,
+    bypass: bool = False,
+    seed: int = 42,
+    guidance_scale: float | None = None,
+    negative_prompt: str | None = None,
+    height: int | None = None,
+    width: int | None = None,
+    images: int = 1,
+    batch_size: int | None = None,
+    check: Callable[[], object] | None = None,
+) -> np.ndarray:
+    """Error of the U-Net's raw output when one block at one step is changed, all others left at 1 (METHOD sec. 8).
+
+    The teacher's trajectory and the error are the probe's: deterministic DDIM, both guidance halves, float32.
+
+    Args:
+        pipe: a diffusers text-to-image pipeline with a `unet`; left as it was.
+        prompt: the prompt to measure.
+        steps: T, 1 to 50.
+        h: each block is scaled by 1 - h and by 1 + h, and the two errors are averaged; in (0, 1].
+        bypass: bypass each block instead of scaling it.
+        seed: of the initial noise.
+        guidance_scale: None leaves the pipeline's default.
+        negative_prompt: used only under guidance.
+        height: pixels; None leaves the pipeline's default.
+        width: pixels; None leaves the pipeline's default.
+        images: pictures of the prompt, from the seeds seed, seed + 1, ...; an error is the mean over them.
+        batch_size: the most U-Net samples in one call (default: what keeps the device busy).
+        check: called before every U-Net call; what it raises stops the work there.
+
+    Returns:
+        (T, m) mean squared errors, float64; larger is more important.
+
+    Raises:
+        ValueError: a blank prompt, steps, h or batch_size out of range, or a pipeline without a U-Net.
+        FloatingPointError: the model's output or an error is NaN or infinite.
+    """
+    check_request(pipe, prompt, steps, seed, images)
+    check_batch_size(batch_size)
+    if not 0 < h <= 1:
+        raise ValueError(f"h must lie in (0, 1], not {h!r}.")
+    m = len(target_blocks(as_unet(pipe)))
+    teacher = record_teacher(
+        pipe, prompt, steps=steps, seed=seed, guidance_scale=guidance_scale, negative_prompt=negative_prompt,
+        height=height, width=width, images=images, check=check,
+    )  # fmt: skip
+    one_block = np.eye(m)  # (m, m)
+    weights = np.ones((1, m, m)) if bypass else np.stack([1 - h * one_block, 1 + h * one_block])  # (signs, m, m)
+    signs = len(weights)
+    w = np.tile(weights.reshape(-1, m), (steps, 1))  # (T * signs * m, m)
+    skip = np.tile(one_block.astype(bool), (steps, 1)) if bypass else None
+    errors = teacher.losses(np.repeat(np.arange(steps), signs * m), w, skip, batch_size)
+    return errors.reshape(steps, signs, m).mean(1)
+
+
+def agreement(scores: np.ndarray, sensitivity: np.ndarray) -> float:
+    """Kendall's tau-b between two (T, m) tables, per step over the blocks, averaged over the steps.
+
+    1 is the same order, -1 the opposite. A step in which either table does not tell blocks apart counts as 0.
+
+    Args:
+        scores: (T, m) importance scores, such as `table.scores`.
+        sensitivity: (T, m) errors from `sensitivity`.
+
+    Raises:
+        ValueError: the shapes differ, or a value is not finite.
+    """
+    x, y = np.asarray(scores, dtype=float), np.asarray(sensitivity, dtype=float)
+    if x.ndim != 2 or x.shape != y.shape:
+        raise ValueError(f"Both tables must be (steps, blocks), but they are {x.shape} and {y.shape}.")
+    if not (np.isfinite(x).all() and np.isfinite(y).all()):
+        raise ValueError("A table holds a value that is not a finite number.")
+    return float(np.mean([_tau_b(*step) for step in zip(x, y, strict=True)]))
+
+
+def _tau_b(x: np.ndarray, y: np.ndarray) -> float:
+    dx, dy = np.sign(x[:, None] - x), np.sign(y[:, None] - y)  # (m, m)
+    pairs = np.sqrt((dx**2).sum() * (dy**2).sum())
+    return float((dx * dy).sum() / pairs) if pairs else 0.0

@@ -1,0 +1,256 @@
+"""The teacher's trajectory, recorded once, and students replayed against it in batches."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from diffusers import DDIMScheduler
+
+from ..patching.blocks import as_unet
+from ..patching.patch import BlockControl, UNetCall, captured, not_finite_blocks
+
+POSITIONS = {"cuda": 65_536}  # latent positions in one U-Net call by default
+POSITIONS_ELSEWHERE = 4_096  # 16 samples of 16 x 16, 1 of 64 x 64: more is no faster on a CPU
+
+
+class Teacher:
+    """The unpatched U-Net's inputs and raw outputs at each of T steps of one prompt (METHOD sec. 3).
+
+    Attributes:
+        unet: the U-Net, teacher and student at once: a student is the same network under `BlockControl`.
+        inputs: T dicts of the U-Net's arguments by name, its timestep spread over the call's samples.
+        eps: T raw outputs, before guidance, each of shape (k, channels, height, width); k is the number of pictures,
+            twice that under guidance.
+        power: (T,) mean square of eps over everything else.
+        steps: T.
+        k: the samples of one U-Net call.
+        guidance_scale: the scale the pipeline ran with.
+        samples: how many U-Net samples were evaluated so far, the teacher's own T * k included.
+    """
+
+    def __init__(
+        self,
+        unet: torch.nn.Module,
+        calls: Sequence[UNetCall],
+        guidance_scale: float = 0.0,
+        check: Callable[[], object] | None = None,
+    ):
+        self.unet = unet
+        self.guidance_scale = guidance_scale
+        self.steps = len(calls)
+        self._check = check
+        self.inputs = [_named_inputs(unet, call) for call in calls]
+        self.eps = [call.output for call in calls]
+        self.k = self.eps[0].shape[0]
+        self.samples = self.steps * self.k
+        for t, eps in enumerate(self.eps):
+            if not torch.isfinite(eps).all():
+                raise FloatingPointError(self._not_finite("model's output", t))
+        self.power = np.array([float(eps.float().square().mean()) for eps in self.eps])
+        try:
+            stacked(self.inputs, self.k)
+        except _CannotStack:
+            self.batched = False
+        else:
+            self.batched = True
+
+    @property
+    def batch_size(self) -> int:
+        """The U-Net samples in one call, where nobody asks for another number: what keeps the device busy."""
+        height, width = self.eps[0].shape[-2:]
+        return max(self.k, POSITIONS.get(self.eps[0].device.type, POSITIONS_ELSEWHERE) // (height * width))
+
+    def losses(
+        self, step: np.ndarray, w: np.ndarray, skip: np.ndarray | None = None, batch_size: int | None = None
+    ) -> np.ndarray:
+        """Mean squared error between teacher and student, raw U-Net outputs over all halves, in float32.
+
+        Whatever the U-Net predicts (epsilon, v, sample) is compared as it is. The patch lives as long as this call,
+        which is stopped by what `check` raises before a U-Net call.
+
+        Args:
+            step: (n,) which of the T steps each student is evaluated at.
+            w: (n, m) block weights.
+            skip: (n, m) blocks to bypass, or None.
+            batch_size: the most U-Net samples in one call, at least k (default: `batch_size` of the teacher). Inputs
+                that cannot be stacked are evaluated one student at a time.
+
+        Returns:
+            (n,) float64 errors.
+
+        Raises:
+            FloatingPointError: an error is NaN or infinite.
+        """
+        losses = np.empty(len(step))
+        for part, steps, eps_hat in self.students(step, w, skip, batch_size):
+            eps = torch.cat([self.eps[t] for t in steps])
+            error = (eps.float() - eps_hat.float()).square().reshape(len(steps), -1).mean(1)
+            losses[part] = error.cpu().numpy()
+        if not np.isfinite(losses).all():
+            n = int(np.flatnonzero(~np.isfinite(losses))[0])
+            raise FloatingPointError(
+                self._not_finite("re-weighted model's error", int(step[n]), w[n], None if skip is None else skip[n])
+            )
+        return losses
+
+    def students(
+        self, step: np.ndarray, w: np.ndarray, skip: np.ndarray | None = None, batch_size: int | None = None
+    ) -> Iterator[tuple[np.ndarray, np.ndarray, torch.Tensor]]:
+        """The students' raw outputs, batch by batch: their numbers (b,), their steps (b,), the outputs of b * k samples.
+
+        The arguments are those of `losses`; the patch lives as long as the generator.
+        """
+        k, rows = self.k, max(1, (batch_size or self.batch_size) // self.k) if self.batched else 1
+        with torch.inference_mode(), BlockControl(self.unet) as control:
+            for part in np.array_split(np.arange(len(step)), -(-len(step) // rows)) if len(step) else []:
+                control.set(np.repeat(w[part], k, axis=0), None if skip is None else np.repeat(skip[part], k, axis=0))
+                eps_hat = self._call(step[part])
+                self.samples += len(part) * k
+                yield part, step[part], eps_hat
+
+    def _call(self, students: np.ndarray) -> torch.Tensor:
+        if self._check is not None:
+            self._check()
+        inputs = [self.inputs[t] for t in students]
+        return self.unet(**stacked(inputs, self.k) if self.batched else inputs[0], return_dict=False)[0]
+
+    def _not_finite(self, what: str, t: int, w: np.ndarray | None = None, skip: np.ndarray | None = None) -> str:
+        """The sentence about step t, after one more call there to find the block where it begins."""
+        with torch.inference_mode(), BlockControl(self.unet) as control, not_finite_blocks(self.unet) as noted:
+            control.set(w, skip)
+            self.unet(**self.inputs[t], return_dict=False)
+        where = f"first in block {noted[0]}" if noted else "outside the target blocks"
+        return (
+            f"The {what} is not a finite number at step {t + 1} of {self.steps}, {where}: "
+            "check the weights or load the model in float32."
+        )
+
+
+def record_teacher(
+    pipe: Any,
+    prompt: str,
+    *,
+    steps: int,
+    seed: int,
+    guidance_scale: float | None = None,
+    negative_prompt: str | None = None,
+    height: int | None = None,
+    width: int | None = None,
+    images: int = 1,
+    check: Callable[[], object] | None = None,
+) -> Teacher:
+    """Run the pipeline itself once, unpatched, under deterministic DDIM (Eq. 1), and keep its U-Net calls.
+
+    The scheduler is `DDIMScheduler.from_config` of the pipeline's own (spacing, prediction type and zero-SNR rescaling
+    stay; predicted latents are clipped only where the configuration says so) and is put back whatever happens.
+
+    Args:
+        pipe: a diffusers text-to-image pipeline with a `unet`.
+        prompt: one prompt.
+        steps: T, 1 to 50.
+        seed: seed of the initial noise, drawn on the CPU.
+        guidance_scale: None leaves the pipeline's default.
+        negative_prompt: used only under guidance.
+        height: pixels; None leaves the pipeline's default.
+        width: pixels; None leaves the pipeline's default.
+        images: pictures of the prompt, from the seeds seed, seed + 1, ...; an error is the mean over them.
+        check: called before every U-Net call, here and later; what it raises stops the work.
+
+    Raises:
+        ValueError: no U-Net, a blank prompt, steps out of range, or not exactly one U-Net call a step.
+        FloatingPointError: the model's own output is NaN or infinite.
+    """
+    check_request(pipe, prompt, steps, seed, images)
+    generators = [torch.Generator("cpu").manual_seed(seed + i) for i in range(images)]
+    optional = {
+        "guidance_scale": guidance_scale, "negative_prompt": negative_prompt, "height": height, "width": width,
+    }  # fmt: skip
+    scheduler = pipe.scheduler
+    pipe.scheduler = ddim_of(scheduler)
+    try:
+        with captured(pipe, check) as calls:
+            pipe(
+                prompt,
+                num_inference_steps=steps,
+                num_images_per_prompt=images,
+                generator=generators if images > 1 else generators[0],
+                output_type="latent",
+                **{name: value for name, value in optional.items() if value is not None},
+            )
+    finally:
+        pipe.scheduler = scheduler
+    if len(calls) != steps:
+        raise ValueError(
+            f"The pipeline called its U-Net {len(calls)} times for {steps} steps, and the probe needs one call a step."
+        )
+    return Teacher(as_unet(pipe), calls, float(getattr(pipe, "guidance_scale", guidance_scale or 0.0)), check)
+
+
+def check_request(pipe: Any, prompt: str, steps: int, seed: int, images: int = 1) -> None:
+    """Refuse, in one sentence, what no teacher can be recorded for."""
+    if getattr(pipe, "unet", None) is None:
+        raise ValueError(f"{type(pipe).__name__} has no U-Net, and only a U-Net's blocks can be probed.")
+    if not isinstance(prompt, str) or not prompt.strip():
+        raise ValueError("The prompt is blank: give the probe one sentence to look at.")
+    if not _whole(steps) or not 1 <= steps <= 50:
+        raise ValueError(f"steps must be a whole number from 1 to 50, not {steps!r}.")
+    if not _whole(seed) or not 0 <= seed < 2**63:
+        raise ValueError(f"seed must be a whole number of at least 0 and below 2^63, not {seed!r}.")
+    if not _whole(images) or not 1 <= images <= 64:
+        raise ValueError(f"images must be a whole number from 1 to 64, not {images!r}.")
+
+
+def check_batch_size(batch_size: int | None) -> None:
+    """Refuse, in one sentence, a batch without samples."""
+    if batch_size is not None and (not _whole(batch_size) or batch_size < 1):
+        raise ValueError(f"batch_size must be a whole number of at least 1, not {batch_size!r}.")
+
+
+def _whole(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def ddim_of(scheduler: Any) -> DDIMScheduler:
+    """The deterministic sampler of Eq. 1 with a scheduler's own spacing, prediction type and noise levels."""
+    return DDIMScheduler.from_config(scheduler.config, clip_sample=scheduler.config.get("clip_sample", False))
+
+
+def _named_inputs(unet: torch.nn.Module, call: UNetCall) -> dict[str, Any]:
+    """One call's arguments by name, its timestep spread over the call's samples."""
+    inputs = dict(inspect.signature(type(unet).forward).bind(unet, *call.args, **call.kwargs).arguments)
+    del inputs["self"]
+    inputs.pop("return_dict", None)
+    inputs.update(inputs.pop("kwargs", {}))
+    timestep, sample = torch.as_tensor(inputs["timestep"]), inputs["sample"]
+    inputs["timestep"] = timestep.to(sample.device).expand(sample.shape[0])
+    return inputs
+
+
+class _CannotStack(Exception):
+    pass
+
+
+def stacked(parts: Sequence[Any], k: int) -> Any:
+    """Concatenate the same argument of several calls along the batch, through dicts, lists and tuples of tensors."""
+    first = parts[0]
+    if any(type(part) is not type(first) for part in parts):
+        raise _CannotStack
+    if isinstance(first, torch.Tensor):
+        if first.ndim == 0 or first.shape[0] != k or any(part.shape != first.shape for part in parts):
+            raise _CannotStack
+        return torch.cat(list(parts))
+    if isinstance(first, dict):
+        if any(part.keys() != first.keys() for part in parts):
+            raise _CannotStack
+        return {key: stacked([part[key] for part in parts], k) for key in first}
+    if isinstance(first, (list, tuple)):
+        if any(len(part) != len(first) for part in parts):
+            raise _CannotStack
+        return type(first)(stacked(list(column), k) for column in zip(*parts, strict=True))
+    if first is None or (isinstance(first, (bool, int, float, str)) and all(part == first for part in parts)):
+        return first
+    raise _CannotStack

@@ -1,0 +1,1 @@
+"""What is read from and written to disk: strict JSON, atomic writes, rows of results."""

@@ -1,0 +1,89 @@
+"""Finished pictures' figures, one JSON line each: written at once, read by whoever comes later."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from .atomic import write_whole
+
+Row = dict[str, Any]
+Key = tuple[str, str, int, int, str]
+
+
+def key_of(row: Row) -> Key:
+    """What a row is of: category, prompt, seed, steps, variant."""
+    return row["category"], row["prompt"], row["seed"], row["steps"], row["variant"]
+
+
+class RowFile:
+    """The rows of one process of several, in `folder`; every process reads all of them.
+
+    A row is appended by one write and forced to disk. A line that was cut off is passed over, and drawn again.
+    """
+
+    def __init__(self, folder: Path, process: int = 0) -> None:
+        self.path = folder / f"rows-{process}.jsonl"
+        self._mended = False
+
+    def append(self, row: Row) -> None:
+        """Add a row. OSError, such as for a full disk, leaves the rows before it as they are."""
+        line = json.dumps(row, ensure_ascii=False, allow_nan=False).encode() + b"\n"
+        try:
+            file = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644)
+            try:
+                size = os.fstat(file).st_size
+                if not self._mended and size and os.pread(file, 1, size - 1) != b"\n":
+                    line = b"\n" + line
+                if os.write(file, line) != len(line):
+                    raise OSError(errno.ENOSPC, "the disk is full, make room and start again, which goes on from here")
+                os.fsync(file)
+                self._mended = True
+            finally:
+                os.close(file)
+        except OSError as error:
+            self._mended = False
+            error.filename = error.filename or str(self.path)
+            raise
+
+
+def read_rows(folder: Path) -> dict[Key, Row]:
+    """All rows of all processes, sorted by key; of a row written twice the first."""
+    found: dict[Key, Row] = {}
+    for path in sorted(folder.glob("rows-*.jsonl")):
+        for row in _lines(path):
+            found.setdefault(key_of(row), row)
+    return dict(sorted(found.items()))
+
+
+def check_settings(folder: Path, settings: dict[str, Any]) -> None:
+    """Keep what every row of a folder has in common in its settings.json; ValueError where that was something else."""
+    path = folder / "settings.json"
+    if not path.is_file():
+        write_whole(path, (json.dumps(settings, indent=1) + "\n").encode())
+        return
+    try:
+        before = json.loads(path.read_bytes())
+    except ValueError as error:
+        raise ValueError(f"{path} is damaged: give another --out.") from error
+    differing = [name for name in settings if before.get(name) != settings[name]]
+    if differing:
+        name = differing[0]
+        raise ValueError(
+            f"{folder} holds rows made with {name} {before.get(name)!r}, not {settings[name]!r}: give another --out, or "
+            "what was given then."
+        )
+
+
+def _lines(path: Path) -> Iterator[Row]:
+    for line in path.read_bytes().split(b"\n"):
+        try:
+            row = json.loads(line)
+            key_of(row)
+        except (ValueError, KeyError, TypeError):
+            continue
+        yield row

@@ -1,0 +1,1 @@
+"""The turbo model: one to four steps, without guidance."""

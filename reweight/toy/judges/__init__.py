@@ -1,0 +1,1 @@
+"""The classifier and the scorer of the embedded model's world."""

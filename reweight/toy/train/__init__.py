@@ -1,0 +1,1 @@
+"""Training the text encoder, the autoencoder and the U-Net, and saving them as a pipeline."""

@@ -1,0 +1,1 @@
+"""The captioned pictures that the embedded model learns from."""

@@ -1,0 +1,1 @@
+"""Drawings from plain arrays, as SVG and HTML text."""

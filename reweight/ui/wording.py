@@ -1,0 +1,192 @@
+"""What the app says: names of blocks, explanations of cells, captions and findings, all as plain sentences."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from html import escape
+
+import numpy as np
+
+from ..engine.engine import Picture
+from ..engine.request import Request
+from ..models.loading import LoadedModel
+from ..patching.blocks import TargetBlock
+from ..schedule import ImportanceTable
+from ..scoring import Distance
+
+STAGES = {"down": "encoder", "mid": "bottleneck", "up": "decoder"}
+METHOD_NAMES = {"vanilla": "Vanilla", "reweighted": "Re-weighted", "freeu": "FreeU"}
+PAPER = {
+    "down": "the paper finds encoder blocks less important than the decoder's",
+    "mid": "the paper finds the bottleneck highly important at every step",
+    "up": "the paper finds decoder blocks more important than the encoder's",
+}
+SCHEDULES = {
+    "importance": "Importance (the probe's ranking)",
+    "empirical": "Empirical (no probe needed)",
+    "inverted": "Inverted (the paper's ablation)",
+    "reversed": "Reversed (same mean)",
+    "flat": "Flat (all blocks alike)",
+    "random": "Random order",
+}
+NO_BETTER_THAN_CHANCE = 0.3
+
+
+def block_name(block: TargetBlock, side: int) -> str:
+    """Short row label: number, stage and side of the feature map, for latents `side` wide."""
+    return f"{block.label} · {block.stage} {side >> block.level}×{side >> block.level}"
+
+
+def cell_notes(
+    blocks: Sequence[TargetBlock], side: int, scores: np.ndarray, table: ImportanceTable | None
+) -> np.ndarray:
+    """Sentences for every cell, (T, m). The page puts the weight, which follows the sliders, in place of {w}."""
+    T, m = scores.shape
+    interval = score_interval(table)
+    notes = np.empty((T, m), dtype=object)
+    for t in range(T):
+        for i, block in enumerate(blocks):
+            low, high = (None, None) if interval is None else (end[t, i] for end in interval)
+            doubt = "" if interval is None else f" (95% interval {low:.2f} to {high:.2f})"
+            size = side >> block.level
+            notes[t, i] = (
+                f"Block {block.label}, step {t + 1} of {T}: score {scores[t, i]:.2f}{doubt}, weight {{w}}. "
+                f"It is in the {STAGES[block.stage]} ({block.name}), works on {size}×{size} features with "
+                f"{len(block.transformers)} Transformer{'s' if len(block.transformers) > 1 else ''}; {PAPER[block.stage]}."
+            )
+    return notes
+
+
+def caption(picture: Picture, request: Request, distance: Distance | None) -> str:
+    """Under a picture: the method, its settings, how far it is from vanilla, and the time."""
+    time = "from cache" if picture.cached else f"{picture.seconds:.2f} s"
+    if picture.method == "vanilla":
+        settings = "the model as it is, nothing patched"
+    elif picture.method == "freeu":
+        f = request.freeu
+        settings = f"b1 {f.b1:g}, b2 {f.b2:g}, s1 {f.s1:g}, s2 {f.s2:g}, version {f.version}"
+    else:
+        schedule = SCHEDULES[request.schedule].partition(" (")[0]
+        low, high = picture.weights.min(), picture.weights.max()
+        between = f"weights {low:.3f} to {high:.3f}" if low < high else f"every weight {low:.3f}, whatever the ranking"
+        settings = f"{escape(schedule)}: {between}"
+    far = ""
+    if distance is not None:
+        same = distance.mean_difference == 0
+        far = (
+            "<br>identical to vanilla, pixel for pixel"
+            if same
+            else f"<br>vs vanilla: SSIM {distance.ssim:.3f}, difference {distance.mean_difference:.1f}/255"
+        )
+    return f"<b>{METHOD_NAMES[picture.method]}</b> · {time}<br>{settings}{far}"
+
+
+def about_model(loaded: LoadedModel) -> str:
+    """Where a model comes from, under what licence, and what it runs on."""
+    revision = f", revision {loaded.revision[:12]}" if loaded.revision else ""
+    checker = loaded.card.embedded or getattr(loaded.pipe, "safety_checker", None) is not None
+    note = "" if checker else " This model has no safety checker."
+    return (
+        f"<p><b>{escape(loaded.card.title)}</b> from {escape(loaded.source)}{escape(revision)} · licence "
+        f"{escape(loaded.card.licence)} · {escape(loaded.device)}, {escape(loaded.dtype)}.{note}</p>"
+    )
+
+
+def shortened(text: str) -> str:
+    """A prompt at the length of a line."""
+    return text if len(text) <= 60 else text[:59] + "…"
+
+
+def line(text: str) -> str:
+    """One line for the status, escaped; the whole of it on hovering, where it is cut short."""
+    text = escape(text.strip())
+    return f'<p title="{text}">{text}</p>'
+
+
+def bar(done: float, text: str, stale: Iterable[str] = ()) -> str:
+    """A determinate progress bar with its sentence. stale: the methods whose pictures are still those before."""
+    percent = round(100 * done)
+    marks = "".join(f" rw-stale-{method}" for method in stale)
+    return (
+        f'{line(text)}<div class="rw-bar{marks}" role="progressbar" aria-valuemin="0" aria-valuemax="100" '
+        f'aria-valuenow="{percent}" aria-label="progress"><i style="width:{percent}%"></i></div>'
+    )
+
+
+def findings(table: ImportanceTable | None) -> str:
+    """What may be said for and against a table, in plain words."""
+    if table is None:
+        return (
+            "<p>This schedule was not probed for this prompt. <b>Probe now</b> measures the importance of every block at "
+            "every step, and says here how far to trust it.</p>"
+        )
+    rate, fired = (_diagnostic(table, name) for name in ("acceptance_rate", "bypasses_fired"))
+    spread = vote_spread(table)
+    alone = "; how far to trust a score, one run cannot tell"
+    doubt = (
+        ""
+        if spread is None
+        else alone
+        if table.runs < 2
+        else f"; a score is uncertain by about ±{spread.mean():.2f} (bootstrap over the runs)"
+    )
+    m = len(table.blocks)
+    runs = f"{table.runs} run{'s' if table.runs != 1 else ''}"
+    under_way = _diagnostic(table, "runs_completed") == 0
+    says = [f"{runs} under way, which will vote at their end{doubt}." if under_way else f"{runs} voted{doubt}."]
+    if rate is not None:
+        much = ": too few to learn from, so the order is mostly noise." if rate < 0.02 else "."
+        says.append(
+            f"On average a try met {rate:.0%} of the graded tolerances."
+            if table.method == "probe:calibrated"
+            else f"The search accepted {rate:.0%} of its tries{much}"
+        )
+    if fired is not None:
+        why = "." if fired else ", so the ranking comes from how far weights drifted down, not from skipping blocks."
+        says.append(f"A bypass fired {fired:.0f} times{why}")
+    if table.settings.get("surrogate") is True:
+        says.append(
+            "Only the tries whose error came near the tolerance were evaluated; on which side the others lie was foreseen, "
+            "from how the model's output changes with each block."
+        )
+    tau, scaling = (_diagnostic(table, f"tau_b_{error}") for error in ("bypass", "scaling"))
+    if tau is not None and scaling is not None:
+        verdict = (
+            "this ranking runs against what bypassing the blocks does"
+            if tau < -NO_BETTER_THAN_CHANCE
+            else "this ranking is no better than chance at saying which block matters"
+            if tau < NO_BETTER_THAN_CHANCE
+            else "this ranking agrees with what bypassing the blocks does"
+        )
+        says.insert(
+            0,
+            f"Checked directly: {verdict}. Kendall's tau-b is {tau:+.2f} against the error of bypassing each block and "
+            f"{scaling:+.2f} against the error of scaling it by 2%. (1 agrees, 0 is chance, −1 is the opposite; "
+            f"{m} blocks.)",
+        )
+    return "<ul>" + "".join(f"<li>{escape(sentence)}</li>" for sentence in says) + "</ul>"
+
+
+def vote_spread(table: ImportanceTable | None) -> np.ndarray | None:
+    """How far each score may be off, (T, m), where the table tells; a table from a file may tell anything."""
+    return None if table is None else _of_cells(table, "vote_spread")
+
+
+def score_interval(table: ImportanceTable | None) -> tuple[np.ndarray, np.ndarray] | None:
+    """Both ends of every score's 95% interval over the runs, each (T, m) in [0, 1], where the table tells."""
+    low, high = (None if table is None else _of_cells(table, f"interval_{end}") for end in ("low", "high"))
+    return None if low is None or high is None else (low.clip(0, 1), high.clip(0, 1))
+
+
+def _of_cells(table: ImportanceTable, name: str) -> np.ndarray | None:
+    told = table.diagnostics.get(name)
+    try:
+        values = np.asarray(told, dtype=np.float64)
+    except (TypeError, ValueError):
+        return None
+    return values if told is not None and values.shape == table.scores.shape and np.isfinite(values).all() else None
+
+
+def _diagnostic(table: ImportanceTable, name: str) -> float | None:
+    value = table.diagnostics.get(name)
+    return value if type(value) in (int, float) and np.isfinite(value) else None

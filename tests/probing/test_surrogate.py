@@ -1,0 +1,144 @@
+"""A probe that foresees most errors: the same thresholds for fewer U-Net samples, and no trust where it has no reason."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from typer.testing import CliRunner
+
+from reweight.__main__ import app
+from reweight.models.loading import load_model
+from reweight.probing.importance_probe import iter_probe, probe
+from reweight.probing.search import PRESETS
+from reweight.probing.surrogate import CHECKS, H, Surrogate
+from reweight.probing.teacher import Teacher, record_teacher
+from reweight.schedule import ImportanceTable
+
+PROMPT = "a red apple on the table"
+OPTIONS = {"steps": 2, "height": 16, "width": 16}
+CODE = replace(PRESETS["paper-code"], bound=(0.1, 0.2), tol=(1e-4, 2e-4), runs=8, iterations=8)
+TEXT = replace(PRESETS["paper-text"], bound=(0.1, 0.2), tol=(1e-4, 2e-4), runs=2, iterations=5)
+
+
+@pytest.mark.parametrize("settings, guidance", [(CODE, 0.0), (TEXT, 4.0)], ids=["code", "text, guided"])
+def test_it_finds_what_the_whole_search_finds(sd_pipe, settings, guidance):
+    options = OPTIONS | {"guidance_scale": guidance, "preset": settings}
+    *_, whole = iter_probe(sd_pipe, PROMPT, **options)
+    *_, foreseen = iter_probe(sd_pipe, PROMPT, surrogate=True, **options)
+    np.testing.assert_array_equal(foreseen.thresholds, whole.thresholds)
+    assert (foreseen.table.scores == whole.table.scores).all()
+    many, few = (found.table.diagnostics for found in (whole, foreseen))
+    assert 0 < few["acceptance_rate"] == many["acceptance_rate"] < 1
+    assert few["unet_samples"] < many["unet_samples"] / 2
+    assert foreseen.table.settings["surrogate"] is True and whole.table.settings["surrogate"] is False
+
+
+def test_four_checks_were_too_few_for_the_embedded_model():
+    pipe = load_model("toy-turbo", device="cpu").pipe
+    prompt, options = "concept art of a black bus at the beach", {"steps": 2, "guidance_scale": 0.0}
+    *_, whole = iter_probe(pipe, prompt, preset="paper-code", **options)
+    *_, foreseen = iter_probe(pipe, prompt, preset="paper-code", surrogate=True, **options)
+    np.testing.assert_array_equal(foreseen.thresholds, whole.thresholds)
+
+
+def test_its_count_of_samples_is_the_unets_own(sd_pipe):
+    batches = []
+    hook = sd_pipe.unet.conv_in.register_forward_pre_hook(lambda _, args: batches.append(len(args[0])))
+    table = probe(sd_pipe, PROMPT, guidance_scale=4.0, preset=CODE, surrogate=True, **OPTIONS)
+    hook.remove()
+    assert table.diagnostics["unet_samples"] == sum(batches)
+
+
+def recorded(pipe) -> Teacher:
+    return record_teacher(pipe, PROMPT, seed=42, guidance_scale=0.0, **OPTIONS)
+
+
+def test_what_it_foresees_is_the_error(sd_pipe):
+    teacher, tol = recorded(sd_pipe), np.array([1e-5, 4e-5])
+    surrogate = Surrogate(teacher, 7, tol, seed=1)
+    assert surrogate.students == 2 * (7 + CHECKS) and teacher.samples == 2 + surrogate.students
+    step, one_block = np.repeat([0, 1], 7), np.tile(1 - H * np.eye(7), (2, 1))
+    errors = teacher.losses(step, one_block)
+    np.testing.assert_allclose(surrogate.foreseen(step, one_block), errors, rtol=1e-3)
+    fall = np.random.default_rng(0).random((40, 7)) * 0.05
+    step = np.arange(40) % 2
+    sure, foreseen = surrogate.sure(step, 1 - fall, np.zeros((40, 7), dtype=bool))
+    errors = teacher.losses(step, 1 - fall)
+    np.testing.assert_allclose(np.log(foreseen / errors), 0, atol=0.3)
+    within = errors <= tol[step]
+    assert sure.mean() > 0.5 and 0 < within[sure].mean() < 1
+    assert ((foreseen <= tol[step]) == within)[sure].all()
+
+
+def test_it_is_never_sure_of_a_bypass_or_near_the_tolerance(sd_pipe):
+    surrogate = Surrogate(recorded(sd_pipe), 7, np.array([1e-5, 4e-5]), seed=1)
+    w, step, bypass = np.full((2, 7), 1 - 1e-6), np.array([0, 1]), np.zeros((2, 7), dtype=bool)
+    assert surrogate.sure(step, w, bypass)[0].all()
+    bypass[1, 3] = True
+    assert surrogate.sure(step, w, bypass)[0].tolist() == [True, False]
+    surrogate.tol = surrogate.foreseen(step, w) * 1.01
+    assert not surrogate.sure(step, w, np.zeros((2, 7), dtype=bool))[0].any()
+
+
+def test_a_model_it_cannot_foresee_is_measured_throughout(sd_pipe):
+    def coarse(module, args, output):  # steps as large as the errors that count
+        return (torch.round(output[0] * 20) / 20,)
+
+    options = OPTIONS | {"guidance_scale": 0.0, "preset": replace(CODE, runs=2)}
+    hook = sd_pipe.unet.register_forward_hook(coarse)
+    *_, whole = iter_probe(sd_pipe, PROMPT, **options)
+    *_, foreseen = iter_probe(sd_pipe, PROMPT, surrogate=True, **options)
+    margin = Surrogate(recorded(sd_pipe), 7, np.linspace(*CODE.tol, 2), seed=42).margin
+    hook.remove()
+    np.testing.assert_array_equal(foreseen.thresholds, whole.thresholds)
+    assert np.isinf(margin).any()
+
+
+def test_a_model_without_any_say_of_its_blocks_accepts_everything(sd_pipe):
+    hook = sd_pipe.unet.register_forward_hook(lambda module, args, output: (torch.zeros_like(output[0]),))
+    table = probe(sd_pipe, PROMPT, guidance_scale=0.0, preset=TEXT, surrogate=True, **OPTIONS)
+    hook.remove()
+    assert table.diagnostics["acceptance_rate"] == 1
+
+
+def test_blocks_that_are_switched_off_cannot_be_foreseen(sd_pipe):
+    with pytest.raises(ValueError, match="cannot foresee blocks that are switched off, as calibrated does"):
+        probe(sd_pipe, PROMPT, preset="calibrated", surrogate=True, **OPTIONS)
+
+
+def test_a_student_that_is_not_finite_is_named(sd_pipe):
+    calls = []
+
+    def poison(module, args, output):
+        calls.append(1)
+        return None if len(calls) <= 2 else (output[0] * torch.nan,)
+
+    hook = sd_pipe.unet.register_forward_hook(poison)
+    with pytest.raises(FloatingPointError, match="not a finite number at step 1 of 2"):
+        probe(sd_pipe, PROMPT, guidance_scale=0.0, preset=CODE, surrogate=True, **OPTIONS)
+    hook.remove()
+
+
+def test_the_command_takes_it(sd_folder, tmp_path):
+    out = tmp_path / "table.json"
+    asked = [
+        "probe",
+        PROMPT,
+        "--model",
+        str(sd_folder),
+        "--steps",
+        "1",
+        "--size",
+        "64",
+        "--runs",
+        "1",
+        "--guidance",
+        "0",
+    ]
+    for extra in ([], ["--surrogate"]):
+        result = CliRunner().invoke(app, [*asked, *extra, "--out", str(out)])
+        assert result.exit_code == 0, result.output
+        assert ImportanceTable.load(out).settings["surrogate"] is bool(extra)
