@@ -16,7 +16,7 @@ from typing import Annotated, Any, Literal
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError, model_validator
 
-from .storage.atomic import write_whole
+from .storage.atomic import write_atomic
 from .storage.strict_json import plain, read_object, sentence
 
 SKIP_EPS = 1e-6  # a block is bypassed where w + SKIP_EPS < q
@@ -239,7 +239,7 @@ class ImportanceTable:
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the JSON to path, whole or not at all."""
-        write_whole(Path(path), self.to_json().encode())
+        write_atomic(Path(path), self.to_json().encode())
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> ImportanceTable:

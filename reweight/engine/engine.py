@@ -25,6 +25,7 @@ from ..patching.blocks import TargetBlock, target_blocks
 from ..probing.ablation import agreement, sensitivity
 from ..probing.checkpoints import resumed
 from ..probing.importance_probe import ProbeSnapshot, iter_probe
+from ..probing.request import ProbeRequest
 from ..schedule import ImportanceTable
 from .drawing import METHODS, draw, overlong, sentences
 from .request import Request
@@ -190,7 +191,7 @@ class Engine:
     ) -> Iterator[Waiting | ProbeSnapshot]:  # fmt: skip
         """The Importance Probe on a request's prompt; a snapshot after each iteration. Others have turns in between.
 
-        The other arguments are those of `iter_probe`.
+        The other arguments are those of `ProbeRequest.of` and `iter_probe`.
         """
         self._check_served(request.model)
 
@@ -202,12 +203,12 @@ class Engine:
             }  # fmt: skip
 
             def search(file: Path | None) -> Iterator[ProbeSnapshot]:
-                return iter_probe(
-                    loaded.pipe, request.prompt, steps=request.steps, seed=request.seed,
+                asked = ProbeRequest.of(
+                    request.prompt, steps=request.steps, seed=request.seed,
                     guidance_scale=request.guidance, negative_prompt=request.negative_prompt or None,
-                    height=request.size, width=request.size, model=request.model, revision=loaded.revision,
-                    check=job.check, resume=file, **settings,
+                    height=request.size, width=request.size, model=request.model, revision=loaded.revision, **settings,
                 )  # fmt: skip
+                return iter_probe(loaded.pipe, asked, check=job.check, resume=file)
 
             if resume is not None:
                 snapshots = search(resume)

@@ -101,7 +101,7 @@ class TestGradient:
             control.set(w, [True] + [False] * 6)
             unet(*inputs(unet))[0].square().mean().backward()
             control.set(w.detach())
-            assert not unet(*inputs(unet))[0].grad_fn.next_functions == () and not control.rows.factors.requires_grad
+            assert not control.rows.factors.requires_grad
         assert (w.grad[:, 0] == 0).all() and (w.grad[:, 1:] != 0).all()
 
 

@@ -87,7 +87,11 @@ def measure(
         scaled.append(sensitivity(pipe, prompt, **options))
         for part, name in enumerate(presets):
             on_progress(f"{name}: {prompt}", (number + (part + 1) / (len(presets) + 1)) / len(prompts))
-            settings = {"runs": runs, "candidates": candidates, "surrogate": surrogate and PRESETS[name].foreseeable}
+            settings = {
+                "runs": runs,
+                "candidates": candidates,
+                "surrogate": surrogate and PRESETS[name].allows_surrogate,
+            }
             tables[name].append(probe(pipe, prompt, preset=name, **settings, **options))
     ranked = {name: [table.scores for table in found] for name, found in tables.items()} | {SCALING: scaled}
 

@@ -42,7 +42,7 @@ def command(
     from ...patching.blocks import target_blocks
     from ...probing.importance_probe import probe
     from ...scoring import lpips, scorer_named
-    from ...storage.atomic import write_whole
+    from ...storage.atomic import write_atomic
     from ..stats.about import about
     from ..tables.experiments import experiment
     from .students import likeness, pictures, taught
@@ -87,7 +87,7 @@ def command(
             )  # fmt: skip
             after = likeness(pictures(pipe, prompt, numbers, mask=mask, unet=student, **drawn), whole, **judged)
             done[variant.label] = {"skipped": mask.tolist(), "before": asdict(before), "after": asdict(after)}
-            write_whole(path, (json.dumps(settings | {"strategies": done}, indent=1) + "\n").encode())
+            write_atomic(path, (json.dumps(settings | {"strategies": done}, indent=1) + "\n").encode())
     _said(done, settings)
     figure(done, settings).savefig(out / "pruning.png", dpi=150)
     console.print(f"Wrote {out}.", markup=False, highlight=False, soft_wrap=True)

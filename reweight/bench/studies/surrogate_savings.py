@@ -49,7 +49,7 @@ def command(
     from ..embedded.held_out import captions
     from ..stats.about import about
 
-    presets = preset or [name for name, settings in PRESETS.items() if settings.foreseeable]
+    presets = preset or [name for name, settings in PRESETS.items() if settings.allows_surrogate]
     if unknown := set(presets) - set(PRESETS):
         raise ValueError(f"There is no preset {min(unknown)!r}: choose from {', '.join(PRESETS)}.")
     if out is not None:
@@ -91,6 +91,7 @@ def compare(
     import numpy as np
 
     from ...probing.importance_probe import iter_probe
+    from ...probing.request import ProbeRequest
 
     for prompt in prompts:
         for preset in presets:
@@ -99,8 +100,11 @@ def compare(
                 for surrogate in (False, True)
                 for *_, last in [
                     iter_probe(
-                        loaded.pipe, prompt, steps=steps, guidance_scale=guidance, preset=preset, runs=runs, seed=seed,
-                        surrogate=surrogate,
+                        loaded.pipe,
+                        ProbeRequest.of(
+                            prompt, steps=steps, guidance_scale=guidance, preset=preset, runs=runs, seed=seed,
+                            surrogate=surrogate,
+                        ),
                     )
                 ]
             )  # fmt: skip

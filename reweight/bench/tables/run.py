@@ -16,7 +16,7 @@ from ...engine.provenance import current_versions
 from ...models.loading import LoadedModel
 from ...patching.blocks import target_blocks
 from ...scoring import Scorer
-from ...storage.atomic import write_whole
+from ...storage.atomic import write_atomic
 from ...storage.rowfile import Row, RowFile, check_settings, read_rows
 from . import paired, report
 from .experiments import Experiment, experiment
@@ -115,17 +115,17 @@ class Bench:
         """
         rows = self.rows()
         found, pairs = report.cells(self.experiment, rows), paired.over_vanilla(self.experiment, rows)
-        write_whole(self.folder / "table.csv", report.as_csv(self.experiment, found).encode())
+        write_atomic(self.folder / "table.csv", report.as_csv(self.experiment, found).encode())
         if pairs:
-            write_whole(self.folder / "paired.csv", paired.as_csv(pairs).encode())
-        write_whole(self.folder / "table.png", _png(self._figure(rows, found)))
+            write_atomic(self.folder / "paired.csv", paired.as_csv(pairs).encode())
+        write_atomic(self.folder / "table.png", _png(self._figure(rows, found)))
         provenance = self._settings() | {
             "title": self.experiment.title, "score": self.scored_by, "pictures": len(rows), "wanted": len(self.keys),
             "seeds": sorted({item.seed for item in self.work}), "prompts": len({item.prompt for item in self.work}),
             "paper": paper_tables()["source"], "paper_model": self.experiment.paper_model, "device": self.loaded.device,
             "processes": self.place.processes, "versions": current_versions(),
         }  # fmt: skip
-        write_whole(self.folder / "provenance.json", (json.dumps(provenance, indent=1) + "\n").encode())
+        write_atomic(self.folder / "provenance.json", (json.dumps(provenance, indent=1) + "\n").encode())
         return found, pairs
 
     def _figure(self, rows: list[Row], found: report.Cells) -> Any:
