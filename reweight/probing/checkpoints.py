@@ -40,7 +40,8 @@ def resumed(
         yield from search(None)
         return
     started = False
-    for attempt in (file, file, None):
+    attempt: Path | None = file
+    while True:
         try:
             with closing(search(attempt)) as snapshots:
                 for snapshot in snapshots:
@@ -49,10 +50,12 @@ def resumed(
             break
         except StateError:
             quarantine(file)
+            attempt = None if file.exists() else file
         except OSError as error:
             if started or attempt is None:
                 raise
             log.warning("The state of this probe is not kept: %s.", error.strerror or error)
+            attempt = None
     with suppress(OSError):
         file.unlink(missing_ok=True)
 
