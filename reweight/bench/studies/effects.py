@@ -25,6 +25,7 @@ from ..stats.intervals import paired_difference
 RANGES = ((0.98, 1.1), (0.95, 1.15), (1.1, 1.1))  # the paper's for SD-Turbo and for SDXL-Turbo, and no range at all
 RANKINGS = ("paper", "calibrated", "sensitivity", "empirical")
 VANILLA, EQUAL = "vanilla", "equal"
+CONTROLS_OF_SCORES = ("inverted", "reversed", "flat", "random")
 SEED = 42  # of the probes, not of the pictures
 
 
@@ -113,12 +114,12 @@ def rankings(loaded: LoadedModel, prompt: str, *, steps: int, guidance: float) -
         "calibrated": probe(loaded.pipe, prompt, preset="calibrated", **options).scores,
         "sensitivity": (damage.argsort(1).argsort(1) + 1) / len(blocks),
         "empirical": empirical([(block.stage, block.level) for block in blocks], steps),
-    } | {name: CONTROLS[name](paper, SEED) for name in CONTROLS if name != "importance"}
+    } | {name: CONTROLS[name].apply(paper, (), SEED) for name in CONTROLS_OF_SCORES}
 
 
 def variants(ranges: Sequence[tuple[float, float]]) -> list[str]:
     """The names of the re-weighted rows; at low = high every ranking gives the same weights, and there is one row."""
-    ways = (*RANKINGS, *(name for name in CONTROLS if name != "importance"))
+    ways = (*RANKINGS, *CONTROLS_OF_SCORES)
     return [
         named(way, low, high) for low, high in ranges for way in ((EQUAL,) if low == high else ways)
     ]  # fmt: skip

@@ -22,12 +22,13 @@ CONTROLS = ("importance", "inverted", "reversed", "flat", "random")
 class Variant:
     """One row of a table at a number of steps.
 
-    method: "vanilla"; "weights" or "skip", for which `table` makes weights or a mask (T, m) of scores (T, m); "freeu".
+    column: what is drawn. table: of re-weighting, makes weights or, as bool, a bypass mask (T, m) of scores (T, m).
+    probed: whether the scores are needed.
     """
 
     label: str
     steps: int
-    method: Literal["vanilla", "weights", "skip", "freeu"] = "vanilla"
+    column: str = "vanilla"
     table: Callable[[np.ndarray], np.ndarray] | None = None
     probed: bool = False
 
@@ -104,7 +105,9 @@ def experiment(name: str, card: ModelCard, blocks: Sequence[str], steps: tuple[i
 
 def _table1(card: ModelCard, blocks: Sequence[str], ladder: Sequence[int]) -> Experiment:
     def row(i: int, number: int) -> Variant:
-        return Variant(f"blk-{blocks[i]}", number, "weights", lambda s: schedule.static(*s.shape, block=i, value=1.1))
+        return Variant(
+            f"blk-{blocks[i]}", number, "reweighted", lambda s: schedule.static(*s.shape, block=i, value=1.1)
+        )
 
     model, numbers = table_1(card.family)
     rows = [Variant("vanilla", number) for number in ladder]
@@ -140,11 +143,11 @@ def _fig3(blocks: Sequence[str], steps: int) -> Experiment:
         raise ValueError(f"Figure 3 draws every combination over the steps: 4 steps at most, not {steps}.")
 
     def static(label: str, chosen: tuple[int, ...]) -> Variant:
-        return Variant(label, steps, "skip", lambda s: np.isin(np.arange(m), chosen) & np.ones(s.shape, bool))
+        return Variant(label, steps, "reweighted", lambda s: np.isin(np.arange(m), chosen) & np.ones(s.shape, bool))
 
     def dynamic(ranks: tuple[tuple[int, ...], ...]) -> Variant:
         label = f"skip-{len(ranks[0])} ranks {' then '.join('+'.join(map(str, chosen)) for chosen in ranks)}"
-        return Variant(label, steps, "skip", lambda s: ranked(s, ranks), probed=True)
+        return Variant(label, steps, "reweighted", lambda s: ranked(s, ranks), probed=True)
 
     rows = [Variant("vanilla", steps)]
     rows += [static(f"static {blocks[i]}", (i,)) for i in range(m)]
@@ -165,6 +168,6 @@ def ranked(scores: np.ndarray, ranks: Sequence[Sequence[int]]) -> np.ndarray:
 
 def _weighted(low: float, high: float, steps: int, control: str = "") -> Variant:
     def weights(scores: np.ndarray) -> np.ndarray:
-        return schedule.weights(schedule.CONTROLS[control or "importance"](scores, 0), low, high)
+        return schedule.weights(schedule.CONTROLS.named(control or "importance").apply(scores, (), 0), low, high)
 
-    return Variant(f"[{low:g}, {high:g}] {control}".strip(), steps, "weights", weights, probed=True)
+    return Variant(f"[{low:g}, {high:g}] {control}".strip(), steps, "reweighted", weights, probed=True)
