@@ -214,7 +214,7 @@ class ImportanceTable:
             values["steps"] = len(self.scores) if hasattr(self.scores, "__len__") else 0
         try:
             values = {name: plain(value) for name, value in values.items()}
-            document = _Document(format=FORMAT, **values)
+            document = _Document.model_validate({"format": FORMAT} | values)
         except ValidationError as error:
             raise ValueError(sentence(error, WHAT)) from error
         except ValueError as error:

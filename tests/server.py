@@ -50,7 +50,7 @@ def program(
         }  # fmt: skip
     return subprocess.Popen(
         [sys.executable, "app.py", *options],
-        cwd=ROOT, env=environment, stdout=output, stderr=subprocess.STDOUT, text=True,
+        cwd=ROOT, env=environment, stdout=output, stderr=subprocess.STDOUT, text=True, encoding="utf-8",
     )  # fmt: skip
 
 
@@ -62,7 +62,7 @@ def serving(model: Path, folder: Path | None = None) -> Iterator[Server]:
     a traceback on its console.
     """
     port = free_port()
-    with tempfile.TemporaryDirectory() as own, tempfile.TemporaryFile("w+") as console:
+    with tempfile.TemporaryDirectory() as own, tempfile.TemporaryFile("w+", encoding="utf-8") as console:
         temporary = str(folder or own)
         options = ("--local", "--model", str(model), "--port", str(port))
         process = program(*options, temporary=temporary, output=console)

@@ -28,7 +28,9 @@ def command(*arguments):
 
 
 def run(*arguments):
-    return subprocess.run(command(*arguments), cwd=ROOT, env=ENV, capture_output=True, text=True, timeout=300)
+    return subprocess.run(
+        command(*arguments), cwd=ROOT, env=ENV, capture_output=True, text=True, timeout=300, encoding="utf-8"
+    )
 
 
 def refused(result):
@@ -140,8 +142,8 @@ class TestRefusals:
         assert "There is no model" in said and "'nope'" in said
 
     def test_files_that_cannot_be_read_or_written(self, error, tmp_path):
-        (tmp_path / "bad.json").write_text("{")
-        (tmp_path / "file").write_text("")
+        (tmp_path / "bad.json").write_text("{", encoding="utf-8")
+        (tmp_path / "file").write_text("", encoding="utf-8")
         assert "not an importance table" in error("generate", "fox", "--table", tmp_path / "bad.json")
         assert "none.json: No such file" in error("generate", "fox", "--table", tmp_path / "none.json")
         assert "file: File exists" in error("generate", "fox", "--out", tmp_path / "file")
@@ -192,7 +194,7 @@ def test_ctrl_c_keeps_what_a_probe_has_done(sd_folder, tmp_path):
     out = tmp_path / "table.json"
     process = subprocess.Popen(
         command("probe", PROMPT, "--model", sd_folder, "--steps", 2, "--runs", 5000, "--out", out),
-        cwd=ROOT, env=ENV | {"FORCE_COLOR": "1"}, stderr=subprocess.PIPE, text=True,
+        cwd=ROOT, env=ENV | {"FORCE_COLOR": "1"}, stderr=subprocess.PIPE, text=True, encoding="utf-8",
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # which a shell's background job ignores
     )  # fmt: skip
     try:

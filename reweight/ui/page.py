@@ -36,8 +36,10 @@ def launch_options() -> dict[str, Any]:
     )  # fmt: skip
     return {
         "theme": theme,
-        "css": (STATIC / "style.css").read_text(),
-        "head": "".join(f"<script>{(STATIC / name).read_text()}</script>" for name in ("live.js", "words.js")),
+        "css": (STATIC / "style.css").read_text(encoding="utf-8"),
+        "head": "".join(
+            f"<script>{(STATIC / name).read_text(encoding='utf-8')}</script>" for name in ("live.js", "words.js")
+        ),
         "show_error": False,
         "footer_links": ["api"],
         "run_history": False,

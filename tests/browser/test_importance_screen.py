@@ -142,13 +142,13 @@ def test_a_table_from_a_file_serves_and_its_text_is_never_run(visit, tmp_path):
     page.wait_for_function("() => document.querySelector('#probe-progress').textContent.includes('Done:')")
     with page.expect_download() as download:
         page.locator("#save-table").click()
-    text = download.value.path().read_text()
+    text = download.value.path().read_text(encoding="utf-8")
     prompt = re.search(r'"prompt": "([^"]*)"', text).group(1)
-    (tmp_path / "table.json").write_text(text.replace(prompt, "<img src=x onerror='window.evil=1'>"))
-    (tmp_path / "bad.json").write_text('{"format": "reweight-importance-1"}')
+    (tmp_path / "table.json").write_text(text.replace(prompt, "<img src=x onerror='window.evil=1'>"), encoding="utf-8")
+    (tmp_path / "bad.json").write_text('{"format": "reweight-importance-1"}', encoding="utf-8")
     other = json.loads(text)
     other["blocks"] = [f"x{label}" for label in other["blocks"]]
-    (tmp_path / "other.json").write_text(json.dumps(other))
+    (tmp_path / "other.json").write_text(json.dumps(other), encoding="utf-8")
 
     refused = {"bad.json": "an importance table", "other.json": "blocks x"}
     for name in (*refused, "table.json"):

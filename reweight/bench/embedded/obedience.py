@@ -167,5 +167,9 @@ def _base_distance() -> float | None:
     path = ASSETS / "toy" / "metrics.json"
     if not path.is_file():
         return None
-    figures = [figure for figure in json.loads(path.read_text())["figures"] if figure["name"] == "Frechet distance"]
+    figures = [
+        figure
+        for figure in json.loads(path.read_text(encoding="utf-8"))["figures"]
+        if figure["name"] == "Frechet distance"
+    ]
     return max(figures, key=lambda figure: figure["steps"])["value"] if figures else None

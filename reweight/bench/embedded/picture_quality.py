@@ -37,7 +37,7 @@ def command(
             on_progress=lambda text, done: bar.update(task, completed=done, description=text),
         )  # fmt: skip
     path = out or ASSETS / model / "metrics.json"
-    path.write_text(json.dumps(metrics, indent=1) + "\n")
+    path.write_text(json.dumps(metrics, indent=1) + "\n", encoding="utf-8")
     for sentence in metrics["said"]:
         console.print(sentence, markup=False, highlight=False, soft_wrap=True)
     console.print(f"Wrote {path}.", markup=False, highlight=False, soft_wrap=True)

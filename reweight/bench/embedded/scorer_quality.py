@@ -88,6 +88,6 @@ def command(
     with console.status("Painting and measuring"):
         real = [world.render(scene, np.random.default_rng([SEED, i, 1])) for i, scene in scenes.items()]
         metrics = measure(scorer, [*scenes.values()], np.stack(real))
-    out.write_text(json.dumps(metrics, indent=1) + "\n")
+    out.write_text(json.dumps(metrics, indent=1) + "\n", encoding="utf-8")
     for sentence in [*metrics["said"], f"Wrote {out}."]:
         console.print(sentence, markup=False, highlight=False, soft_wrap=True)

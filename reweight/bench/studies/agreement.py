@@ -64,4 +64,6 @@ def command(
     if out is not None:
         settings = {"steps": steps or loaded.card.steps, "runs": runs, "candidates": candidates, "surrogate": surrogate}
         settings["guidance"] = loaded.card.guidance if guidance is None else guidance
-        out.write_text(json.dumps(about("agreement", loaded, **settings) | found.as_json(), indent=1) + "\n")
+        out.write_text(
+            json.dumps(about("agreement", loaded, **settings) | found.as_json(), indent=1) + "\n", encoding="utf-8"
+        )

@@ -64,7 +64,7 @@ def command(
     values = {name: getattr(found, name) for name in vars(found)}
     figures = {name: value.tolist() if isinstance(value, np.ndarray) else value for name, value in values.items()}
     said = about("proposition", loaded, seed=SEED, pictures=len(pictures))
-    (out / "proposition.json").write_text(json.dumps(said | figures, indent=1) + "\n")
+    (out / "proposition.json").write_text(json.dumps(said | figures, indent=1) + "\n", encoding="utf-8")
     figure(found).savefig(out / "proposition.png", dpi=150)
 
 

@@ -57,4 +57,4 @@ def command(
     if out is not None:
         settings = {"prompt": prompt, "steps": steps, "guidance": guidance, "iterations": iterations}
         said = about("probe-speed", loaded, **settings, precision=precision, repeats=repeats)
-        out.write_text(json.dumps(said | found.as_json(), indent=1) + "\n")
+        out.write_text(json.dumps(said | found.as_json(), indent=1) + "\n", encoding="utf-8")

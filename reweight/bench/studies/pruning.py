@@ -121,7 +121,7 @@ def _begun(path: Path, settings: dict[str, Any]) -> dict[str, Any]:
     """The strategies that are there. ValueError where they were made otherwise."""
     if not path.is_file():
         return {}
-    found = json.loads(path.read_text())
+    found = json.loads(path.read_text(encoding="utf-8"))
     for name, value in settings.items():
         if name in MAY_CHANGE:
             continue

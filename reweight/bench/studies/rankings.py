@@ -72,7 +72,7 @@ def command(
             _interval(effect.obeyed_over_vanilla), f"{effect.ssim:.3f}",
         )  # fmt: skip
     Console(width=max(140, console.width)).print(table)
-    with (out / "importance.csv").open("w", newline="") as file:
+    with (out / "importance.csv").open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
         ends = ("", " low", " high")
         differences = [f"{over}{end}" for over in ("over vanilla", "over flat", "obeyed over vanilla") for end in ends]

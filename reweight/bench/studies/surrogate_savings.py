@@ -80,7 +80,7 @@ def command(
     Console(width=max(120, console.width)).print(table)
     if out is not None:
         rows = {"prompts": [asdict(both) for both in found]}
-        out.write_text(json.dumps(about("surrogate", loaded, **given) | rows, indent=1) + "\n")
+        out.write_text(json.dumps(about("surrogate", loaded, **given) | rows, indent=1) + "\n", encoding="utf-8")
 
 
 def compare(
