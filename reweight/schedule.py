@@ -257,7 +257,7 @@ class ImportanceTable:
         return cls(**values)
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write the JSON to path, whole or not at all."""
+        """Write the JSON to path atomically."""
         write_atomic(Path(path), self.to_json().encode())
 
     @classmethod

@@ -301,8 +301,8 @@ class TestDamage:
             ({"tokenizer": ["transformers", "AutoTokenizer"]}, "not opened here"),
             ({"tokenizer": ["os", "CLIPTokenizer"]}, "not opened here"),
             ({"extra": ["builtins", "eval"]}, "not opened here: 'extra'"),
-            ({"unet": [None, None]}, "not a whole pipeline: it has no unet"),
-            ({"vae": 3}, "not a whole pipeline: it has no vae"),
+            ({"unet": [None, None]}, "not a complete pipeline: it has no unet"),
+            ({"vae": 3}, "not a complete pipeline: it has no vae"),
             ({"vae": []}, "not opened here"),
             ({"vae": [1, 2]}, "not opened here"),
         ],
@@ -401,7 +401,7 @@ class TestEmbedded:
 
     def test_missing(self, embedded):
         (embedded / UNET).unlink()
-        refused("toy", f"^toy is not whole: {UNET} is missing", local=False)
+        refused("toy", f"^toy is incomplete: {UNET} is missing", local=False)
         shutil.rmtree(embedded)
         refused("toy", "embedded model toy is missing", local=False)
 
