@@ -7,11 +7,11 @@ from .embedded import scorer_quality as toy_scorer
 from .overhead import full_size, plan
 from .studies import agreement, pruning
 from .studies import error_parabola as proposition
+from .studies import importance_study as importance
 from .studies import probe_cost as probe
-from .studies import rankings as importance
 from .studies import surrogate_savings as surrogate
-from .tables import commands as tables
 from .tables import table2
+from .tables import table_commands as tables
 
 app = typer.Typer(no_args_is_help=True, help=__doc__)
 app.command("agreement")(agreement.command)

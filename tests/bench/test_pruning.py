@@ -11,7 +11,7 @@ import torch
 from typer.testing import CliRunner
 
 from reweight.bench import app
-from reweight.bench.studies.students import likeness, pictures, taught
+from reweight.bench.studies.pruned_student import likeness, pictures, taught
 from reweight.models.loading import load_model
 
 WHERE = {"steps": 2, "guidance": 0.0}
@@ -80,7 +80,7 @@ def test_the_command_goes_on_where_it_stopped(sd_folder, tmp_path, monkeypatch):
     assert list(strategies) == [f"skip-1 ranks {a} then {b}" for a in (0, 1) for b in (0, 1)]
     assert all(np.sum(found["skipped"], axis=1).tolist() == [1, 1] for found in strategies.values())
     assert (tmp_path / "pruning.png").stat().st_size > 5000
-    monkeypatch.setattr("reweight.bench.studies.students.taught", None)
+    monkeypatch.setattr("reweight.bench.studies.pruned_student.taught", None)
     assert run().exit_code == 0 and (tmp_path / "pruning.json").read_bytes() == first
     refused = run("--steps", "1")
     assert isinstance(refused.exception, ValueError) and "was made with steps 2, not 1" in str(refused.exception)

@@ -11,14 +11,14 @@ from typer.testing import CliRunner
 
 from reweight.__main__ import app
 from reweight.bench.overhead.pace import Pace, seconds_for, spoken
-from reweight.bench.tables import paired, report
-from reweight.bench.tables.commands import whole_numbers
+from reweight.bench.tables import cells, paired
 from reweight.bench.tables.experiments import NAMES, Experiment, Variant, experiment, ranked
 from reweight.bench.tables.paper import by_category, paper_tables, table_1, table_2
 from reweight.bench.tables.prompts import CATEGORIES, STYLE_OF, embedded, read_prompts
-from reweight.bench.tables.ranking import Ranking
-from reweight.bench.tables.run import Bench, Share, share
+from reweight.bench.tables.score_source import Ranking
 from reweight.bench.tables.table2 import as_csv, tau
+from reweight.bench.tables.table_commands import whole_numbers
+from reweight.bench.tables.table_run import Bench, Share, share
 from reweight.models.loading import load_model
 from reweight.models.registry import REGISTRY
 from reweight.schedule import ImportanceTable
@@ -221,7 +221,7 @@ class TestReport:
 
     def test_cells_are_means_with_margins(self):
         rows = [row(score=s, category=c) for s, c in ((1, "anime"), (3, "anime"), (8, "photo"))]
-        found = report.cells(self.made, [*rows, row("[1, 2]", seed=21, score=5), row("[1, 2]", seed=3)])
+        found = cells.cells(self.made, [*rows, row("[1, 2]", seed=21, score=5), row("[1, 2]", seed=3)])
         assert list(found) == [
             ("vanilla", "anime train"), ("vanilla", "photo train"), ("vanilla", "avg train"),
             ("[1, 2]", "anime test"), ("[1, 2]", "anime seed-3"), ("[1, 2]", "avg test"), ("[1, 2]", "avg seed-3"),
@@ -248,16 +248,16 @@ class TestReport:
         assert "+0.5000" in "".join(paired.screen([found], "redness 1").columns[3].cells)
 
     def test_csv_has_ours_and_the_papers(self):
-        found = report.cells(self.made, [row(score=0.5, ssim=0.75)])
-        lines = list(csv.DictReader(report.as_csv(self.made, found).splitlines()))
+        found = cells.cells(self.made, [row(score=0.5, ssim=0.75)])
+        lines = list(csv.DictReader(cells.as_csv(self.made, found).splitlines()))
         assert [line["column"] for line in lines] == ["anime train", "avg train"]
         assert lines[1]["score"] == "0.5" and lines[1]["ssim"] == "0.75" and lines[1]["paper"] == "0.25"
         assert lines[0]["paper"] == "" and lines[0]["pictures"] == "1"
 
     def test_without_scores_the_distance_is_shown(self):
-        found = report.cells(self.made, [row(ssim=0.75)])
-        assert report.measure_of(self.made, found) == "ssim"
-        shown = report.screen(self.made, found, "none")
+        found = cells.cells(self.made, [row(ssim=0.75)])
+        assert cells.measure_of(self.made, found) == "ssim"
+        shown = cells.screen(self.made, found, "none")
         assert "SSIM to vanilla; score: none" in shown.title and "(0.2500)" in "".join(shown.columns[2].cells)
 
 

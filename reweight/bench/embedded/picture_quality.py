@@ -24,7 +24,7 @@ def command(
 
     from ...models.registry import ASSETS
     from ...toy.judges.classifier import load_judge
-    from .obedience import measure
+    from .prompt_adherence import measure
 
     if out is not None:
         out.parent.mkdir(parents=True, exist_ok=True)

@@ -33,7 +33,7 @@ def measure(scorer: ToyScorer, scenes: list[Scene], real: np.ndarray) -> dict[st
     from ...toy.judges.damage import DAMAGES, damaged
     from ..stats.figure import Figure
     from ..stats.intervals import wilson
-    from .obedience import full_caption
+    from .prompt_adherence import full_caption
 
     captions = [full_caption(scene, i) for i, scene in enumerate(scenes)]
     images = [Image.fromarray(picture) for picture in real]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from ..tables.commands import Device, Dtype, Limit, Model, Runs, Seeds, Steps, whole_numbers
+from ..tables.table_commands import Device, Dtype, Limit, Model, Runs, Seeds, Steps, whole_numbers
 
 
 def command(

@@ -30,8 +30,8 @@ def command(
     from ...probing.search import PRESETS
     from ...scoring import scorer_named
     from ..embedded.held_out import captions
-    from ..stats.about import about
-    from .faithfulness import measure
+    from ..stats.run_info import about
+    from .ablation_agreement import measure
 
     if unknown := set(preset or ()) - set(PRESETS):
         raise ValueError(f"There is no preset {min(unknown)!r}: choose from {', '.join(PRESETS)}.")

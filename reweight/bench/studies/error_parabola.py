@@ -34,9 +34,9 @@ def command(
     from ...toy.judges.classifier import unspoilt
     from ...toy.train.autoencoder import to_tensor
     from ...toy.world.paint import World, read_art
-    from ..embedded.obedience import full_caption
-    from ..stats.about import about
-    from ..tables.commands import whole_numbers
+    from ..embedded.prompt_adherence import full_caption
+    from ..stats.run_info import about
+    from ..tables.table_commands import whole_numbers
 
     console, world = Console(stderr=True), World(read_art(art))
     out.mkdir(parents=True, exist_ok=True)

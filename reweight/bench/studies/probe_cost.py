@@ -28,7 +28,7 @@ def command(
     from rich.table import Table
 
     from ...models.loading import load_model
-    from ..stats.about import about
+    from ..stats.run_info import about
     from .speedup import compare
 
     if out is not None:

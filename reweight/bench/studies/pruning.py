@@ -43,9 +43,9 @@ def command(
     from ...probing.importance_probe import probe
     from ...scoring import lpips, scorer_named
     from ...storage.atomic import write_whole
-    from ..stats.about import about
+    from ..stats.run_info import about
     from ..tables.experiments import experiment
-    from .students import likeness, pictures, taught
+    from .pruned_student import likeness, pictures, taught
 
     if unknown := set(kind or ()) - set(KINDS):
         raise ValueError(f"There is no kind {min(unknown)!r}: choose from {', '.join(KINDS)}.")
@@ -78,7 +78,7 @@ def command(
         for number, variant in enumerate(chosen):
             if variant.label in done:
                 continue
-            mask = variant.table(scores)
+            mask = variant.table(scores, 0)
             bar.update(task, description=variant.label, completed=number / len(chosen))
             before = likeness(pictures(pipe, prompt, numbers, mask=mask, **drawn), whole, **judged)
             student = taught(

@@ -16,7 +16,7 @@ from ...probing.importance_probe import iter_probe
 from ...probing.teacher import record_teacher
 from ...schedule import importance_scores, vote
 from ..overhead.memory import peak
-from . import sequential
+from . import public_loop
 
 PUBLIC, SAME, ADAPTIVE = "public code's order", "ours, equal work", "ours, adaptive runs"
 SURROGATE, BOTH = "ours, with a surrogate", "with a surrogate, adaptive runs"
@@ -104,7 +104,7 @@ def compare(
 
     def public() -> _Found:
         teacher = record_teacher(pipe, prompt, steps=steps, seed=seed, guidance_scale=guidance)
-        found = sequential.search(teacher, m, runs=runs, iterations=iterations, seed=seed)
+        found = public_loop.search(teacher, m, runs=runs, iterations=iterations, seed=seed)
         return _Found(found.samples, _scores(found.thresholds, seed), found.thresholds)
 
     def ours(preset: str, **options: Any) -> _Found:

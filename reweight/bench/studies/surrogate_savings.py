@@ -47,7 +47,7 @@ def command(
     from ...models.loading import load_model
     from ...probing.search import PRESETS
     from ..embedded.held_out import captions
-    from ..stats.about import about
+    from ..stats.run_info import about
 
     presets = preset or [name for name, settings in PRESETS.items() if settings.foreseeable]
     if unknown := set(presets) - set(PRESETS):

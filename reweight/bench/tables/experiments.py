@@ -11,25 +11,40 @@ import numpy as np
 
 from ... import schedule
 from ...models.registry import ModelCard
+from ..stats.random_order import DRAWS
 from .paper import FAMILIES, Numbers, by_category, table_1
 
 HIGHS = (1.1, 1.15, 1.2)
+DRAW = ", draw "
 LOWS = (0.95, 0.975, 1.0, 1.025, 1.05)  # Fig. 4's range at high = 1.1
-CONTROLS = ("importance", "inverted", "reversed", "flat", "random")
+INVERTED_FLAT = "flat at inverted's mean"
+CONTROLS = ("importance", "inverted", "reversed", "flat", INVERTED_FLAT, "random")
 
 
 @dataclass(frozen=True)
 class Variant:
     """One row of a table at a number of steps.
 
-    method: "vanilla"; "weights" or "skip", for which `table` makes weights or a mask (T, m) of scores (T, m); "freeu".
+    method: "vanilla"; "weights" or "skip", for which `table` makes weights or a mask (T, m) of scores (T, m) and a seed
+    for what is drawn by chance; "freeu". draw: which of several random orders, averaged in the row's figures.
     """
 
     label: str
     steps: int
     method: Literal["vanilla", "weights", "skip", "freeu"] = "vanilla"
-    table: Callable[[np.ndarray], np.ndarray] | None = None
+    table: Callable[[np.ndarray, int], np.ndarray] | None = None
     probed: bool = False
+    draw: int | None = None
+
+    @property
+    def name(self) -> str:
+        """What the rows on disk call it: the label, and which draw it is."""
+        return self.label if self.draw is None else f"{self.label}{DRAW}{self.draw + 1}"
+
+
+def label_of(name: str) -> str:
+    """The label of the table's row that a `Variant.name` belongs to."""
+    return name.partition(DRAW)[0]
 
 
 @dataclass(frozen=True)
@@ -104,7 +119,9 @@ def experiment(name: str, card: ModelCard, blocks: Sequence[str], steps: tuple[i
 
 def _table1(card: ModelCard, blocks: Sequence[str], ladder: Sequence[int]) -> Experiment:
     def row(i: int, number: int) -> Variant:
-        return Variant(f"blk-{blocks[i]}", number, "weights", lambda s: schedule.static(*s.shape, block=i, value=1.1))
+        return Variant(
+            f"blk-{blocks[i]}", number, "weights", lambda s, _: schedule.static(*s.shape, block=i, value=1.1)
+        )
 
     model, numbers = table_1(card.family)
     rows = [Variant("vanilla", number) for number in ladder]
@@ -120,8 +137,11 @@ def _ranges(
 
 
 def _controls(name: str, title: str, low: float, high: float, steps: int, paper: tuple[str, Numbers]) -> Experiment:
-    rows = (Variant("vanilla", steps), *(_weighted(low, high, steps, control) for control in CONTROLS))
-    return Experiment(name, title, rows, "category", *paper)
+    rows = [Variant("vanilla", steps)]
+    for control in CONTROLS:
+        draws = range(DRAWS) if control == "random" else (None,)
+        rows += [_weighted(low, high, steps, control, draw) for draw in draws]
+    return Experiment(name, title, tuple(rows), "category", *paper)
 
 
 def _fig1(card: ModelCard, ladder: Sequence[int]) -> Experiment:
@@ -140,11 +160,11 @@ def _fig3(blocks: Sequence[str], steps: int) -> Experiment:
         raise ValueError(f"Figure 3 draws every combination over the steps: 4 steps at most, not {steps}.")
 
     def static(label: str, chosen: tuple[int, ...]) -> Variant:
-        return Variant(label, steps, "skip", lambda s: np.isin(np.arange(m), chosen) & np.ones(s.shape, bool))
+        return Variant(label, steps, "skip", lambda s, _: np.isin(np.arange(m), chosen) & np.ones(s.shape, bool))
 
     def dynamic(ranks: tuple[tuple[int, ...], ...]) -> Variant:
         label = f"skip-{len(ranks[0])} ranks {' then '.join('+'.join(map(str, chosen)) for chosen in ranks)}"
-        return Variant(label, steps, "skip", lambda s: ranked(s, ranks), probed=True)
+        return Variant(label, steps, "skip", lambda s, _: ranked(s, ranks), probed=True)
 
     rows = [Variant("vanilla", steps)]
     rows += [static(f"static {blocks[i]}", (i,)) for i in range(m)]
@@ -163,8 +183,11 @@ def ranked(scores: np.ndarray, ranks: Sequence[Sequence[int]]) -> np.ndarray:
     return mask
 
 
-def _weighted(low: float, high: float, steps: int, control: str = "") -> Variant:
-    def weights(scores: np.ndarray) -> np.ndarray:
-        return schedule.weights(schedule.CONTROLS[control or "importance"](scores, 0), low, high)
+def _weighted(low: float, high: float, steps: int, control: str = "", draw: int | None = None) -> Variant:
+    def weights(scores: np.ndarray, seed: int) -> np.ndarray:
+        if control == INVERTED_FLAT:
+            return schedule.weights(schedule.flat(schedule.inverted(scores)), low, high)
+        return schedule.weights(schedule.CONTROLS[control or "importance"](scores, seed), low, high)
 
-    return Variant(f"[{low:g}, {high:g}] {control}".strip(), steps, "weights", weights, probed=True)
+    label = f"[{low:g}, {high:g}] {control}".strip()
+    return Variant(label, steps, "weights", weights, probed=True, draw=draw)

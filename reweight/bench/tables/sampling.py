@@ -6,6 +6,7 @@ import hashlib
 import time
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
+from io import BytesIO
 from pathlib import Path
 
 import numpy as np
@@ -18,10 +19,12 @@ from ...models.loading import LoadedModel
 from ...patching.blocks import target_blocks
 from ...patching.patch import bypassed, reweighted
 from ...scoring import ImageFeatures, Scorer, distance, feature_cosine
+from ...storage.atomic import write_whole
 from ...storage.rowfile import Key, Row, key_of
+from ..stats.random_order import order_seed
 from .experiments import Experiment, Variant
 from .prompts import Prompts
-from .ranking import Ranking
+from .score_source import Ranking
 
 
 @dataclass(frozen=True)
@@ -43,7 +46,7 @@ def keys(experiment: Experiment, work: Sequence[Item]) -> list[Key]:
     """The keys of all rows that an experiment will have."""
     variants = experiment.variants
     return [
-        (item.category, item.prompt, item.seed, variant.steps, variant.label) for item in work for variant in variants
+        (item.category, item.prompt, item.seed, variant.steps, variant.name) for item in work for variant in variants
     ]
 
 
@@ -118,7 +121,7 @@ class Sampler:
             scores = self.ranking.scores(self.loaded, request)
         else:
             scores = np.ones((request.steps, len(target_blocks(self.loaded.pipe.unet))))
-        return [variant.table(scores) for variant in made]
+        return [variant.table(scores, order_seed(request.prompt, request.seed, variant.draw or 0)) for variant in made]
 
     def _draw(self, request: Request, group: list[Variant], tables: list[np.ndarray]) -> list[Image.Image]:
         if group[0].method == "freeu":
@@ -132,10 +135,9 @@ class Sampler:
 
     def _keep(self, picture: Image.Image, row: Row) -> None:
         self.pictures.mkdir(parents=True, exist_ok=True)
-        path = self.pictures / picture_name(row)
-        draft = path.with_suffix(".tmp")
-        picture.save(draft, format="PNG")
-        draft.replace(path)
+        file = BytesIO()
+        picture.save(file, format="PNG")
+        write_whole(self.pictures / picture_name(row), file.getvalue())
 
 
 def picture_name(row: Row) -> str:
@@ -146,7 +148,7 @@ def picture_name(row: Row) -> str:
 def _named(item: Item, variant: Variant) -> Row:
     return {
         "category": item.category, "prompt": item.prompt, "seed": item.seed, "steps": variant.steps,
-        "variant": variant.label,
+        "variant": variant.name,
     }  # fmt: skip
 
 

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import typer
 
-from .commands import Device, Dtype, Model, Out, Runs
 from .paper import paper_tables, table_2
+from .table_commands import Device, Dtype, Model, Out, Runs
 
 if TYPE_CHECKING:
     from ...schedule import ImportanceTable
@@ -55,7 +55,7 @@ def command(
     from ...engine.request import validate
     from ...models.loading import load_model
     from ...probing.plots import importance_figure
-    from .ranking import Ranking
+    from .score_source import Ranking
 
     loaded = load_model(model, device=device, dtype=dtype, local=True)
     loaded.pipe.set_progress_bar_config(disable=True)

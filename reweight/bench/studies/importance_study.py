@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from ..tables.commands import whole_numbers
+from ..tables.table_commands import whole_numbers
 
 
 def command(

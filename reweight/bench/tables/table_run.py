@@ -18,12 +18,12 @@ from ...patching.blocks import target_blocks
 from ...scoring import Scorer
 from ...storage.atomic import write_whole
 from ...storage.rowfile import Row, RowFile, check_settings, read_rows
-from . import paired, report
+from . import cells, paired
 from .experiments import Experiment, experiment
 from .paper import paper_tables
 from .prompts import Prompts
-from .ranking import Ranking
 from .sampling import Sampler, items, keys, picture_name
+from .score_source import Ranking
 
 FORMAT = "reweight-bench-1"
 NO_SCORER = "none (not asked for, or no weights here)"
@@ -108,14 +108,14 @@ class Bench:
         wanted = set(self.keys)
         return [row for key, row in read_rows(self.folder).items() if key in wanted]
 
-    def write(self) -> tuple[report.Cells, list[paired.Paired]]:
+    def write(self) -> tuple[cells.Cells, list[paired.Paired]]:
         """Write table.csv, table.png and provenance.json from the rows that are there, each whole or not at all.
 
         And paired.csv, where there are scores of two prompts or more. Gives what the two CSV files hold.
         """
         rows = self.rows()
-        found, pairs = report.cells(self.experiment, rows), paired.over_vanilla(self.experiment, rows)
-        write_whole(self.folder / "table.csv", report.as_csv(self.experiment, found).encode())
+        found, pairs = cells.cells(self.experiment, rows), paired.over_vanilla(self.experiment, rows)
+        write_whole(self.folder / "table.csv", cells.as_csv(self.experiment, found).encode())
         if pairs:
             write_whole(self.folder / "paired.csv", paired.as_csv(pairs).encode())
         write_whole(self.folder / "table.png", _png(self._figure(rows, found)))
@@ -128,12 +128,12 @@ class Bench:
         write_whole(self.folder / "provenance.json", (json.dumps(provenance, indent=1) + "\n").encode())
         return found, pairs
 
-    def _figure(self, rows: list[Row], found: report.Cells) -> Any:
+    def _figure(self, rows: list[Row], found: cells.Cells) -> Any:
         if not self.experiment.pictures:
-            return report.figure(self.experiment, found, self.scored_by)
+            return cells.figure(self.experiment, found, self.scored_by)
         pictures = self.folder / "pictures"
         names = {i: picture_name(row) for i, row in enumerate(rows) if (pictures / picture_name(row)).is_file()}
-        return report.sheet(rows, self.experiment, pictures, names)
+        return cells.sheet(rows, self.experiment, pictures, names)
 
     def _settings(self) -> dict[str, Any]:
         """What every row of a folder has in common."""

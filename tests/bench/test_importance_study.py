@@ -9,8 +9,8 @@ import pytest
 import torch
 
 from reweight.bench.embedded.held_out import captions
+from reweight.bench.studies.ablation_agreement import SCALING, damage_to_picture, measure
 from reweight.bench.studies.effects import VANILLA, draw_all, effects, named, rankings, variants
-from reweight.bench.studies.faithfulness import SCALING, damage_to_picture, measure
 from reweight.models.loading import load_model
 from reweight.patching.patch import bypassed, reweighted
 from reweight.probing.ablation import agreement, sensitivity
