@@ -86,7 +86,7 @@ class Ledger:
     def measured(self, runs: int) -> int:
         """How many students the first so many runs had to have measured, those of the surrogate included."""
         return sum(first < runs for first in self._first_run.values()) + (
-            self.surrogate.pruned_student if self.surrogate else 0
+            self.surrogate.students if self.surrogate else 0
         )
 
     def _foreseen(self, step: np.ndarray, w: np.ndarray, bypass: np.ndarray) -> np.ndarray:

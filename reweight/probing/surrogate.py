@@ -35,10 +35,10 @@ class Surrogate:
         FloatingPointError, as of `Teacher.losses`, where an output or an error is not finite.
         """
         T = teacher.steps
-        self.tol, self.pruned_student = np.maximum(tol, TINY), T * (m + CHECKS)
+        self.tol, self.students = np.maximum(tol, TINY), T * (m + CHECKS)
         J: list[list[np.ndarray]] = [[] for _ in range(T)]  # of each step m rows, (elements,)
         step, one_block = np.repeat(np.arange(T), m), np.tile(1 - H * np.eye(m), (T, 1))  # (T * m, m)
-        for _, steps, eps_hat in teacher.pruned_student(step, one_block, None, batch_size):
+        for _, steps, eps_hat in teacher.students(step, one_block, None, batch_size):
             for t, changed in zip(steps, eps_hat.split(teacher.k), strict=True):
                 J[t].append(((teacher.eps[t].float() - changed.float()) / H).flatten().cpu().numpy())
         self.gram = np.stack([np.inner(rows, rows) / len(rows[0]) for rows in np.asarray(J, dtype=float)])

@@ -86,7 +86,7 @@ class Teacher:
             FloatingPointError: an error is NaN or infinite.
         """
         losses = np.empty(len(step))
-        for part, steps, eps_hat in self.pruned_student(step, w, skip, batch_size):
+        for part, steps, eps_hat in self.students(step, w, skip, batch_size):
             eps = torch.cat([self.eps[t] for t in steps])
             error = (eps.float() - eps_hat.float()).square().reshape(len(steps), -1).mean(1)
             losses[part] = error.cpu().numpy()

@@ -9,8 +9,23 @@ import pytest
 import torch
 
 from reweight.bench.embedded.held_out import captions
+from reweight.bench.stats.random_order import DRAWS, order_seed
 from reweight.bench.studies.ablation_agreement import SCALING, damage_to_picture, measure
-from reweight.bench.studies.effects import VANILLA, draw_all, effects, named, rankings, variants
+from reweight.bench.studies.effects import (
+    RANDOM,
+    RANKINGS,
+    VANILLA,
+    between,
+    controls,
+    draw_all,
+    drawn_variants,
+    effects,
+    flat_of,
+    named,
+    parts,
+    rankings,
+    variants,
+)
 from reweight.models.loading import load_model
 from reweight.patching.patch import bypassed, reweighted
 from reweight.probing.ablation import agreement, sensitivity
@@ -42,14 +57,14 @@ def loaded(sd_folder):
 
 def test_every_way_is_drawn_from_the_same_noise_and_compared_in_pairs(loaded, tmp_path):
     rows = draw_all(loaded, PROMPTS, tmp_path, seeds=[3, 4], ranges=RANGES, scorer=Redness(), batch=3, **WHERE)
-    assert len(rows) == 2 * 2 * (1 + 8 + 1)
-    assert {row["variant"] for row in rows} == {VANILLA, *variants(RANGES)} and variants(RANGES)[
-        -1
-    ] == "equal [1.2, 1.2]"
+    assert len(rows) == 2 * 2 * (1 + 9 + DRAWS + 1)
+    assert {row["variant"] for row in rows} == {VANILLA, *drawn_variants(RANGES)}
+    assert variants(RANGES)[-1] == "equal [1.2, 1.2]" and "random [0.5, 1.5]" in variants(RANGES)
     by_key = {(row["prompt"], row["seed"], row["variant"]): row for row in rows}
     scores = rankings(loaded, PROMPTS[1], **WHERE)
-    for way in ("paper", "sensitivity", "reversed"):
-        with reweighted(loaded.pipe, weights(scores[way], *RANGES[0])):
+    every = scores | controls(scores, [order_seed(PROMPTS[1], 4, draw) for draw in range(DRAWS)])
+    for way in ("paper", "sensitivity", "reversed", "flat at empirical's mean", "random, draw 3"):
+        with reweighted(loaded.pipe, weights(every[way], *RANGES[0])):
             picture = _draw(loaded.pipe, PROMPTS[1], 4)
         drawn = by_key[PROMPTS[1], 4, named(way, *RANGES[0])]["score"]
         assert drawn == pytest.approx(Redness().score([picture], [""])[0], abs=1 / 255)
@@ -67,6 +82,19 @@ def test_every_way_is_drawn_from_the_same_noise_and_compared_in_pairs(loaded, tm
         assert over[0] == pytest.approx(np.mean(differences)) and over[1] <= over[0] <= over[2]
         assert over[2] - over[1] == pytest.approx(max(differences) - min(differences))
     assert found[VANILLA].over_vanilla == (0, 0, 0) and found[VANILLA].over_flat is None
+    assert list(found) == [VANILLA, *variants(RANGES)]
+
+    random = found[named(RANDOM, *RANGES[0])]
+    drawn = [
+        np.mean([by_key[p, s, f"random, draw {k + 1} [0.5, 1.5]"]["score"] for s in (3, 4) for k in range(DRAWS)])
+        - np.mean([by_key[p, s, VANILLA]["score"] for s in (3, 4)])
+        for p in PROMPTS
+    ]
+    assert random.over_vanilla[0] == pytest.approx(np.mean(drawn)) and random.prompts == 2
+    pairs = between(rows)
+    empirical = found[named("empirical", *RANGES[0])]
+    assert pairs[empirical.variant]["flat at empirical's mean [0.5, 1.5]"] == empirical.over_flat
+    assert pairs[paper.variant]["equal [1.2, 1.2]"][0] == pytest.approx(paper.score - found["equal [1.2, 1.2]"].score)
 
     judge = Judge(Classifier().eval(), {}, np.zeros(128), np.eye(128), "0" * 64)
     asked = {"seeds": [3], "ranges": RANGES, "judge": judge} | WHERE
@@ -87,6 +115,30 @@ def test_every_way_is_drawn_from_the_same_noise_and_compared_in_pairs(loaded, tm
     assert again == rows and not calls, "what is there is not drawn again"
     with pytest.raises(ValueError, match=r"rows made with guidance 0\.0, not 3\.0: .*\.$"):
         draw_all(loaded, PROMPTS, tmp_path, seeds=[3], ranges=RANGES, scorer=Redness(), steps=2, guidance=3.0)
+
+
+def test_a_ranking_and_its_flat_counterpart_have_the_same_mean_weight(loaded, tmp_path):
+    scores = rankings(loaded, PROMPTS[0], **WHERE)
+    every = scores | controls(scores, range(DRAWS))
+    for way in (*RANKINGS, "inverted", "reversed", *(f"random, draw {draw + 1}" for draw in range(DRAWS))):
+        flat = every[flat_of(parts(way)[0])]
+        np.testing.assert_allclose(flat.mean(1), every[way].mean(1), err_msg=way)
+        assert np.ptp(flat, axis=1).max() == 0
+    rows = draw_all(loaded, PROMPTS[:1], tmp_path, seeds=[3], ranges=RANGES[:1], scorer=Redness(), **WHERE)
+    found = {effect.variant: effect for effect in effects(rows)}
+    for name, effect in found.items():
+        if name != VANILLA:
+            way, bounds = parts(name)
+            assert effect.mean_weight == pytest.approx(found[f"{flat_of(way)} {bounds}"].mean_weight), name
+    assert found["inverted [0.5, 1.5]"].mean_weight < found["paper [0.5, 1.5]"].mean_weight
+
+
+def test_a_random_order_is_another_one_for_each_prompt_noise_and_draw(loaded):
+    seeds = {order_seed(p, s, d): (p, s, d) for p in PROMPTS for s in (42, 21) for d in range(DRAWS)}
+    assert len(seeds) == 2 * 2 * DRAWS and order_seed(PROMPTS[0], 42, 1) in seeds
+    scores = rankings(loaded, PROMPTS[0], **WHERE)
+    orders = {controls(scores, [seed])["random, draw 1"].tobytes() for seed in seeds}
+    assert len(orders) == len(seeds)
 
 
 def _draw(pipe, prompt, seed):

@@ -59,7 +59,7 @@ def recorded(pipe) -> Teacher:
 def test_what_it_foresees_is_the_error(sd_pipe):
     teacher, tol = recorded(sd_pipe), np.array([1e-5, 4e-5])
     surrogate = Surrogate(teacher, 7, tol, seed=1)
-    assert surrogate.pruned_student == 2 * (7 + CHECKS) and teacher.samples == 2 + surrogate.pruned_student
+    assert surrogate.students == 2 * (7 + CHECKS) and teacher.samples == 2 + surrogate.students
     step, one_block = np.repeat([0, 1], 7), np.tile(1 - H * np.eye(7), (2, 1))
     errors = teacher.losses(step, one_block)
     np.testing.assert_allclose(surrogate.foreseen(step, one_block), errors, rtol=1e-3)

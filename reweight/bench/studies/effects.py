@@ -18,11 +18,12 @@ from ...patching.patch import reweighted
 from ...probing.ablation import sensitivity
 from ...probing.importance_probe import probe
 from ...schedule import empirical
-from ...scoring import Scorer, distance
+from ...scoring import Scorer
 from ...storage.rowfile import Row, RowFile, check_settings, key_of, read_rows
 from ...toy.judges.classifier import Judge, obeyed
 from ..stats.intervals import paired_difference
 from ..stats.random_order import DRAWS, order_seed
+from ..stats.ssim import ssim
 
 RANGES = ((0.98, 1.1), (0.95, 1.15), (1.1, 1.1))  # the paper's for SD-Turbo and for SDXL-Turbo, and no range at all
 RANKINGS = ("paper", "calibrated", "sensitivity", "empirical")
@@ -103,11 +104,12 @@ def draw_all(
             marks = scorer.score(pictures, [prompt] * len(pictures)) if scorer else [None] * len(pictures)
             seen = _obeyed(judge, prompt, pictures) if judge else [None] * len(pictures)
             means = [1.0, *tables.mean((1, 2))]
-            for name, picture, mark, share, mean in zip(names, pictures, marks, seen, means, strict=True):
+            alike = ssim(pictures, pictures[0])
+            for name, near, mark, share, mean in zip(names, alike, marks, seen, means, strict=True):
                 row = _row(prompt, seed, steps, name) | {
                     "score": None if mark is None else float(mark),
                     "obeyed": None if share is None else float(share),
-                    "ssim": distance(picture, pictures[0]).ssim,
+                    "ssim": float(near),
                     "mean_weight": float(mean),
                 }
                 if key_of(row) not in done:
