@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import os
+import re
 import sys
-from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -22,17 +23,6 @@ if TYPE_CHECKING:
 app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, help=__doc__)
 app.add_typer(bench, name="bench")
 console = Console(stderr=True)
-
-
-class ScheduleName(StrEnum):
-    """What the weights follow."""
-
-    importance = "importance"
-    empirical = "empirical"
-    inverted = "inverted"
-    reversed = "reversed"
-    flat = "flat"
-    random = "random"
 
 
 Prompt = Annotated[str, typer.Argument(help="What the picture should show.")]
@@ -80,50 +70,79 @@ def generate(
     model: Model = "toy",
     low: Annotated[float | None, typer.Option(help="Weight of the least important block.")] = None,
     high: Annotated[float | None, typer.Option(help="Weight of the most important block.")] = None,
-    schedule: Annotated[ScheduleName, typer.Option(help="What the weights follow.")] = ScheduleName.importance,
+    schedule: Annotated[str, typer.Option(help="What the weights follow, such as importance or flat.")] = "importance",
+    method: Annotated[
+        list[str] | None,
+        typer.Option(help="A method or several joined by +, such as reweighted+freeu; again for each."),
+    ] = None,
+    setting: Annotated[
+        list[str] | None, typer.Option("--set", help="A method's setting, such as freeu.b1=1.3; again for each.")
+    ] = None,
     table: Annotated[Path | None, typer.Option(help="An importance table (JSON) from `probe`.")] = None,
     seed: Annotated[int, typer.Option(help="Of the initial noise.")] = 7,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace pictures that are there already.")] = False,
     steps: Steps = None,
     guidance: Guidance = None,
     negative_prompt: Negative = None,
     size: Size = None,
     device: Device = None,
 ) -> None:
-    """Draw vanilla, re-weighted and FreeU from the same noise, as PNG files that carry their settings."""
-    from .engine.engine import METHODS, Notice, Picture, Step
+    """Draw by each method from the same noise, as PNG files that carry their settings."""
+    from .engine.engine import Notice, Picture, Step
     from .engine.provenance import save_png, settings_of
-    from .schedule import ImportanceTable
+    from .engine.request import COLUMNS
+    from .schedule import CONTROLS, ImportanceTable
 
+    columns = tuple(method or COLUMNS)
     pinned = ImportanceTable.load(table) if table else None
-    if pinned is not None and schedule is ScheduleName.empirical:
-        raise ValueError("The empirical schedule uses no table: leave out --table or --schedule empirical.")
+    if pinned is not None and not CONTROLS.named(schedule).probed:
+        raise ValueError(f"The {schedule} schedule uses no table: leave out --table or --schedule {schedule}.")
     if pinned is not None and steps is None:
         steps = pinned.steps
-    for method in METHODS:
-        _folder_for(out / f"{method}.png")
+    files = {column: out / f"{column}.png" for column in columns}
+    for file in files.values():
+        _folder_for(file)
+        if file.exists() and not overwrite:
+            raise ValueError(f"{file} is there already: give another --out, or --overwrite.")
     engine, request = _start(
-        model, device, prompt=prompt, low=low, high=high, schedule=schedule.value, seed=seed, steps=steps,
-        guidance=guidance, negative_prompt=negative_prompt, size=size,
+        model, device, prompt=prompt, low=low, high=high, schedule=schedule, seed=seed, steps=steps,
+        guidance=guidance, negative_prompt=negative_prompt, size=size, columns=columns, **_settings(setting or []),
     )  # fmt: skip
     chosen = engine.chosen(request, pinned=pinned)
     if pinned is not None and chosen.table is not pinned:
         raise ValueError(
-            f"The table has {pinned.steps} steps and {len(pinned.blocks)} blocks, which does not fit {request.steps} "
-            f"steps of {engine.card(model).title} with its {len(engine.blocks(model))}: probe again, or give --steps."
+            f"The table is of {pinned.model} with {pinned.steps} steps and {len(pinned.blocks)} blocks, which does not fit "
+            f"{request.steps} steps of {engine.card(model).title} with its {len(engine.blocks(model))}: probe again."
         )
     _say(f"Importance: {chosen.source}.")
     with _bar() as bar:
-        tasks = {method: bar.add_task(method, total=request.steps) for method in METHODS}
-        for event in engine.compare(request, chosen.scores):
+        tasks = {column: bar.add_task(column, total=request.steps) for column in columns}
+        for event in engine.compare(request, chosen):
             if isinstance(event, Step):
-                bar.update(tasks[event.method], completed=event.step)
+                bar.update(tasks[event.column], completed=event.step)
             elif isinstance(event, Notice):
                 _say(event.text)
             elif isinstance(event, Picture):
-                sha = chosen.table.sha256 if chosen.table is not None and event.method == "reweighted" else None
-                settings = settings_of(request, engine.opened(model), event.method, event.weights, sha)
-                save_png(out / f"{event.method}.png", event.image, settings)
-    _say(f"Wrote vanilla.png, reweighted.png and freeu.png to {out}.")
+                loaded = engine.opened(model)
+                settings = settings_of(request, loaded, event.column, event.weights, event.table_sha256)
+                save_png(files[event.column], event.image, settings)
+    names = [file.name for file in files.values()]
+    _say(f"Wrote {' and '.join(filter(None, (', '.join(names[:-1]), names[-1])))} to {out}.")
+
+
+def _settings(given: list[str]) -> dict[str, Any]:
+    """Settings by method from texts such as "freeu.b1=1.3"."""
+    found: dict[str, dict[str, Any]] = {}
+    for text in given:
+        match = re.fullmatch(r"([a-z0-9-]+)\.(\w+)=(.*)", text)
+        if match is None:
+            raise ValueError(f"--set takes method.setting=value, such as freeu.b1=1.3, not {text!r}.")
+        key, name, value = match.groups()
+        try:
+            found.setdefault(key, {})[name] = json.loads(value)
+        except ValueError:
+            found[key][name] = value
+    return found
 
 
 @app.command()

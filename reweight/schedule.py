@@ -16,6 +16,7 @@ from typing import Annotated, Any, Literal
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError, model_validator
 
+from .plugins import Registry
 from .storage.atomic import write_whole
 from .storage.strict_json import plain, read_object, sentence
 
@@ -55,38 +56,42 @@ def weights(scores: np.ndarray, low: float, high: float) -> np.ndarray:
     return np.full(scores.shape, float(high)) if low == high else scores * (high - low) + low
 
 
-def inverted(scores: np.ndarray, seed: int = 0) -> np.ndarray:
+Places = Sequence[tuple[str, int]]
+
+
+@dataclass(frozen=True)
+class Control:
+    """What the weights follow: importance scores as they are, or a control made from them.
+
+    key, title: its name in settings and for people. apply(scores, blocks, seed): scores (T, m) from scores (T, m);
+    blocks are each block's (stage, level), and empty where they are not known; seed is for what is drawn by chance.
+    probed: whether it looks at the scores at all.
+    """
+
+    key: str
+    title: str
+    apply: Callable[[np.ndarray, Places, int], np.ndarray]
+    probed: bool = True
+
+
+def inverted(scores: np.ndarray) -> np.ndarray:
     """Eq. 8: is -> 1 - is. Lowers the mean weight by (high - low)/m as well as turning the ranking round."""
     return 1 - scores
 
 
-def reversed_(scores: np.ndarray, seed: int = 0) -> np.ndarray:
+def reversed_(scores: np.ndarray) -> np.ndarray:
     """Our control: is -> (m + 1)/m - is. The ranking turned round; the same mean as any table made by votes."""
     return (scores.shape[1] + 1) / scores.shape[1] - scores
 
 
-def flat(scores: np.ndarray, seed: int = 0) -> np.ndarray:
+def flat(scores: np.ndarray) -> np.ndarray:
     """Our control: every block at the mean of its step, so each step keeps its mean weight and loses its ranking."""
     return np.broadcast_to(scores.mean(axis=1, keepdims=True), scores.shape).copy()
 
 
-def permuted(scores: np.ndarray, seed: int = 0) -> np.ndarray:
+def permuted(scores: np.ndarray, seed: int) -> np.ndarray:
     """Our control: the blocks of each step in a random order, the same for the same seed."""
     return np.random.default_rng(seed).permuted(scores, axis=1)
-
-
-def unchanged(scores: np.ndarray, seed: int = 0) -> np.ndarray:
-    """The scores themselves."""
-    return scores
-
-
-CONTROLS: dict[str, Callable[[np.ndarray, int], np.ndarray]] = {
-    "importance": unchanged,
-    "inverted": inverted,
-    "reversed": reversed_,
-    "flat": flat,
-    "random": permuted,
-}
 
 
 def static(steps: int, m: int, block: int, value: float = 1.1) -> np.ndarray:
@@ -121,6 +126,22 @@ def empirical(places: Sequence[tuple[str, int]], steps: int, noise: Sequence[flo
         preference = preference * (1 - 0.5 * own / (own.max() or 1))
     preference[:, [stage == "mid" for stage, _ in places]] = 1
     return 1 / m + (1 - 1 / m) * preference
+
+
+CONTROLS: Registry[Control] = Registry("schedule", "reweight.controls")
+CONTROLS.register(Control("importance", "Importance (the probe's ranking)", lambda scores, blocks, seed: scores))
+CONTROLS.register(
+    Control(
+        "empirical",
+        "Empirical (no probe needed)",
+        lambda scores, blocks, seed: empirical(blocks, len(scores)),
+        probed=False,
+    )
+)
+CONTROLS.register(Control("inverted", "Inverted (the paper's ablation)", lambda scores, blocks, seed: inverted(scores)))
+CONTROLS.register(Control("reversed", "Reversed (same mean)", lambda scores, blocks, seed: reversed_(scores)))
+CONTROLS.register(Control("flat", "Flat (all blocks alike)", lambda scores, blocks, seed: flat(scores)))
+CONTROLS.register(Control("random", "Random order", lambda scores, blocks, seed: permuted(scores, seed)))
 
 
 class _Document(BaseModel):
@@ -208,11 +229,9 @@ class ImportanceTable:
     def weights(self, low: float, high: float, control: str = "importance", seed: int = 0) -> np.ndarray:
         """Weights (T, m) by Eq. 7, of these scores or of a control made from them, see CONTROLS; seed is for "random".
 
-        ValueError for an unknown control or a bound that is not finite.
+        ValueError for an unknown control, one that needs to know more than scores, or a bound that is not finite.
         """
-        if control not in CONTROLS:
-            raise ValueError(f"There is no control {control!r}: choose one of {', '.join(CONTROLS)}.")
-        return weights(CONTROLS[control](self.scores, seed), low, high)
+        return weights(CONTROLS.named(control).apply(self.scores, (), seed), low, high)
 
     def ranking(self) -> tuple[tuple[str, ...], ...]:
         """For each step the block labels, least important first; equal scores in execution order."""

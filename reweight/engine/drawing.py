@@ -1,47 +1,71 @@
-"""One picture by one method, on the calling thread."""
+"""The one place that draws: pictures by a column of methods, on the calling thread."""
 
 from __future__ import annotations
 
 import gc
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
-from dataclasses import asdict
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import torch
 from PIL import Image
 
-from ..methods import freeu
+from ..methods.base import Drawing, Report
+from ..methods.columns import applied
 from ..models.folder import ModelError, out_of_memory
 from ..models.loading import LoadedModel
-from ..patching.patch import reweighted
 from .request import Request
-
-METHODS = ("vanilla", "reweighted", "freeu")
 
 
 class _NotFinite(ModelError):
     pass
 
 
+@dataclass(frozen=True)
+class Drawn:
+    """Pictures, in the order of their seeds, and what each method of the column reports."""
+
+    images: list[Image.Image]
+    reports: dict[str, Report]
+
+
 def draw(
     loaded: LoadedModel,
     request: Request,
-    method: str,
-    weights: np.ndarray | None = None,
+    column: str = "vanilla",
+    drawing: Drawing | None = None,
+    *,
+    prompts: Sequence[str] | None = None,
+    seeds: Sequence[int] | None = None,
     on_step: Callable[[int], object] = lambda step: None,
-) -> Image.Image:
-    """The picture of a request by one of METHODS; vanilla is never patched.
+    beside: Callable[[Any], AbstractContextManager[Any]] = lambda pipe: nullcontext(),
+) -> Drawn:
+    """The pictures of a request by a column (see `methods.columns`); vanilla is never patched. Everything draws here.
 
-    weights: (T, m), for "reweighted". on_step: called with the number of each step that has ended, from 1; what it
-    raises stops the drawing and comes through. A model in half precision whose values overflow has a second try in
-    float32, one whose memory runs out a second, slower try that needs less; with the same noise up to rounding.
-    ModelError of one sentence when that does not help either, or the model's safety checker hides the picture.
+    drawing: what the column's methods may know, see `drawing_of`. Weights of shape (n, T, m) make n pictures.
+    prompts, seeds: n of them for n pictures drawn together, in the place of the request's one.
+    on_step: called with the number of each step that has ended, from 1; what it raises stops the drawing and comes
+    through. beside: a context for the pipeline that is entered after the column's own, such as one that listens.
+    A model in half precision whose values overflow has a second try in float32, one whose memory runs out a second,
+    slower try that needs less; with the same noise up to rounding. ModelError of one sentence when that does not help
+    either, or the model's safety checker hides a picture.
     """
+    drawing = drawing or Drawing(request.steps, request.guidance, loaded.card.family)
+    counts = {len(given) for given in (prompts, seeds) if given is not None}
+    if drawing.weights is not None and drawing.weights.ndim == 3:
+        counts.add(len(drawing.weights))
+    if len(counts) > 1:
+        raise ValueError(
+            f"There are {' and '.join(map(str, sorted(counts)))} prompts, seeds or weight tables: give as many of each."
+        )
+    n = max(counts, default=1)
+    drawing = replace(drawing, samples=n)
+    work = _Work(prompts or [request.prompt] * n, seeds or [request.seed] * n, on_step, beside)
     with sentences():
         try:
-            return _drawn(loaded, request, method, weights, on_step)
+            return _drawn(loaded, request, column, drawing, work)
         except _NotFinite:
             if loaded.dtype != "float16":
                 raise
@@ -49,9 +73,9 @@ def draw(
         except (RuntimeError, MemoryError) as error:
             if not out_of_memory(error):
                 raise
-            otherwise = _sparingly
+            otherwise = _sliced_attention
         with otherwise(loaded.pipe):
-            return _drawn(loaded, request, method, weights, on_step)
+            return _drawn(loaded, request, column, drawing, work)
 
 
 def overlong(loaded: LoadedModel, request: Request) -> Iterator[str]:
@@ -79,37 +103,41 @@ def sentences() -> Iterator[None]:
         raise ModelError(said) from error.with_traceback(None)  # whose frames hold the tensors that are in the way
 
 
-def _drawn(
-    loaded: LoadedModel, request: Request, method: str, weights: np.ndarray | None, on_step: Callable[[int], object]
-) -> Image.Image:
-    pipe = loaded.pipe
+@dataclass(frozen=True)
+class _Work:
+    prompts: Sequence[str]
+    seeds: Sequence[int]
+    on_step: Callable[[int], object]
+    beside: Callable[[Any], AbstractContextManager[Any]]
+
+
+def _drawn(loaded: LoadedModel, request: Request, column: str, drawing: Drawing, work: _Work) -> Drawn:
+    pipe, n = loaded.pipe, len(work.seeds)
 
     def step_end(_pipe: Any, step: int, _timestep: Any, tensors: dict[str, Any]) -> dict[str, Any]:
         _check_finite(torch.isfinite(tensors["latents"]).all())
-        on_step(step + 1)
+        work.on_step(step + 1)
         return tensors
 
-    with ExitStack() as patches:
-        if method == "reweighted":
-            patches.enter_context(reweighted(pipe, weights))
-        elif method == "freeu":
-            patches.enter_context(freeu(pipe, **asdict(request.freeu)))
+    alike = len(set(work.prompts)) == 1
+    generators = [torch.Generator("cpu").manual_seed(seed) for seed in work.seeds]
+    with applied(pipe, column, request.methods, drawing) as reports, work.beside(pipe):
         result = pipe(
-            request.prompt,
-            negative_prompt=request.negative_prompt or None,
+            work.prompts[0] if alike else list(work.prompts),
+            negative_prompt=(request.negative_prompt or None) if alike else [request.negative_prompt] * n,
             num_inference_steps=request.steps,
             guidance_scale=request.guidance,
             height=request.size,
             width=request.size,
-            generator=torch.Generator("cpu").manual_seed(request.seed),
+            num_images_per_prompt=n if alike else 1,
+            generator=generators if n > 1 else generators[0],
             callback_on_step_end=step_end,
             output_type="np",
         )
     if any(getattr(result, "nsfw_content_detected", None) or ()):
         raise ModelError("The model's own safety checker hides this picture: change the prompt or the seed.")
-    pixels = result.images[0]
-    _check_finite(np.isfinite(pixels).all())
-    return Image.fromarray((pixels * 255).round().astype(np.uint8))
+    _check_finite(np.isfinite(result.images).all())
+    return Drawn([Image.fromarray((pixels * 255).round().astype(np.uint8)) for pixels in result.images], reports)
 
 
 def _check_finite(finite: Any) -> None:
@@ -133,7 +161,7 @@ def _in_float32(pipe: Any) -> Iterator[None]:
 
 
 @contextmanager
-def _sparingly(pipe: Any) -> Iterator[None]:
+def _sliced_attention(pipe: Any) -> Iterator[None]:
     """Attention one slice at a time; on leaving the pipeline is what it was."""
     gc.collect()
     if torch.cuda.is_available():

@@ -7,17 +7,17 @@ something gets a generator: it yields events while the worker works, and closing
 from __future__ import annotations
 
 import gc
-import time
-from collections import OrderedDict
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import closing
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
 import torch
 from PIL import Image
 
+from ..methods.base import Drawing, Report
+from ..methods.columns import parts
 from ..models.folder import ModelError, Progress
 from ..models.loading import LoadedModel, load_model
 from ..models.registry import DEFAULT, ModelCard, card_for
@@ -26,17 +26,16 @@ from ..probing.ablation import agreement, sensitivity
 from ..probing.checkpoints import resumed
 from ..probing.importance_probe import ProbeSnapshot, iter_probe
 from ..schedule import ImportanceTable
-from .drawing import METHODS, draw, overlong, sentences
-from .request import Request
-from .resolving import Chosen, choose
+from .drawing import overlong, sentences
+from .pictures import Pictures
+from .request import REWEIGHTED, Request
+from .resolving import Chosen, choose, drawing_of
 from .worker import Busy, Job, Waiting, Worker
 
 __all__ = [
-    "METHODS", "Agreement", "Busy", "Engine", "Loading", "ModelError", "Notice", "Picture", "ProbeSnapshot", "Step",
+    "Agreement", "Busy", "Engine", "Loading", "ModelError", "Notice", "Picture", "ProbeSnapshot", "Step",
     "Waiting",
 ]  # fmt: skip
-
-CACHED_BYTES = 64_000_000
 
 
 @dataclass(frozen=True)
@@ -57,22 +56,34 @@ class Notice:
 
 @dataclass(frozen=True)
 class Step:
-    """A denoising step has ended: `step` of `steps`, 1-based."""
+    """A denoising step of a column has ended: `step` of `steps`, 1-based."""
 
-    method: str
+    column: str
     step: int
     steps: int
 
 
 @dataclass(frozen=True)
 class Picture:
-    """A finished picture. `weights` is (T, m) for the re-weighted one; `seconds` is the time it took to draw."""
+    """A finished picture of a column, drawn from `seed`; `seconds` is the time it took to draw.
 
-    method: str
+    drawing: what its methods knew, such as the weights (T, m). table_sha256: of the importance table that these are
+    from, where it is one prompt's own. reports: what each of its methods says that it did.
+    """
+
+    column: str
     image: Image.Image
     seconds: float
     cached: bool
-    weights: np.ndarray | None = None
+    seed: int
+    drawing: Drawing
+    table_sha256: str | None = None
+    reports: dict[str, Report] = field(default_factory=dict)
+
+    @property
+    def weights(self) -> np.ndarray | None:
+        """The weights (T, m) of a column with re-weighting in it, None for any other."""
+        return self.drawing.weights if REWEIGHTED in self.column.split("+") else None
 
 
 @dataclass(frozen=True)
@@ -113,7 +124,7 @@ class Engine:
         self.models, self.local, self.device, self.unfinished = models, local, device, unfinished
         self.worker = Worker(seconds=seconds)
         self._loaded: dict[str, LoadedModel] = {}
-        self._pictures = _Pictures()
+        self._pictures = Pictures()
 
     def open(self, name: str, *, client: str = "") -> Iterator[Waiting | Loading | LoadedModel]:
         """Load a model, or find it loaded; the last event is the `LoadedModel`. ModelError when it cannot be had."""
@@ -154,32 +165,38 @@ class Engine:
     def chosen(
         self, request: Request, probed: tuple[ImportanceTable, ...] = (), pinned: ImportanceTable | None = None
     ) -> Chosen:
-        """The importance scores that serve a request, see `tables.choose`."""
+        """The importance scores that serve a request, see `resolving.choose`."""
         loaded = self.opened(request.model)
-        return choose(
-            request.model, request.prompt, request.steps, target_blocks(loaded.pipe.unet), probed, request.schedule,
-            pinned, revision=loaded.revision,
-        )  # fmt: skip
+        return choose(request, target_blocks(loaded.pipe.unet), probed, pinned, revision=loaded.revision)
 
     def compare(
-        self, request: Request, scores: np.ndarray, methods: tuple[str, ...] = METHODS, *, client: str = ""
-    ) -> Iterator[Waiting | Notice | Step | Picture]:
-        """The same noise drawn by each method, in order. A picture comes from a cache when nothing that it depends on
-        has changed, so another low or high only pays for the re-weighted one. scores: (T, m)."""
-        if unknown := [method for method in methods if method not in METHODS]:
-            raise ValueError(f"There is no method {unknown[0]!r}: choose from {', '.join(METHODS)}.")
+        self, request: Request, chosen: Chosen, columns: Sequence[str] | None = None, *, seeds: Sequence[int] = (),
+        client: str = "",
+    ) -> Iterator[Waiting | Notice | Step | Picture]:  # fmt: skip
+        """The same noise drawn by each column, in order; by default the request's. A picture comes from a cache when
+        nothing that it depends on has changed, so another low or high only pays for the re-weighted one.
+
+        chosen: the scores behind the weights. seeds: further ones, each drawn by every column after the request's own.
+        """
+        columns = tuple(request.columns if columns is None else columns)
+        for column in columns:
+            parts(column)
         self._check_served(request.model)
-        weights = request.weights(scores)
+        request.weights(chosen.scores, [("", 0)] * chosen.scores.shape[-1], chosen.weights)
 
         def work(job: Job) -> Generator[None, None, None]:
             loaded = self._model(request.model, lambda *_: job.check())
-            _check_blocks(loaded, weights)
+            _check_blocks(loaded, chosen.scores)
             for text in overlong(loaded, request):
                 job.emit(Notice(text))
-            for number, method in enumerate(methods):
-                if number:
-                    yield
-                job.emit(self._picture(loaded, request, method, weights, job))
+            begun = False
+            for seed in (request.seed, *seeds):
+                asked = request if seed == request.seed else request.model_copy(update={"seed": seed})
+                for column in columns:
+                    if begun:
+                        yield
+                    begun = True
+                    job.emit(self._picture(loaded, asked, column, chosen, job))
 
         return self.worker.stream(work, client)
 
@@ -266,50 +283,26 @@ class Engine:
                 torch.cuda.empty_cache()
         return loaded
 
-    def _picture(self, loaded: LoadedModel, request: Request, method: str, weights: np.ndarray, job: Job) -> Picture:
+    def _picture(self, loaded: LoadedModel, request: Request, column: str, chosen: Chosen, job: Job) -> Picture:
         job.check()
-        key = (method, loaded.source, loaded.revision, loaded.dtype, loaded.device, *request.vanilla_key())
-        if method == "reweighted":
-            key += (weights.tobytes(),)
-        elif method == "freeu":
-            key += (request.freeu,)
-        shown = weights if method == "reweighted" else None
-        if found := self._pictures.get(key):
-            image, seconds = found
-            return Picture(method, image.copy(), seconds, True, shown)
+        drawing = drawing_of(request, chosen, loaded)
 
         def on_step(step: int) -> None:
             job.check()
-            job.emit(Step(method, step, request.steps))
+            job.emit(Step(column, step, request.steps))
 
-        start = time.perf_counter()
-        image = draw(loaded, request, method, weights, on_step)
-        seconds = time.perf_counter() - start
-        self._pictures.add(key, image.copy(), seconds)
-        return Picture(method, image, seconds, False, shown)
-
-
-class _Pictures:
-    """The last pictures that were drawn, at most CACHED_BYTES of pixels; for one thread."""
-
-    def __init__(self) -> None:
-        self._kept: OrderedDict[tuple, tuple[Image.Image, float]] = OrderedDict()
-        self._bytes = 0
-
-    def get(self, key: tuple) -> tuple[Image.Image, float] | None:
-        if key in self._kept:
-            self._kept.move_to_end(key)
-        return self._kept.get(key)
-
-    def add(self, key: tuple, image: Image.Image, seconds: float) -> None:
-        self._kept[key] = image, seconds
-        self._bytes += _size(image)
-        while self._bytes > CACHED_BYTES:
-            self._bytes -= _size(self._kept.popitem(last=False)[1][0])
-
-
-def _size(image: Image.Image) -> int:
-    return image.width * image.height * 3
+        made = self._pictures.picture(loaded, request, column, drawing, on_step)
+        used = chosen.table if REWEIGHTED in column.split("+") else None
+        return Picture(
+            column,
+            made.image.copy(),
+            made.seconds,
+            made.cached,
+            request.seed,
+            drawing,
+            used and used.sha256,
+            made.reports,
+        )
 
 
 def _check_blocks(loaded: LoadedModel, scores: np.ndarray) -> None:

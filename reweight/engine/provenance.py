@@ -7,6 +7,7 @@ import json
 import os
 import struct
 import zlib
+from dataclasses import fields
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -18,6 +19,8 @@ from PIL.PngImagePlugin import PngInfo
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
 
 from .. import __version__
+from ..methods.base import METHODS, Drawing
+from ..methods.reweighting import Reweighting
 from ..models.loading import LoadedModel
 from ..models.registry import REGISTRY
 from ..storage.atomic import write_whole
@@ -63,7 +66,7 @@ def settings_of(
 ) -> dict[str, Any]:
     """All that made a picture, in JSON's own types; `validate(**settings["request"])` gives the request again.
 
-    method: "vanilla", "reweighted", "freeu" or a peer's name. weights: (T, m), None where none were applied. A
+    method: a column, such as "vanilla", "reweighted" or "freeu". weights: (T, m), None where none were applied. A
     model's folder is named by its last part only, so that no path leaves the machine. ValueError of one sentence for
     what a PNG could not bring back.
     """
@@ -95,12 +98,6 @@ def current_versions() -> dict[str, str]:
 def parameters_text(settings: dict[str, Any]) -> str:
     """The settings as other tools show them: the prompt, the negative prompt, and a line of names and values."""
     asked = settings["request"]
-    freeu = asked["freeu"]
-    applied = {
-        "reweighted": f"low {asked['low']:g} high {asked['high']:g} {asked['schedule']} "
-        f"steps {asked['first_step']}-{asked['last_step']}",
-        "freeu": " ".join(f"{name} {value:g}" for name, value in freeu.items()),
-    }
     line = {
         "Steps": asked["steps"],
         "Sampler": settings["scheduler"].removesuffix("Scheduler"),
@@ -108,11 +105,27 @@ def parameters_text(settings: dict[str, Any]) -> str:
         "Seed": asked["seed"],
         "Size": f"{asked['size']}x{asked['size']}",
         "Model": asked["model"],
-        "Reweight": f"{settings['method']} {applied.get(settings['method'], '')}".strip(),
+        "Reweight": f"{settings['method']} {_applied(settings['method'], asked)}".strip(),
     }
     negative = [f"Negative prompt: {asked['negative_prompt']}"] if asked["negative_prompt"] else []
     last = ", ".join(f"{name}: {_quoted(str(value))}" for name, value in line.items())
     return "\n".join([asked["prompt"], *negative, last])
+
+
+def _applied(column: str, asked: dict[str, Any]) -> str:
+    """The settings of a column's methods in words; nothing for vanilla and for methods that are not here."""
+    told = []
+    for key in column.split("+"):
+        method = METHODS.get(key)
+        if method is None or not fields(method.settings):
+            continue
+        given = {item.name: asked[item.name] for item in fields(Reweighting) if item.name in asked}
+        try:
+            settings = method.read(given if key == "reweighted" else asked[key], None)
+        except (KeyError, ValueError):
+            continue
+        told.append(method.caption(settings, Drawing(asked["steps"])))
+    return "; ".join(told)
 
 
 def png_bytes(image: Image.Image, settings: dict[str, Any]) -> bytes:

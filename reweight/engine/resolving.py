@@ -10,9 +10,12 @@ from pathlib import Path
 
 import numpy as np
 
+from ..methods.base import Drawing
+from ..models.loading import LoadedModel
 from ..models.registry import ASSETS, REGISTRY
-from ..patching.blocks import TargetBlock
-from ..schedule import ImportanceTable, empirical
+from ..patching.blocks import TargetBlock, target_blocks
+from ..schedule import ImportanceTable, Places, empirical
+from .request import Request
 
 log = logging.getLogger(__name__)
 EXAMPLES = (
@@ -27,11 +30,29 @@ EXAMPLES = (
 
 @dataclass(frozen=True)
 class Chosen:
-    """Scores (T, m), where they come from in words, and the table itself where one was probed for this prompt."""
+    """Scores (T, m), where they come from in words, and the table itself where one was probed for this prompt.
+
+    weights: (T, m) that take the place of those that the scores would give, or None.
+    """
 
     scores: np.ndarray
     source: str
     table: ImportanceTable | None = None
+    weights: np.ndarray | None = None
+
+
+def places_of(blocks: Sequence[TargetBlock]) -> Places:
+    """Each block's (stage, level), as a control sees it."""
+    return [(block.stage, block.level) for block in blocks]
+
+
+def drawing_of(request: Request, chosen: Chosen, loaded: LoadedModel) -> Drawing:
+    """What the methods may know of a request's picture, the weights (T, m) for its scores included."""
+    weights = request.weights(chosen.scores, places_of(target_blocks(loaded.pipe.unet)), chosen.weights)
+    return Drawing(
+        request.steps, request.guidance, loaded.card.family, weights=weights,
+        bypass=request.reweighting.bypass(weights.shape),
+    )  # fmt: skip
 
 
 def shipped(model: str) -> tuple[ImportanceTable, ...]:
@@ -43,42 +64,50 @@ def shipped(model: str) -> tuple[ImportanceTable, ...]:
 
 
 def choose(
-    model: str, prompt: str, steps: int, blocks: Sequence[TargetBlock], probed: Iterable[ImportanceTable] = (),
-    strategy: str = "importance", pinned: ImportanceTable | None = None, *, revision: str | None = None,
+    request: Request, blocks: Sequence[TargetBlock], probed: Iterable[ImportanceTable] = (),
+    pinned: ImportanceTable | None = None, *, revision: str | None = None,
 ) -> Chosen:  # fmt: skip
-    """The scores for a prompt at a number of steps.
+    """The scores for a request.
 
-    The first of these that there is: `pinned`, a table that the person loaded, for whatever prompt and model, as long
-    as it has these steps and blocks; of `probed`, the person's own, newest last, the newest for this prompt; the
-    shipped one for this prompt; the mean of the shipped ones; the empirical strategy (Sec. III-F). Probed and shipped
-    tables serve only the model they are of, in the revision they name, with the same steps and blocks.
-    strategy: "empirical" asks for that whatever was probed; any other name is a control of the scores.
+    The first of these that there is: `pinned`, a table that the person loaded, for whatever prompt; of `probed`, the
+    person's own, newest last, the newest for this prompt; the shipped one for this prompt; the mean of the shipped ones;
+    the empirical strategy (Sec. III-F). A table serves only the model it is of, in the revision it names, with the same
+    steps and blocks. A schedule that looks at no scores, such as the empirical one, asks for none of them.
     """
-    labels = tuple(block.label for block in blocks)
-
-    def fits(table: ImportanceTable) -> bool:
-        return table.steps == steps and table.blocks == labels
+    labels, control = tuple(block.label for block in blocks), request.reweighting.control()
 
     def serves(table: ImportanceTable) -> bool:
         known = revision is None or table.revision in (None, revision)
-        return table.model == model and known and fits(table)
+        return table.model == request.model and known and table.steps == request.steps and table.blocks == labels
 
-    if strategy != "empirical":
-        if pinned is not None and fits(pinned):
-            return Chosen(pinned.scores, f"loaded from a file, probed on “{pinned.prompt}” with {pinned.model}", pinned)
-        for table in reversed([table for table in probed if serves(table) and table.prompt == prompt]):
-            how = table.method.removeprefix("probe:")
-            return Chosen(table.scores, f"probed for this prompt just now ({how})", table)
-        ready = [table for table in shipped(model) if serves(table)]
-        for table in ready:
-            if table.prompt == prompt:
-                return Chosen(table.scores, "probed for this prompt, shipped with the model", table)
-        if ready:
-            mean = np.mean([table.scores for table in ready], axis=0)
-            return Chosen(mean, f"the mean of {len(ready)} other prompts' probes; “Probe now” makes this prompt's own")
-    places = [(block.stage, block.level) for block in blocks]
-    note = "" if strategy == "empirical" else "; “Probe now” measures instead"
-    return Chosen(empirical(places, steps), f"the paper's empirical strategy with our numbers, not probed{note}")
+    if not control.probed:
+        scores = control.apply(np.ones((request.steps, len(blocks))), places_of(blocks), request.seed)
+        return Chosen(scores, f"{control.title.partition(' (')[0]}: made without a probe")
+    if pinned is not None and serves(pinned):
+        return Chosen(pinned.scores, f"loaded from a file, probed on “{pinned.prompt}” with {pinned.model}", pinned)
+    for table in reversed([table for table in probed if serves(table) and table.prompt == request.prompt]):
+        how = table.method.removeprefix("probe:")
+        return Chosen(table.scores, f"probed for this prompt just now ({how}){otherwise(table, request)}", table)
+    ready = [table for table in shipped(request.model) if serves(table)]
+    for table in ready:
+        if table.prompt == request.prompt:
+            source = f"probed for this prompt, shipped with the model{otherwise(table, request)}"
+            return Chosen(table.scores, source, table)
+    if ready:
+        mean = np.mean([table.scores for table in ready], axis=0)
+        return Chosen(mean, f"the mean of {len(ready)} other prompts' probes; “Probe now” makes this prompt's own")
+    scores = empirical(places_of(blocks), request.steps)
+    return Chosen(scores, "the paper's empirical strategy with our numbers, not probed; “Probe now” measures instead")
+
+
+def otherwise(table: ImportanceTable, request: Request) -> str:
+    """What a table's picture had otherwise than a request's has, in words; empty where nothing."""
+    differing = []
+    if table.guidance_scale != request.guidance:
+        differing.append(f"at guidance {table.guidance_scale:g}, not {request.guidance:g}")
+    if table.negative_prompt != request.negative_prompt and max(table.guidance_scale, request.guidance) > 1:
+        differing.append("with another negative prompt")
+    return "".join(f", {text}" for text in differing)
 
 
 @lru_cache(maxsize=16)

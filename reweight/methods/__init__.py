@@ -1,5 +1,12 @@
-"""One context manager for each peer method, one file each."""
+"""Training-free methods, one file each; every one of them is registered here or by an entry point "reweight.methods"."""
 
-from .freeu import PRESETS, FreeU, freeu
+from .base import METHODS, Drawing, Method, Report
+from .freeu import FreeUMethod
+from .reweighting import ReweightingMethod
+from .vanilla import Vanilla
 
-__all__ = ["PRESETS", "FreeU", "freeu"]
+METHODS.register(Vanilla())
+METHODS.register(ReweightingMethod())
+METHODS.register(FreeUMethod())
+
+__all__ = ["METHODS", "Drawing", "Method", "Report"]

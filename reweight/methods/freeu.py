@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import torch
@@ -13,6 +13,8 @@ from torch import Tensor
 
 from ..patching.blocks import Concatenation, as_unet, concatenations
 from ..patching.patch import edited_concatenations
+from .base import Drawing, Method, Report
+from .settings import setting
 
 FACTORS = ("b1", "b2", "s1", "s2")
 
@@ -29,11 +31,11 @@ class FreeU:
     ValueError for a factor that is negative or not finite; and for a 0 in version 1, which diffusers takes for "off".
     """
 
-    b1: float
-    b2: float
-    s1: float
-    s2: float
-    version: int = 2
+    b1: float = setting("b1: backbone, low resolutions", low=0, high=4, step=0.05)
+    b2: float = setting("b2: backbone, middle resolution", low=0, high=4, step=0.05)
+    s1: float = setting("s1: skips, low resolutions", low=0, high=4, step=0.05)
+    s2: float = setting("s2: skips, middle resolution", low=0, high=4, step=0.05)
+    version: int = setting("Version", low=1, high=2, default=2)
 
     def __post_init__(self) -> None:
         for name in FACTORS:
@@ -55,6 +57,29 @@ PRESETS: dict[str, FreeU] = {
     "sdxl-turbo": FreeU(b1=1.3, b2=1.4, s1=0.9, s2=0.2),
     "toy": FreeU(b1=1.1, b2=1.2, s1=0.9, s2=0.6),  # ours, not the authors'
 }
+
+
+class FreeUMethod(Method):
+    """FreeU as a column."""
+
+    key = "freeu"
+    title = "FreeU"
+    settings = FreeU
+    presets = PRESETS
+
+    def default(self) -> FreeU:
+        return PRESETS["sd15"]
+
+    @contextmanager
+    def apply(self, pipe: Any, settings: FreeU, drawing: Drawing) -> Iterator[Report]:
+        with freeu(pipe, **asdict(settings)):
+            unet = as_unet(pipe)
+            changed = concatenations(unet) if settings.version == 2 else [*unet.up_blocks[:2]]
+            yield Report(modules=sum(getattr(place, "level", 1) > 0 for place in changed))
+
+    def inert(self, settings: FreeU, drawing: Drawing) -> str:
+        same = all(getattr(settings, name) == 1 for name in FACTORS)
+        return "FreeU with every factor at 1 changes next to nothing." if same else ""
 
 
 @contextmanager

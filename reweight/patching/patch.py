@@ -91,7 +91,7 @@ class BlockControl:
 
 @contextmanager
 def reweighted(
-    pipe_or_unet: Any, weights: Any, *, thresholds: Any = None, scheduler: Any = None
+    pipe_or_unet: Any, weights: Any, *, thresholds: Any = None, bypass: Any = None, scheduler: Any = None
 ) -> Iterator[BlockControl]:
     """Scale every target block by its weight at each step, h <- w * Transformer2DModel(h) (paper Fig. 2, Sec. III-B).
 
@@ -99,6 +99,7 @@ def reweighted(
     for the same weights at every step. T is the pipeline's `num_inference_steps`, m the number of target blocks. Any
     finite weight is allowed.
     thresholds: the same shape; a block is bypassed where w + 1e-6 < q: nothing is computed, h passes on unscaled.
+    bypass: the same shape, bool; a block is bypassed where it is true, whatever its weight.
     scheduler: where the steps are read from; by default the pipeline's, at each call, so that it may be changed
     inside. A bare U-Net needs it when T > 1.
 
@@ -117,6 +118,11 @@ def reweighted(
         if q.shape != w.shape:
             raise ValueError(f"The weights have shape {w.shape} but the thresholds {q.shape}: make them the same.")
         skip = w + SKIP_EPS < q
+    if bypass is not None:
+        off = as_table(bypass, m, "bypass mask").astype(bool)
+        if off.shape != w.shape:
+            raise ValueError(f"The weights have shape {w.shape} but the bypass mask {off.shape}: make them the same.")
+        skip = skip | off
     with _scheduled(pipe_or_unet, w, skip, scheduler) as control:
         yield control
 

@@ -17,8 +17,8 @@ def settings_in(query: Mapping[str, str], card: ModelCard) -> dict[str, Any]:
     good: dict[str, Any] = {}
     for name, convert in (("prompt", str), ("seed", int), ("steps", int), ("schedule", str)):
         try:
-            value = {name: convert(query[name])}
-            good[name] = getattr(validate(card, **({"prompt": "any"} | value)), name)
+            asked = {"prompt": "any", name: convert(query[name])}
+            good[name] = validate(card, **asked).settings()[name]
         except (KeyError, ValueError):
             continue
     try:

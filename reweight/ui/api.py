@@ -11,8 +11,9 @@ from typing import Any
 
 import gradio as gr
 
-from ..engine.engine import METHODS, Engine, Picture, ProbeSnapshot
-from ..engine.request import Request, RequestError, validate
+from ..engine.engine import Engine, Picture, ProbeSnapshot
+from ..engine.request import COLUMNS, Request, RequestError, validate
+from ..engine.resolving import places_of
 from ..probing.search import PRESETS
 from .errors import spoken
 from .screens.compare import stamped
@@ -33,7 +34,7 @@ def build_api(engine: Engine) -> None:
 
         Returns three PNG files, whose text carries every setting, and the scores and weights as JSON."""
         given = (prompt, model, low, high, schedule, seed, steps, guidance, negative_prompt)
-        yield from _drawn(engine, caller, METHODS, given)
+        yield from _drawn(engine, caller, COLUMNS, given)
 
     def reweight(
         caller: gr.Request, prompt: str, model: str, low: float, high: float, schedule: str, seed: int, steps: int,
@@ -74,7 +75,7 @@ def build_api(engine: Engine) -> None:
         negative_prompt = gr.Textbox(card.negative_prompt, label="negative_prompt")
         preset = gr.Textbox("paper-code", label="preset")
         runs = gr.Number(15, label="runs")
-        images = [gr.Image(label=method, format="png", type="pil") for method in METHODS]
+        images = [gr.Image(label=method, format="png", type="pil") for method in COLUMNS]
         single = gr.Image(label="reweighted", format="png", type="pil")
         facts, alone, table = gr.JSON(label="facts"), gr.JSON(label="facts"), gr.JSON(label="table")
         given = [prompt, model, low, high, schedule, seed, steps, guidance, negative_prompt]
@@ -101,10 +102,10 @@ def _drawn(engine: Engine, caller: gr.Request, methods: tuple[str, ...], given: 
         request = _request(engine, *given)
         chosen = engine.chosen(request)
         pictures = []
-        for event in engine.compare(request, chosen.scores, methods, client=caller.session_hash or ""):
+        for event in engine.compare(request, chosen, methods, client=caller.session_hash or ""):
             if isinstance(event, Picture):
                 pictures.append(event)
             yield (gr.skip(),) * (len(methods) + 1)
-        weights = request.weights(chosen.scores)
+        weights = request.weights(chosen.scores, places_of(engine.blocks(request.model)), chosen.weights)
         facts = {"importance": chosen.source, "scores": chosen.scores.tolist(), "weights": weights.tolist()}
-        yield (*(stamped(engine, request, picture, chosen.table) for picture in pictures), facts)
+        yield (*(stamped(engine, request, picture) for picture in pictures), facts)

@@ -8,13 +8,13 @@ from typing import Any
 import gradio as gr
 
 from ..engine.resolving import EXAMPLES
-from ..methods import PRESETS
+from ..methods.freeu import PRESETS
 from ..models.loading import LoadedModel
 from ..models.registry import ModelCard
 from ..patching.blocks import TargetBlock
+from ..schedule import CONTROLS
 from .address import SLIDER
 from .panels.word_chips import words_panel
-from .wording import SCHEDULES
 
 FREEU = ("b1", "b2", "s1", "s2", "version")
 
@@ -89,7 +89,10 @@ def build_controls(
         )
         dice = gr.Button("Other seed", elem_id="dice", min_width=110)
     made["schedule"] = gr.Dropdown(
-        [(title, name) for name, title in SCHEDULES.items()], value="importance", label="Schedule", elem_id="schedule"
+        [(control.title, name) for name, control in CONTROLS.items()],
+        value="importance",
+        label="Schedule",
+        elem_id="schedule",
     )
     made["model"] = gr.Dropdown(
         models, value=card.key, label="Model, folder or owner/name" if local else "Model", elem_id="model",

@@ -12,8 +12,8 @@ from typing import Any
 
 import gradio as gr
 
-from ..engine.engine import METHODS, Engine, Loading, ModelError
-from ..engine.request import Request, RequestError, validate
+from ..engine.engine import Engine, Loading, ModelError
+from ..engine.request import COLUMNS, REWEIGHTED, Request, RequestError, validate
 from ..engine.resolving import Chosen
 from ..schedule import ImportanceTable
 from .address import settings_in
@@ -82,7 +82,7 @@ class Handlers:
 
     def drawn(
         self, caller: gr.Request, request: Request, chosen: Chosen, shown: Shown, pair: str,
-        methods: tuple[str, ...] = METHODS,
+        methods: tuple[str, ...] = COLUMNS,
     ) -> Iterator[Updates]:  # fmt: skip
         """The updates of `compare.run` for this page."""
         client = caller.session_hash or ""
@@ -94,7 +94,7 @@ class Handlers:
         if shown.request is None:
             return stopped
         chosen = self.engine.chosen(shown.request, mine.probed, mine.pinned)
-        pictures = compare.updates(self.engine, self.view, shown, METHODS, pair, chosen.table)
+        pictures = compare.updates(self.engine, self.view, shown, COLUMNS, pair)
         return stopped | pictures | self.drawings(shown.request, chosen)
 
     def low(self, caller: gr.Request, live: bool, mine: Tables, shown: Shown, pair: str, *values: Any):
@@ -119,7 +119,7 @@ class Handlers:
             if not same:
                 yield self.drawings(request, chosen)
             if live:
-                yield from self.drawn(caller, request, chosen, shown, pair, ("reweighted",) if same else METHODS)
+                yield from self.drawn(caller, request, chosen, shown, pair, ("reweighted",) if same else COLUMNS)
             else:
                 yield {self.status: line("“Generate” draws the picture with these weights.")}
 
@@ -133,9 +133,10 @@ class Handlers:
         """Probe this prompt; every table on the way is kept, so that Stop loses nothing."""
         with spoken():
             request = self.request_of(values)
-            shown = (
-                request.model_copy(update={"schedule": "importance"}) if request.schedule == "empirical" else request
-            )
+            shown = request
+            if not request.reweighting.control().probed:
+                probed = replace(request.reweighting, schedule="importance")
+                shown = request.model_copy(update={"methods": request.methods | {REWEIGHTED: probed}})
             latest = mine
 
             def keep(table: ImportanceTable) -> Updates:
@@ -150,7 +151,7 @@ class Handlers:
 
     def pair(self, shown: Shown, name: str) -> tuple[Any, Any]:
         """Other two pictures to compare."""
-        if not shown.pictures or len(shown.pictures) < len(METHODS):
+        if not shown.pictures or len(shown.pictures) < len(COLUMNS):
             return gr.skip(), gr.skip()
         return compare.pair_of(shown.pictures, name)
 

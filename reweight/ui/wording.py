@@ -9,25 +9,17 @@ import numpy as np
 
 from ..engine.engine import Picture
 from ..engine.request import Request
+from ..methods import columns
 from ..models.loading import LoadedModel
 from ..patching.blocks import TargetBlock
 from ..schedule import ImportanceTable
 from ..scoring import Distance
 
 STAGES = {"down": "encoder", "mid": "bottleneck", "up": "decoder"}
-METHOD_NAMES = {"vanilla": "Vanilla", "reweighted": "Re-weighted", "freeu": "FreeU"}
 PAPER = {
     "down": "the paper finds encoder blocks less important than the decoder's",
     "mid": "the paper finds the bottleneck highly important at every step",
     "up": "the paper finds decoder blocks more important than the encoder's",
-}
-SCHEDULES = {
-    "importance": "Importance (the probe's ranking)",
-    "empirical": "Empirical (no probe needed)",
-    "inverted": "Inverted (the paper's ablation)",
-    "reversed": "Reversed (same mean)",
-    "flat": "Flat (all blocks alike)",
-    "random": "Random order",
 }
 NO_BETTER_THAN_CHANCE = 0.3
 
@@ -60,16 +52,12 @@ def cell_notes(
 def caption(picture: Picture, request: Request, distance: Distance | None) -> str:
     """Under a picture: the method, its settings, how far it is from vanilla, and the time."""
     time = "from cache" if picture.cached else f"{picture.seconds:.2f} s"
-    if picture.method == "vanilla":
-        settings = "the model as it is, nothing patched"
-    elif picture.method == "freeu":
-        f = request.freeu
-        settings = f"b1 {f.b1:g}, b2 {f.b2:g}, s1 {f.s1:g}, s2 {f.s2:g}, version {f.version}"
-    else:
-        schedule = SCHEDULES[request.schedule].partition(" (")[0]
+    settings = columns.caption(picture.column, request.methods, picture.drawing)
+    if picture.weights is not None:
+        schedule = request.reweighting.control().title.partition(" (")[0]
         low, high = picture.weights.min(), picture.weights.max()
         between = f"weights {low:.3f} to {high:.3f}" if low < high else f"every weight {low:.3f}, whatever the ranking"
-        settings = f"{escape(schedule)}: {between}"
+        settings = f"{schedule}: {between}"
     far = ""
     if distance is not None:
         same = distance.mean_difference == 0
@@ -78,7 +66,7 @@ def caption(picture: Picture, request: Request, distance: Distance | None) -> st
             if same
             else f"<br>vs vanilla: SSIM {distance.ssim:.3f}, difference {distance.mean_difference:.1f}/255"
         )
-    return f"<b>{METHOD_NAMES[picture.method]}</b> · {time}<br>{settings}{far}"
+    return f"<b>{columns.title(picture.column)}</b> · {time}<br>{escape(settings)}{far}"
 
 
 def about_model(loaded: LoadedModel) -> str:

@@ -13,7 +13,7 @@ from reweight import freeu, iter_probe, reweighted, target_blocks
 from reweight.bench import app
 from reweight.bench.overhead.full_size_models import FULL_SIZE, build
 from reweight.bench.overhead.paired_timing import METHODS, costs, draw
-from reweight.methods import PRESETS
+from reweight.methods.freeu import PRESETS
 
 SIDE = 16  # latents
 PIXELS = 8 * SIDE

@@ -34,7 +34,7 @@ from reweight.engine.engine import (
     Waiting,
 )  # fmt: skip
 from reweight.engine.request import validate
-from reweight.methods import freeu
+from reweight.methods.freeu import freeu
 from reweight.models import registry as models
 from reweight.models.loading import LoadedModel
 from reweight.models.registry import REGISTRY

@@ -10,7 +10,7 @@ from pydantic import ValidationError
 
 from reweight import schedule
 from reweight.engine.request import Request, RequestError, validate
-from reweight.methods import PRESETS, FreeU
+from reweight.methods.freeu import PRESETS, FreeU
 from reweight.models.registry import REGISTRY, card_for
 
 SCORES = np.array([[0.25, 0.5, 0.75, 1.0], [1.0, 0.75, 0.5, 0.25], [0.5, 0.5, 1.0, 0.25]])

@@ -8,7 +8,7 @@ import tiny
 import torch
 from test_patch import draw, predict, traces
 
-from reweight.methods import PRESETS, FreeU, freeu
+from reweight.methods.freeu import PRESETS, FreeU, freeu
 from reweight.methods.freeu import dimmed, factors, strengthened
 from reweight.patching.blocks import concatenations
 from reweight.patching.patch import reweighted

@@ -19,7 +19,7 @@ from huggingface_hub import constants
 from safetensors.torch import load_file, save_file
 from transformers import CLIPConfig, CLIPImageProcessor
 
-from reweight.methods import PRESETS
+from reweight.methods.freeu import PRESETS
 from reweight.models import folder as pipeline_folder
 from reweight.models import hub
 from reweight.models import registry as models

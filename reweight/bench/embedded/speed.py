@@ -10,7 +10,7 @@ import numpy as np
 
 from ...engine.engine import Engine, Picture
 from ...engine.request import Request, validate
-from ...engine.resolving import EXAMPLES
+from ...engine.resolving import EXAMPLES, Chosen
 from ...models.registry import ASSETS
 from ..stats.figure import Figure
 from ..stats.intervals import bootstrap
@@ -36,9 +36,9 @@ def timing(model: str, *, hurried: bool, repeats: int = 15) -> list[Figure]:
         drawn, whole = [], []
         for seed in range(repeats):
             request = validate(card, prompt=EXAMPLES[0], model=model, steps=2, seed=seed)
-            scores = engine.chosen(request).scores
+            chosen = engine.chosen(request)
             pictures: list[Picture] = []
-            whole.append(_seconds(lambda r=request, s=scores, p=pictures: p.extend(_pictures(engine, r, s))))
+            whole.append(_seconds(lambda r=request, c=chosen, p=pictures: p.extend(_pictures(engine, r, c))))
             drawn.append(pictures[0].seconds)
     finally:
         engine.close()
@@ -68,8 +68,8 @@ def sizes(model: str) -> list[Figure]:
     ]
 
 
-def _pictures(engine: Engine, request: Request, scores: np.ndarray) -> Iterator[Picture]:
-    return (event for event in engine.compare(request, scores) if isinstance(event, Picture))
+def _pictures(engine: Engine, request: Request, chosen: Chosen) -> Iterator[Picture]:
+    return (event for event in engine.compare(request, chosen) if isinstance(event, Picture))
 
 
 def _seconds(work: Callable[[], Any]) -> float:

@@ -73,7 +73,7 @@ def measure(
 
     compiled: only what lies inside the Transformer blocks, so that the hooks about them act as ever.
     """
-    from ...methods import PRESETS
+    from ...methods.freeu import PRESETS
     from ...models.registry import REGISTRY
     from ...patching.blocks import target_blocks
     from .full_size_models import build

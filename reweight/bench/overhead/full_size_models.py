@@ -26,7 +26,7 @@ from ...toy.train.tokenizer import build_tokenizer
 class FullSize:
     """A published model to be built with random weights.
 
-    key: of its presets in `methods.PRESETS` and of its card in the registry. unet: the published configuration, as
+    key: of its presets in `methods.freeu.PRESETS` and of its card in the registry. unet: the published configuration, as
     far as it differs from diffusers' defaults. text_widths: of its text encoders, which add up to the width that the
     U-Net attends to.
     """

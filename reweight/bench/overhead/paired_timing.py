@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from ...methods import FreeU, freeu
+from ...methods.freeu import FreeU, freeu
 from ...patching.blocks import target_blocks
 from ...patching.patch import reweighted
 from ..stats.intervals import bootstrap

@@ -146,7 +146,7 @@ def controls(scores: dict[str, np.ndarray], seeds: Sequence[int]) -> dict[str, n
 
 def flat_of(way: str) -> str:
     """The row in which every block has the mean of this ranking at its step."""
-    return FLAT.get(way, "flat")
+    return way if way in FLAT.values() else FLAT.get(way, "flat")
 
 
 def variants(ranges: Sequence[tuple[float, float]]) -> list[str]:

@@ -69,7 +69,7 @@ def command(
         labels = [block.label for block in target_blocks(pipe.unet)]
         chosen = [
             variant for variant in experiment("fig3", loaded.card, labels, (steps,)).variants
-            if variant.method == "skip" and variant.label.split()[0] in (kind or KINDS)
+            if variant.table is not None and variant.label.split()[0] in (kind or KINDS)
         ]  # fmt: skip
         numbers = range(42, 42 + seeds)
         drawn = {"steps": steps, "guidance": guidance, "batch": batch}

@@ -7,7 +7,7 @@ import io
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from rich.table import Table
@@ -110,6 +110,15 @@ def as_csv(experiment: Experiment, found: Cells) -> str:
         ]
         writer.writerow([label, column, cell.n, *values, experiment.numbers.get((label, column), "")])
     return text.getvalue()
+
+
+def as_json(found: Cells) -> list[dict[str, Any]]:
+    """A cell for each: its row, its column, how many pictures, and each measure as [value, low, high]."""
+    return [
+        {"row": label, "column": column, "pictures": cell.n}
+        | {measure: [value, *cell.intervals[measure]] for measure, value in cell.values.items()}
+        for (label, column), cell in found.items()
+    ]
 
 
 def figure(experiment: Experiment, found: Cells, scorer: str) -> Figure:

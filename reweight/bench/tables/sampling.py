@@ -5,23 +5,24 @@ from __future__ import annotations
 import hashlib
 import time
 from collections.abc import Callable, Collection, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from io import BytesIO
 from pathlib import Path
 
 import numpy as np
-import torch
 from PIL import Image
 
-from ...engine.drawing import draw, sentences
+from ...engine.drawing import draw
+from ...engine.pictures import Pictures
 from ...engine.request import Request, validate
+from ...methods.base import Drawing
 from ...models.loading import LoadedModel
 from ...patching.blocks import target_blocks
-from ...patching.patch import bypassed, reweighted
-from ...scoring import ImageFeatures, Scorer, distance, feature_cosine
+from ...scoring import ImageFeatures, Scorer, feature_cosine
 from ...storage.atomic import write_whole
 from ...storage.rowfile import Key, Row, key_of
 from ..stats.random_order import order_seed
+from ..stats.ssim import ssim
 from .experiments import Experiment, Variant
 from .prompts import Prompts
 from .score_source import Ranking
@@ -63,7 +64,7 @@ class Sampler:
         if batch_size < 1:
             raise ValueError(f"The batch size is at least 1, not {batch_size}.")
         self.loaded, self.experiment, self.ranking, self.scorer = loaded, experiment, ranking, scorer
-        self.batch_size, self.pictures = batch_size, pictures
+        self.batch_size, self.pictures, self._pictures = batch_size, pictures, Pictures()
 
     def rows(self, item: Item, done: Collection[Key]) -> Iterator[Row]:
         """A row for each variant that is not done yet, as soon as its picture is judged."""
@@ -75,21 +76,20 @@ class Sampler:
 
     def _at(self, item: Item, steps: int, due: list[Variant]) -> Iterator[Row]:
         request = self.request(item.prompt, item.seed, steps)
-        (vanilla,), seconds = _timed(lambda: [draw(self.loaded, request, "vanilla")])
+        vanilla = self._pictures.picture(self.loaded, request, "vanilla", self._drawing(request))
         for group in self._groups(due):
-            if group[0].method == "vanilla":
-                pictures, each = [vanilla], seconds
+            if group[0].column == "vanilla":
+                pictures, each = [vanilla.image], vanilla.seconds
             else:
-                tables = self._tables(group, request)
-                pictures, took = _timed(lambda group=group, tables=tables: self._draw(request, group, tables))
+                pictures, took = _timed(lambda group=group: self._draw(request, group))
                 each = took / len(group)
             scores = None if self.scorer is None else self.scorer.score(pictures, [item.prompt] * len(pictures))
-            alike = self._cosines(pictures, vanilla)
+            cosines, alike = self._cosines(pictures, vanilla.image), ssim(pictures, vanilla.image)
             for i, (variant, picture) in enumerate(zip(group, pictures, strict=True)):
-                far = distance(picture, vanilla)
+                moved = np.abs(np.asarray(picture, float) - np.asarray(vanilla.image, float)).mean()
                 row = _named(item, variant) | {
-                    "score": None if scores is None else float(scores[i]), "ssim": far.ssim,
-                    "mean_difference": far.mean_difference, "cosine": alike and alike[i], "seconds": round(each, 4),
+                    "score": None if scores is None else float(scores[i]), "ssim": float(alike[i]),
+                    "mean_difference": float(moved), "cosine": cosines and cosines[i], "seconds": round(each, 4),
                 }  # fmt: skip
                 if self.pictures is not None:
                     self._keep(picture, row)
@@ -107,31 +107,34 @@ class Sampler:
         return feature_cosine(pictures, [vanilla] * len(pictures), self.scorer).tolist()
 
     def _groups(self, due: list[Variant]) -> Iterator[list[Variant]]:
+        """Variants that are drawn together: those with weights, as many as the batch size; any other alone."""
         for variant in due:
-            if variant.method != "weights":
+            if variant.table is None:
                 yield [variant]
-        weighted = [variant for variant in due if variant.method == "weights"]
+        weighted = [variant for variant in due if variant.table is not None]
         for i in range(0, len(weighted), self.batch_size):
             yield weighted[i : i + self.batch_size]
 
-    def _tables(self, group: list[Variant], request: Request) -> list[np.ndarray]:
-        """Weights or masks (T, m), one for each variant that has them."""
-        made = [variant for variant in group if variant.table is not None]
-        if any(variant.probed for variant in made):
-            scores = self.ranking.scores(self.loaded, request)
-        else:
-            scores = np.ones((request.steps, len(target_blocks(self.loaded.pipe.unet))))
-        return [variant.table(scores, order_seed(request.prompt, request.seed, variant.draw or 0)) for variant in made]
+    def _draw(self, request: Request, group: list[Variant]) -> list[Image.Image]:
+        """A picture for each variant of a group; a group of one is drawn as the app draws."""
+        column = group[0].column
+        if group[0].table is None:
+            return draw(self.loaded, request, column, self._drawing(request)).images
+        shape = request.steps, len(target_blocks(self.loaded.pipe.unet))
+        probed = any(variant.probed for variant in group)
+        scores = self.ranking.scores(self.loaded, request) if probed else np.ones(shape)
+        tables = [
+            variant.table(scores, order_seed(request.prompt, request.seed, variant.draw or 0)) for variant in group
+        ]
+        masks = [table if table.dtype == bool else np.zeros(shape, bool) for table in tables]
+        weights = [np.ones(shape) if table.dtype == bool else table for table in tables]
+        if len(group) == 1:
+            weights, masks = weights[0], masks[0]
+        drawing = replace(self._drawing(request), weights=np.asarray(weights), bypass=np.asarray(masks))
+        return draw(self.loaded, request, column, drawing).images
 
-    def _draw(self, request: Request, group: list[Variant], tables: list[np.ndarray]) -> list[Image.Image]:
-        if group[0].method == "freeu":
-            return [draw(self.loaded, request, "freeu")]
-        if group[0].method == "skip":
-            with bypassed(self.loaded.pipe, tables[0]):
-                return [draw(self.loaded, request, "vanilla")]
-        if len(group) > 1 and (pictures := _together(self.loaded, request, np.stack(tables))):
-            return pictures
-        return [draw(self.loaded, request, "reweighted", table) for table in tables]
+    def _drawing(self, request: Request) -> Drawing:
+        return Drawing(request.steps, request.guidance, self.loaded.card.family)
 
     def _keep(self, picture: Image.Image, row: Row) -> None:
         self.pictures.mkdir(parents=True, exist_ok=True)
@@ -150,25 +153,6 @@ def _named(item: Item, variant: Variant) -> Row:
         "category": item.category, "prompt": item.prompt, "seed": item.seed, "steps": variant.steps,
         "variant": variant.name,
     }  # fmt: skip
-
-
-def _together(loaded: LoadedModel, request: Request, weights: np.ndarray) -> list[Image.Image]:
-    """One picture for each of the weights (n, T, m), from the same noise; none where a value is not finite."""
-    n = len(weights)
-    with sentences(), reweighted(loaded.pipe, weights):
-        pixels = loaded.pipe(
-            [request.prompt] * n,
-            negative_prompt=[request.negative_prompt] * n if request.negative_prompt else None,
-            num_inference_steps=request.steps,
-            guidance_scale=request.guidance,
-            height=request.size,
-            width=request.size,
-            generator=[torch.Generator("cpu").manual_seed(request.seed) for _ in range(n)],
-            output_type="np",
-        ).images
-    if not np.isfinite(pixels).all():
-        return []
-    return [Image.fromarray(picture) for picture in (pixels * 255).round().astype(np.uint8)]
 
 
 def _timed(work: Callable[[], list[Image.Image]]) -> tuple[list[Image.Image], float]:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
 from ...engine.drawing import sentences
-from ...engine.request import SEED, Request
+from ...engine.request import REWEIGHTED, SEED, Request
 from ...engine.resolving import choose
 from ...models.loading import LoadedModel
 from ...patching.blocks import target_blocks
@@ -35,11 +36,10 @@ class Ranking:
         """Scores (T, m) for a request's prompt and steps."""
         if self.source == "probe":
             return self.table(loaded, request).scores
-        blocks = target_blocks(loaded.pipe.unet)
-        strategy = "empirical" if self.source == "empirical" else "importance"
-        return choose(
-            request.model, request.prompt, request.steps, blocks, (), strategy, revision=loaded.revision
-        ).scores
+        schedule = "empirical" if self.source == "empirical" else "importance"
+        reweighting = replace(request.reweighting, schedule=schedule)
+        asked = request.model_copy(update={"methods": request.methods | {REWEIGHTED: reweighting}})
+        return choose(asked, target_blocks(loaded.pipe.unet), revision=loaded.revision).scores
 
     def table(
         self, loaded: LoadedModel, request: Request, on_progress: Callable[[ProbeSnapshot], object] = lambda _: None

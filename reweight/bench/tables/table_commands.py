@@ -57,7 +57,7 @@ def command_for(name: str) -> Callable[..., None]:
             whole_numbers(seeds, "seeds"),
             whole_numbers(steps, "steps"),
         )
-        ranking = Ranking("empirical" if name == "efficiency" else importance, folder / "probes", runs)
+        ranking = Ranking("empirical" if name == "efficiency" else importance, out / "probes", runs)
         loaded = load_model(model, device=device or place.device, dtype=dtype, local=True)
         judge = scorer_named(
             "none" if name == "efficiency" else scorer, checkpoint=checkpoint, tokenizer=tokenizer,

@@ -11,14 +11,14 @@ from typing import Any
 import gradio as gr
 from PIL import Image
 
-from ...engine.engine import METHODS, Engine, Notice, Picture, Step, Waiting
+from ...engine.engine import Engine, Notice, Picture, Step, Waiting
 from ...engine.provenance import parameters_text, settings_of
-from ...engine.request import Request
-from ...engine.resolving import Chosen
-from ...schedule import ImportanceTable
+from ...engine.request import COLUMNS, Request
+from ...engine.resolving import Chosen, places_of
+from ...methods.columns import title
 from ...scoring import difference_map, distance
 from ..panels import svg
-from ..wording import METHOD_NAMES, bar, block_name, caption, cell_notes, line, score_interval, shortened
+from ..wording import bar, block_name, caption, cell_notes, line, score_interval, shortened
 
 PAIRS = {
     "vanilla | re-weighted": ("vanilla", "reweighted"),
@@ -38,9 +38,9 @@ class Shown:
         """Whether vanilla and FreeU on the screen are those of a request, so that only the re-weighted one is drawn."""
         return (
             self.pictures is not None
-            and len(self.pictures) == len(METHODS)
+            and len(self.pictures) == len(COLUMNS)
             and self.request.vanilla_key() == request.vanilla_key()
-            and self.request.freeu_key() == request.freeu_key()
+            and self.request.methods["freeu"] == request.methods["freeu"]
         )
 
 
@@ -60,11 +60,11 @@ class Compare:
 def build_compare() -> Compare:
     images, captions = {}, {}
     with gr.Row(equal_height=False, elem_classes="rw-pictures"):
-        for method in METHODS:
+        for method in COLUMNS:
             with gr.Column(min_width=200, elem_classes="rw-column"):
                 images[method] = gr.Image(
-                    label=METHOD_NAMES[method], show_label=False, format="png", type="pil", interactive=False,
-                    elem_id=f"image-{method}", elem_classes="rw-picture", alt_text=f"{METHOD_NAMES[method]} picture",
+                    label=title(method), show_label=False, format="png", type="pil", interactive=False,
+                    elem_id=f"image-{method}", elem_classes="rw-picture", alt_text=f"{title(method)} picture",
                     buttons=["download", "fullscreen"],
                 )  # fmt: skip
                 captions[method] = gr.HTML(elem_id=f"caption-{method}", elem_classes="rw-caption")
@@ -86,9 +86,9 @@ def heat_panel(engine: Engine, request: Request, chosen: Chosen, kind: str) -> s
     """A heatmap of the weights ("weight") or of the scores ("importance"), with legend and a line for explanations."""
     blocks = engine.blocks(request.model)
     side = engine.side(request)
-    weights = request.weights(chosen.scores)
+    weights = request.weights(chosen.scores, places_of(blocks), chosen.weights)
     on = request.mask(len(blocks))
-    scores = request.controlled(chosen.scores)
+    scores = request.controlled(chosen.scores, places_of(blocks))
     names = [block_name(block, side) for block in blocks]
     notes = cell_notes(blocks, side, chosen.scores, chosen.table)
     values = weights if kind == "weight" else chosen.scores
@@ -107,10 +107,10 @@ def heat_panel(engine: Engine, request: Request, chosen: Chosen, kind: str) -> s
     )
 
 
-def stamped(engine: Engine, request: Request, picture: Picture, table: ImportanceTable | None) -> Image.Image:
+def stamped(engine: Engine, request: Request, picture: Picture) -> Image.Image:
     """The picture with its settings in its PNG text, as Gradio's png format keeps them."""
-    used = table.sha256 if table is not None and picture.method == "reweighted" else None
-    settings = settings_of(request, engine.opened(request.model), picture.method, picture.weights, used)
+    loaded = engine.opened(request.model)
+    settings = settings_of(request, loaded, picture.column, picture.weights, picture.table_sha256)
     image = picture.image.copy()
     image.info = {"parameters": parameters_text(settings), "reweight": json.dumps(settings, ensure_ascii=False)}
     return image
@@ -122,9 +122,7 @@ def pair_of(pictures: dict[str, Picture], name: str) -> tuple[Any, Any]:
     return (left, right), difference_map(right, left)
 
 
-def updates(
-    engine: Engine, view: Compare, shown: Shown, methods: tuple[str, ...], pair: str, table: ImportanceTable | None
-) -> dict[Any, Any]:
+def updates(engine: Engine, view: Compare, shown: Shown, methods: tuple[str, ...], pair: str) -> dict[Any, Any]:
     """The component updates for the pictures of `methods`, and for what compares them once there are three."""
     changed: dict[Any, Any] = {}
     request, pictures = shown.request, shown.pictures
@@ -132,9 +130,9 @@ def updates(
     for method in methods:
         picture = pictures[method]
         far = distance(picture.image, vanilla.image) if vanilla and method != "vanilla" else None
-        changed[view.images[method]] = stamped(engine, request, picture, table)
+        changed[view.images[method]] = stamped(engine, request, picture)
         changed[view.captions[method]] = caption(picture, request, far)
-    if all(method in pictures for method in METHODS):
+    if all(method in pictures for method in COLUMNS):
         changed[view.slider], changed[view.difference] = pair_of(pictures, pair)
         changed[view.shown] = replace(shown)
     return changed
@@ -142,31 +140,29 @@ def updates(
 
 def run(
     engine: Engine, view: Compare, status: gr.HTML, request: Request, chosen: Chosen, shown: Shown, pair: str,
-    methods: tuple[str, ...] = METHODS, client: str = "",
+    methods: tuple[str, ...] = COLUMNS, client: str = "",
 ) -> Iterator[dict[Any, Any]]:  # fmt: skip
     """Draw by each method and yield component updates as steps end and pictures come.
 
     It yields while it waits too: a generator is closed between two yields only."""
-    kept = dict(shown.pictures or {}) if methods != METHODS else {}
+    kept = dict(shown.pictures or {}) if methods != COLUMNS else {}
     now = Shown(request, kept)
     total, done, said, notice = len(methods) * request.steps, 0, "Drawing…", ""
     left = list(methods)
     try:
-        for event in engine.compare(request, chosen.scores, methods, client=client):
+        for event in engine.compare(request, chosen, methods, client=client):
             if isinstance(event, Waiting):
                 yield {status: bar(done / total, f"{event.ahead} before you…" if event.ahead else said, left)}
             elif isinstance(event, Notice):
                 notice += f" {event.text}"
             elif isinstance(event, Step):
-                done = methods.index(event.method) * request.steps + event.step
-                said = f"{METHOD_NAMES[event.method]}: step {event.step} of {event.steps}"
+                done = methods.index(event.column) * request.steps + event.step
+                said = f"{title(event.column)}: step {event.step} of {event.steps}"
                 yield {status: bar(done / total, said, left)}
             elif isinstance(event, Picture):
-                now.pictures[event.method] = event
-                left.remove(event.method)
-                yield updates(engine, view, now, (event.method,), pair, chosen.table) | {
-                    status: bar(done / total, said, left)
-                }
+                now.pictures[event.column] = event
+                left.remove(event.column)
+                yield updates(engine, view, now, (event.column,), pair) | {status: bar(done / total, said, left)}
     except (ValueError, FloatingPointError) as error:
         yield {status: line(str(error))}
         raise

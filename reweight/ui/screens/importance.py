@@ -13,7 +13,7 @@ from gradio.processing_utils import save_bytes_to_cache
 
 from ...engine.engine import Agreement, Engine, Waiting
 from ...engine.request import Request
-from ...engine.resolving import Chosen
+from ...engine.resolving import Chosen, places_of
 from ...patching.blocks import TargetBlock
 from ...probing.plots import importance_figure
 from ...probing.search import PRESETS
@@ -100,11 +100,13 @@ def redraw(engine: Engine, view: Importance, request: Request, chosen: Chosen) -
     """The updates of every drawing of the screen."""
     blocks = engine.blocks(request.model)
     names = [block_name(block, engine.side(request)) for block in blocks]
-    weights = request.weights(chosen.scores)
+    weights = request.weights(chosen.scores, places_of(blocks), chosen.weights)
     ranking = chosen.scores.argsort(axis=1, kind="stable").tolist()
     return {
         view.scores: heat_panel(engine, request, chosen, "importance"),
-        view.curves: svg.curves(weights, request.controlled(chosen.scores), names, request.mask(len(blocks))),
+        view.curves: svg.curves(
+            weights, request.controlled(chosen.scores, places_of(blocks)), names, request.mask(len(blocks))
+        ),
         view.ranks: svg.ranks(ranking, names),
         view.findings: findings(chosen.table),
         view.frame: {

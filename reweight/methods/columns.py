@@ -1,0 +1,62 @@
+"""Columns of a comparison: "freeu", or several methods at once, "reweighted+freeu"."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from itertools import combinations
+from typing import Any
+
+from .base import METHODS, Drawing, Method, Report
+
+MAX_PARTS = 4
+
+
+def parts(column: str) -> tuple[Method, ...]:
+    """The methods of a column, in the order in which they are entered.
+
+    ValueError of one sentence for an unknown one, one named twice, vanilla with another, or two that exclude each other.
+    """
+    keys = column.split("+") if isinstance(column, str) else [column]
+    methods = tuple(METHODS.named(key) for key in keys)
+    if len(set(keys)) < len(keys):
+        raise ValueError(f"The column {column} names a method twice: name each once.")
+    if len(keys) > MAX_PARTS:
+        raise ValueError(f"A column combines at most {MAX_PARTS} methods, not {len(keys)}.")
+    if len(keys) > 1 and "vanilla" in keys:
+        raise ValueError("Vanilla is the model without any method: leave it out of a combination.")
+    for a, b in combinations(methods, 2):
+        if a.key in b.excludes or b.key in a.excludes:
+            raise ValueError(f"{a.title} and {b.title} cannot be combined: choose one of them.")
+    return methods
+
+
+def title(column: str) -> str:
+    """A column's name for people."""
+    return " + ".join(method.title for method in parts(column))
+
+
+def caption(column: str, settings: Mapping[str, Any], drawing: Drawing) -> str:
+    """The settings of each part in words."""
+    return "; ".join(method.caption(settings[method.key], drawing) for method in parts(column))
+
+
+def inert(column: str, settings: Mapping[str, Any], drawing: Drawing) -> str:
+    """Why a column changes nothing, where none of its parts does; else empty."""
+    reasons = [method.inert(settings[method.key], drawing) for method in parts(column)]
+    return " ".join(reasons) if all(reasons) else ""
+
+
+def cache_key(column: str, settings: Mapping[str, Any], drawing: Drawing) -> tuple[Any, ...]:
+    """What the picture of a column depends on, beside what vanilla does; hashable."""
+    return tuple((method.key, method.cache_key(settings[method.key], drawing)) for method in parts(column))
+
+
+@contextmanager
+def applied(pipe: Any, column: str, settings: Mapping[str, Any], drawing: Drawing) -> Iterator[dict[str, Report]]:
+    """Every method of a column on a pipeline, with what each reports; undone in the opposite order."""
+    with ExitStack() as stack:
+        yield {
+            method.key: stack.enter_context(method.apply(pipe, settings[method.key], drawing))
+            for method in parts(column)
+        }

@@ -1,0 +1,118 @@
+"""Settings of methods: frozen dataclasses whose fields say what they are, read from values that strangers send."""
+
+from __future__ import annotations
+
+import math
+import operator
+from collections.abc import Mapping
+from dataclasses import MISSING, Field, dataclass, field, fields
+from typing import Any, TypeVar, get_type_hints
+
+S = TypeVar("S")
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What a setting may be, and how a page asks for it.
+
+    title: its label. low, high: the range, both included; above: low itself is not allowed. step: of a slider.
+    choices: the only values. subject: what an error calls it; by default the method's title and the field's name.
+    """
+
+    title: str
+    low: float | None = None
+    high: float | None = None
+    step: float | None = None
+    choices: tuple[Any, ...] = ()
+    above: bool = False
+    subject: str = ""
+
+
+def setting(title: str, *, default: Any = MISSING, **limits: Any) -> Any:
+    """A dataclass field that carries its `Limits`."""
+    return field(default=default, metadata={"limits": Limits(title, **limits)})
+
+
+def limits_of(item: Field[Any]) -> Limits:
+    """The limits of a settings field; its name alone where it declares none."""
+    return item.metadata.get("limits") or Limits(item.name)
+
+
+def read_settings(cls: type[S], title: str, raw: Any, defaults: S | None = None) -> S:
+    """Settings from an instance or a mapping of values, exact in type and within the limits.
+
+    Types are exact: True is not 1, "3" is not 3; an int may stand for a float and 12.0 for 12, as sliders give it.
+    Numpy's numbers count as Python's. What is missing takes the default of the field, or of `defaults`.
+    ValueError of one sentence for the first thing that is wrong.
+    """
+    if isinstance(raw, cls):
+        raw = {item.name: getattr(raw, item.name) for item in fields(cls)}
+    if not isinstance(raw, Mapping):
+        raise ValueError(f"{title} takes its settings by name.")
+    known = {item.name: item for item in fields(cls)}
+    required = [name for name, item in known.items() if item.default is MISSING]
+    missing = [name for name in required if raw.get(name) is None and defaults is None]
+    if missing or not set(raw) <= set(known):
+        raise ValueError(_needs(title, required, [name for name in known if name not in required]))
+    types = get_type_hints(cls)
+    values = {} if defaults is None else {name: getattr(defaults, name) for name in known}
+    for name, value in raw.items():
+        if value is None and name not in required:
+            continue
+        limits = limits_of(known[name])
+        try:
+            values[name] = _value(types[name], limits, value)
+        except ValueError as error:
+            raise ValueError(f"{limits.subject or f'{title} {name}'} {error}.") from error
+    return cls(**values)
+
+
+def number(value: Any, low: float, high: float, above: bool = False) -> float:
+    """A finite number in a range, as a float. ValueError without its subject otherwise."""
+    real = not isinstance(value, (bool, str, bytes)) and hasattr(value, "__float__") and not hasattr(value, "__len__")
+    if not real or not low <= value <= high or (above and value == low):
+        start = f"above {low:g} and up" if above else f"from {low:g}"
+        raise ValueError(f"must be a number {start} to {high:g}")
+    return float(value) + 0.0  # no negative zero
+
+
+def whole(value: Any, low: int, high: int) -> int:
+    """A whole number in a range, as an int; 12.0 is one. ValueError without its subject otherwise."""
+    try:
+        if isinstance(value, bool):
+            raise TypeError
+        exact = (
+            int(value)
+            if isinstance(value, float) and math.isfinite(value) and value == int(value)
+            else operator.index(value)
+        )
+    except TypeError:
+        exact = None
+    if exact is None or not low <= exact <= high:
+        raise ValueError(f"must be a whole number from {low} to {high}")
+    return exact
+
+
+def _value(kind: Any, limits: Limits, value: Any) -> Any:
+    if kind is float:
+        return number(value, limits.low, limits.high, limits.above)
+    if kind is bool:
+        if type(value) is not bool:
+            raise ValueError("must be true or false")
+        return value
+    if kind is int and limits.low is not None:
+        return whole(value, int(limits.low), int(limits.high))
+    if limits.choices:
+        exact = int(value) if kind is int and type(value) is float and value == int(value) else value
+        if type(exact) is not kind or exact not in limits.choices:
+            raise ValueError(f"must be one of {', '.join(map(str, limits.choices))}")
+        return exact
+    return value
+
+
+def _needs(title: str, required: list[str], optional: list[str]) -> str:
+    def listed(names: list[str]) -> str:
+        return " and ".join(filter(None, (", ".join(names[:-1]), names[-1])))
+
+    parts = [f"needs {listed(required)}"] * bool(required) + [f"may have {listed(optional)}"] * bool(optional)
+    return f"{title} {' and '.join(parts) or 'has no settings'}, and nothing else."
