@@ -1,4 +1,4 @@
-"""Whether importance helps and whether a probe is faithful: the figures by hand, on a tiny pipeline."""
+"""Whether re-weighting by importance helps, and whether a probe agrees with bypassing: by hand, on a tiny pipeline."""
 
 from __future__ import annotations
 
@@ -7,7 +7,9 @@ import json
 import numpy as np
 import pytest
 import torch
+from typer.testing import CliRunner
 
+from reweight.bench import app
 from reweight.bench.embedded.held_out import captions
 from reweight.bench.stats.random_order import DRAWS, order_seed
 from reweight.bench.studies.ablation_agreement import SCALING, damage_to_picture, measure
@@ -29,6 +31,7 @@ from reweight.bench.studies.effects import (
 from reweight.models.loading import load_model
 from reweight.patching.patch import bypassed, reweighted
 from reweight.probing.ablation import agreement, sensitivity
+from reweight.probing.importance_probe import probe
 from reweight.probing.search import PRESETS
 from reweight.schedule import weights
 from reweight.toy.judges.classifier import Classifier, Judge, obeyed
@@ -143,24 +146,75 @@ def test_a_random_order_is_another_one_for_each_prompt_noise_and_draw(loaded):
 
 def _draw(pipe, prompt, seed):
     noise = torch.Generator().manual_seed(seed)
-    return pipe(prompt, num_inference_steps=2, guidance_scale=0.0, generator=noise).images[0]
+    return pipe(prompt, num_inference_steps=2, guidance_scale=0.0, generator=noise, height=64, width=64).images[0]
 
 
-def test_faithfulness_is_the_agreement_with_bypassing(loaded):
+def test_agreement_with_bypassing(loaded):
     found = measure(loaded, PROMPTS, presets=("calibrated",), runs=3, **WHERE)
     options = {"steps": 2, "seed": 42, "guidance_scale": 0.0}
     output = [sensitivity(loaded.pipe, prompt, bypass=True, **options) for prompt in PROMPTS]
     scaling = [sensitivity(loaded.pipe, prompt, **options) for prompt in PROMPTS]
     np.testing.assert_allclose(found.damage["output"], np.mean(output, axis=0))
     assert found.tau[SCALING][:, 0] == pytest.approx([agreement(*pair) for pair in zip(scaling, output, strict=True)])
-    mean, low, high = found.sure("calibrated", "output")
+    mean, low, high = found.mean_tau("calibrated", "output")
     assert low - 1e-9 <= mean <= high + 1e-9 and mean > 0.5
     assert found.samples["calibrated"].max() <= 2 * (1 + 3 * PRESETS["calibrated"].iterations)
     assert json.loads(json.dumps(found.as_json()))["prompts"] == PROMPTS
 
 
+def test_agreement_goes_on_after_it_was_killed(sd_folder, tmp_path, monkeypatch):
+    out = tmp_path / "agreement.json"
+    asked = ["agreement", "--model", str(sd_folder), "--limit", "2", "--steps", "1", "--runs", "2", "--device", "cpu"]
+    asked += ["--preset", "calibrated", "--out", str(out)]
+    calls = []
+
+    def stopped(*args, **options):
+        calls.append(args)
+        if len(calls) == 2:
+            raise KeyboardInterrupt
+        return probe(*args, **options)
+
+    monkeypatch.setattr("reweight.bench.studies.ablation_agreement.probe", stopped)
+    assert CliRunner().invoke(app, asked).exit_code and not out.exists()
+    rows = (tmp_path / "agreement-rows" / "rows-0.jsonl").read_text(encoding="utf-8")
+    assert rows.count("\n") == 3, "two prompts bypassed, one probed"
+    done = CliRunner().invoke(app, asked)
+    assert done.exit_code == 0, done.output
+    assert len(calls) == 3, "what was probed is not probed again"
+    found = json.loads(out.read_text(encoding="utf-8"))
+    assert len(found["prompts"]) == 2 and np.shape(found["tau"]["calibrated"]) == (2, 2)
+    refused = CliRunner().invoke(app, [*asked, "--runs", "3"])
+    assert isinstance(refused.exception, ValueError) and "rows made with runs 2, not 3" in str(refused.exception)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["agreement", "--preset", "nobody"], "There is no preset 'nobody': choose from paper-code"),
+        (["surrogate", "--preset", "nobody"], "There is no preset 'nobody': choose from paper-code"),
+        (["agreement", "--limit", "0"], "at least 1 caption"),
+        (["agreement", "--out", "/proc/no/where.json"], "cannot be written"),
+        (["table5", "--scorer", "nobody"], "There is no scorer 'nobody': choose from auto"),
+        (["fig3", "--scorer", "nobody"], "There is no scorer 'nobody': choose from auto"),
+        (["pruning", "--scorer", "nobody", "--out", "x"], "There is no scorer 'nobody': choose from auto"),
+        (["table5", "--importance", "nobody"], "no importance from 'nobody'"),
+        (["table5", "--steps", "two"], "The steps are whole numbers"),
+        (["importance", "--seeds", "two", "--out", "x"], "The seeds are whole numbers"),
+    ],
+)
+def test_what_is_wrong_is_refused_before_the_model_is_loaded(arguments, message, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+
+    def load(*_, **__):
+        raise AssertionError("the model was loaded")
+
+    monkeypatch.setattr("reweight.models.loading.load_model", load)
+    result = CliRunner().invoke(app, arguments)
+    assert isinstance(result.exception, ValueError) and message in str(result.exception)
+
+
 def test_damage_to_the_picture_by_hand(loaded):
-    damage = damage_to_picture(loaded.pipe, PROMPTS[0], steps=2, seed=5, guidance_scale=3.0, scorer=Redness(), batch=4)
+    damage = damage_to_picture(loaded, PROMPTS[0], steps=2, seed=5, guidance_scale=3.0, scorer=Redness(), batch=4)
     assert damage["picture"].shape == damage["score"].shape == (2, 7)
     mask = np.zeros((2, 7), dtype=bool)
     mask[1, 4] = True
@@ -168,7 +222,13 @@ def test_damage_to_the_picture_by_hand(loaded):
     def draw():
         noise = torch.Generator().manual_seed(5)
         return loaded.pipe(
-            PROMPTS[0], num_inference_steps=2, guidance_scale=3.0, generator=noise, output_type="np"
+            PROMPTS[0],
+            num_inference_steps=2,
+            guidance_scale=3.0,
+            generator=noise,
+            output_type="np",
+            height=64,
+            width=64,
         ).images
 
     vanilla = draw()
@@ -177,7 +237,7 @@ def test_damage_to_the_picture_by_hand(loaded):
     assert damage["picture"][1, 4] == pytest.approx(np.square(changed - vanilla).mean(), rel=1e-2)
     before, after = Redness().score(loaded.pipe.numpy_to_pil(np.concatenate([vanilla, changed])), [PROMPTS[0]] * 2)
     assert damage["score"][1, 4] == pytest.approx(before - after, abs=1e-3)
-    unscored = damage_to_picture(loaded.pipe, PROMPTS[0], steps=2, seed=5, guidance_scale=3.0)
+    unscored = damage_to_picture(loaded, PROMPTS[0], steps=2, seed=5, guidance_scale=3.0)
     assert list(unscored) == ["picture"]
 
 

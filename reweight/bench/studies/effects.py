@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import torch
 from PIL import Image
 
 from ... import schedule
+from ...engine.drawing import draw
+from ...engine.request import validate
+from ...methods.base import Drawing
 from ...models.loading import LoadedModel
 from ...patching.blocks import target_blocks
-from ...patching.patch import reweighted
 from ...probing.ablation import sensitivity
 from ...probing.importance_probe import probe
 from ...schedule import empirical
@@ -100,7 +100,7 @@ def draw_all(
         scores = rankings(loaded, prompt, steps=steps, guidance=guidance)
         for seed in missing:
             tables = _weights(scores, ranges, [order_seed(prompt, seed, draw) for draw in range(draws)])
-            pictures = _draw(loaded.pipe, prompt, seed, steps, guidance, tables, batch)
+            pictures = _draw(loaded, prompt, seed, steps, guidance, tables, batch)
             marks = scorer.score(pictures, [prompt] * len(pictures)) if scorer else [None] * len(pictures)
             seen = _obeyed(judge, prompt, pictures) if judge else [None] * len(pictures)
             means = [1.0, *tables.mean((1, 2))]
@@ -263,21 +263,15 @@ def _weights(scores: dict[str, np.ndarray], ranges: Sequence[tuple[float, float]
 
 
 def _draw(
-    pipe: Any, prompt: str, seed: int, steps: int, guidance: float, tables: np.ndarray, batch: int
+    loaded: LoadedModel, prompt: str, seed: int, steps: int, guidance: float, tables: np.ndarray, batch: int
 ) -> list[Image.Image]:
     """The vanilla picture, without any patch, and one for each table, all from the same noise."""
-
-    def draw(count: int) -> list[Image.Image]:
-        noise = [torch.Generator().manual_seed(seed) for _ in range(count)]
-        with torch.inference_mode():
-            return pipe(
-                prompt, num_inference_steps=steps, guidance_scale=guidance, num_images_per_prompt=count, generator=noise
-            ).images  # fmt: skip
-
-    pictures = draw(1)
+    card = loaded.card
+    request = validate(card, prompt=prompt, model=card.key, seed=seed, steps=steps, guidance=guidance)
+    plain = Drawing(steps, guidance, card.family)
+    pictures = draw(loaded, request, "vanilla", plain).images
     for part in np.array_split(tables, -(-len(tables) // batch)):
-        with reweighted(pipe, part):
-            pictures += draw(len(part))
+        pictures += draw(loaded, request, "reweighted", replace(plain, weights=part)).images
     return pictures
 
 

@@ -47,10 +47,12 @@ def command_for(name: str) -> Callable[..., None]:
     ) -> None:  # fmt: skip
         from ...models.loading import load_model
         from ...scoring import scorer_named
+        from ..stats.choices import check_scorer
         from .prompts import read_prompts
         from .score_source import Ranking
         from .table_run import Bench, share
 
+        check_scorer(scorer)
         place, folder = share(), out / name
         chosen, numbers, counts = (
             read_prompts(prompts, limit),
