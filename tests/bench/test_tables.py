@@ -10,7 +10,7 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from reweight.__main__ import app
-from reweight.bench.overhead.pace import Pace, seconds_for, spoken
+from reweight.bench.overhead.pace import Pace, duration, seconds_for
 from reweight.bench.tables import cells, paired
 from reweight.bench.tables.experiments import NAMES, Experiment, Variant, experiment, ranked
 from reweight.bench.tables.paper import by_category, paper_tables, table_1, table_2
@@ -432,4 +432,4 @@ class TestPlan:
         assert seconds_for("table1", loaded, pace, 10, 5, (2,))[1] == 0
 
     def test_durations(self):
-        assert [spoken(s) for s in (5, 90, 5400, 200000)] == ["5 seconds", "1.5 minutes", "1.5 hours", "2.3 days"]
+        assert [duration(s) for s in (5, 90, 5400, 200000)] == ["5 seconds", "1.5 minutes", "1.5 hours", "2.3 days"]

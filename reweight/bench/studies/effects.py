@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -217,6 +218,23 @@ def between(rows: Sequence[Row]) -> dict[str, dict[str, Interval]]:
     }
 
 
+def summary(rows: Sequence[Row]) -> dict[str, Any]:
+    """`effects` and `between` as JSON, what a prompt asks for under its field's name, "adherence"."""
+    names = {"obeyed": "adherence", "obeyed_over_vanilla": "adherence_over_vanilla"}
+    return {
+        "prompts": len({row["prompt"] for row in rows}),
+        "vanilla_sd_between_prompts": round(spread(rows), 6),
+        "effects": [
+            {names.get(name, name): _rounded(value) for name, value in vars(effect).items()} for effect in effects(rows)
+        ],
+        "differences": {
+            first: {other: _rounded(value) for other, value in others.items()}
+            for first, others in between(rows).items()
+            if others
+        },
+    }
+
+
 def by_way(rows: Sequence[Row]) -> dict[str, Measured]:
     """{variant: {measure: {(prompt, seed): value}}}, NaN for what was not measured, the draws of a random order
     averaged; in the order of `variants`, vanilla first."""
@@ -278,6 +296,14 @@ def _draw(
 def _obeyed(judge: Judge, prompt: str, pictures: Sequence[Image.Image]) -> np.ndarray:
     answers, _ = judge.read(np.stack([np.asarray(picture) for picture in pictures]))
     return obeyed([prompt] * len(pictures), answers)
+
+
+def _rounded(value: Any) -> Any:
+    if isinstance(value, tuple):
+        return [_rounded(part) for part in value]
+    if isinstance(value, float):
+        return None if np.isnan(value) else round(value, 6)
+    return value
 
 
 def _mean(found: Measured, name: str) -> float:
