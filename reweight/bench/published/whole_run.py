@@ -23,7 +23,7 @@ class Study:
     """One result file.
 
     name: of the file in docs/results, without its suffix. arguments: of `python -m reweight bench`, which write what
-    is to be kept to `written`, below the run's folder. "{out}" in them is that folder.
+    is to be kept to `written`, below the folder of the whole run, "{out}" in them. Tables share their probes there.
     """
 
     name: str
@@ -43,7 +43,7 @@ def studies(model: str, card: Any) -> list[Study]:
             _importance(model, 64, steps=2), *(_table(name, model, "5", "--batch-size", "8") for name in TABLES),
             _table("fig3", model, "2", "--batch-size", "8"), _ranking(model), _agreement(model, 24, steps=2),
             _surrogate(model, 24, steps=2), _surrogate(model, 6, steps=2, preset="paper-text", suffix="-text"),
-            Study(f"probe-{model}", ("probe", "--model", model, "--out", "{out}/probe.json"), "probe.json"),
+            _in_file(f"probe-{model}", ("probe", "--model", model)),
             _pruning(model, "--prompt", prompt, "--seeds", "32", "--epochs", "20", "--rate", "1e-4"),
         ]  # fmt: skip
     hpd = ("--prompts", "hpd", "--scorer", "hps", "--batch-size", "8")
@@ -81,10 +81,9 @@ def command(
     if plan:
         return
     for study in missing:
-        folder = out / study.name
-        with timed(folder / "seconds.json") as seconds:
-            run(study, folder, console)
-        found = json.loads((folder / study.written).read_text(encoding="utf-8"))
+        with timed(out / f"{study.name}.seconds.json") as seconds:
+            run(study, out, console)
+        found = json.loads((out / study.written).read_text(encoding="utf-8"))
         write_json(results / f"{study.name}.json", found | {"command": line(study), "seconds": round(seconds())})
     console.print(
         "Everything is there. `python -m reweight bench report` writes it into the documents.", highlight=False
@@ -124,18 +123,19 @@ def forecast(wanted: list[Study], missing: list[Study], results: Path) -> str:
 
 def line(study: Study) -> str:
     """The command as one would type it."""
-    return " ".join(["python -m reweight bench", *study.arguments]).replace("{out}/", "")
+    words = [f'"{part}"' if " " in part else part for part in study.arguments]
+    return " ".join(["python -m reweight bench", *words]).replace("{out}", "OUT")
 
 
-def run(study: Study, folder: Path, console: Console) -> None:
+def run(study: Study, out: Path, console: Console) -> None:
     """Run one study's command in this process; it goes on where it was stopped."""
     from .. import app
 
-    folder.mkdir(parents=True, exist_ok=True)
-    arguments = [part.replace("{out}", str(folder)) for part in study.arguments]
+    out.mkdir(parents=True, exist_ok=True)
+    arguments = [part.replace("{out}", str(out)) for part in study.arguments]
     console.print(f"{study.name}: {line(study)}", markup=False, highlight=False, soft_wrap=True)
     app(arguments, standalone_mode=False)
-    if not (folder / study.written).is_file():
+    if not (out / study.written).is_file():
         raise ValueError(f"{study.name} was stopped before its end: the same command goes on from here.")
 
 
@@ -158,17 +158,17 @@ def timed(path: Path) -> Iterator[Any]:
 
 def _importance(model: str, limit: int, *, steps: int) -> Study:
     arguments = "importance", "--model", model, "--steps", str(steps), "--limit", str(limit), "--seeds", "42,21"
-    return Study(f"importance-{model}", (*arguments, "--out", "{out}"), "importance.json")
+    return _in_folder(f"importance-{model}", arguments, "importance.json")
 
 
 def _agreement(model: str, limit: int, *, steps: int) -> Study:
     arguments = "agreement", "--model", model, "--limit", str(limit), "--steps", str(steps), "--surrogate"
-    return Study(f"agreement-{_file(model)}", (*arguments, "--out", "{out}/agreement.json"), "agreement.json")
+    return _in_file(f"agreement-{_file(model)}", arguments)
 
 
 def _surrogate(model: str, limit: int, *, steps: int, preset: str = "paper-code", suffix: str = "") -> Study:
     arguments = "surrogate", "--model", model, "--limit", str(limit), "--steps", str(steps), "--preset", preset
-    return Study(f"surrogate-{model}{suffix}", (*arguments, "--out", "{out}/surrogate.json"), "surrogate.json")
+    return _in_file(f"surrogate-{model}{suffix}", arguments)
 
 
 def _table(name: str, model: str, limit: str, *options: str) -> Study:
@@ -181,7 +181,15 @@ def _ranking(model: str) -> Study:
 
 
 def _pruning(model: str, *options: str) -> Study:
-    return Study(f"pruning-{_file(model)}", ("pruning", "--model", model, *options, "--out", "{out}"), "pruning.json")
+    return _in_folder(f"pruning-{_file(model)}", ("pruning", "--model", model, *options), "pruning.json")
+
+
+def _in_file(name: str, arguments: tuple[str, ...]) -> Study:
+    return Study(name, (*arguments, "--out", f"{{out}}/{name}.json"), f"{name}.json")
+
+
+def _in_folder(name: str, arguments: tuple[str, ...], file: str) -> Study:
+    return Study(name, (*arguments, "--out", f"{{out}}/{name}"), f"{name}/{file}")
 
 
 def _file(model: str) -> str:
