@@ -9,16 +9,13 @@ def check_presets(names: Iterable[str]) -> None:
     """ValueError of one sentence for a preset of the probe that there is not."""
     from ...probing.search import PRESETS
 
-    _check("preset", names, PRESETS)
+    if unknown := sorted(set(names) - set(PRESETS)):
+        raise ValueError(f"There is no preset {unknown[0]!r}: choose from {', '.join(PRESETS)}.")
 
 
 def check_scorer(name: str) -> None:
     """ValueError of one sentence for a scorer that there is not."""
-    from ...scoring.scorers import NAMES
+    from ...scoring.scorers import checked_scorer
 
-    _check("scorer", [name], NAMES)
-
-
-def _check(what: str, names: Iterable[str], known: Iterable[str]) -> None:
-    if unknown := sorted(set(names) - set(known)):
-        raise ValueError(f"There is no {what} {unknown[0]!r}: choose from {', '.join(known)}.")
+    if name not in ("auto", "none"):
+        checked_scorer(name)

@@ -33,6 +33,7 @@ def command(
     from ...models.loading import load_model
     from ...probing.search import PRESETS
     from ...scoring import scorer_named
+    from ...scoring.scorers import Loading
     from ..embedded.held_out import captions
     from ..stats.choices import check_presets
     from ..stats.result_file import file_for, write_json
@@ -50,7 +51,7 @@ def command(
         found = measure(
             loaded, prompts, steps=steps or loaded.card.steps, guidance=scale, presets=preset or tuple(PRESETS),
             runs=runs, candidates=candidates, surrogate=surrogate,
-            scorer=scorer_named("auto", device=loaded.device, embedded=loaded.card.embedded),
+            scorer=scorer_named("auto", embedded=loaded.card.embedded, options=Loading(device=loaded.device)),
             folder=None if out is None else out.parent / f"{out.stem}-rows",
             on_progress=lambda text, done: bar.update(task, completed=done, description=text[:60]),
         )  # fmt: skip

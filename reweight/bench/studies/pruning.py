@@ -42,6 +42,7 @@ def command(
     from ...patching.blocks import target_blocks
     from ...probing.importance_probe import probe
     from ...scoring import lpips, scorer_named
+    from ...scoring.scorers import Loading
     from ..stats.choices import check_scorer
     from ..stats.result_file import write_figure, write_json
     from ..stats.run_info import run_info
@@ -54,7 +55,7 @@ def command(
     if perceptual:
         lpips(*[[Image.new("RGB", (64, 64))]] * 2)  # says at once what it lacks
     loaded = load_model(model, device=device, dtype="float32", local=True)
-    judge = scorer_named(scorer, device=loaded.device, embedded=loaded.card.embedded)
+    judge = scorer_named(scorer, embedded=loaded.card.embedded, options=Loading(device=loaded.device))
     pipe, guidance = loaded.pipe, loaded.card.guidance
     pipe.set_progress_bar_config(disable=True)
     settings = run_info(

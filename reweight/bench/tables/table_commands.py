@@ -47,6 +47,7 @@ def command_for(name: str) -> Callable[..., None]:
     ) -> None:  # fmt: skip
         from ...models.loading import load_model
         from ...scoring import scorer_named
+        from ...scoring.scorers import Loading
         from ..stats.choices import check_scorer
         from .prompts import read_prompts
         from .score_source import Ranking
@@ -62,8 +63,8 @@ def command_for(name: str) -> Callable[..., None]:
         ranking = Ranking("empirical" if name == "efficiency" else importance, out / "probes", runs)
         loaded = load_model(model, device=device or place.device, dtype=dtype, local=True)
         judge = scorer_named(
-            "none" if name == "efficiency" else scorer, checkpoint=checkpoint, tokenizer=tokenizer,
-            device=loaded.device, embedded=loaded.card.embedded,
+            "none" if name == "efficiency" else scorer, embedded=loaded.card.embedded,
+            options=Loading(checkpoint, tokenizer, loaded.device),
         )  # fmt: skip
         loaded.pipe.set_progress_bar_config(disable=True)
         bench = Bench(
