@@ -123,7 +123,9 @@ def run_probe(
     """Probe and yield updates. `keep(table)` is called with each table that is worth keeping, and gives its updates."""
     latest: ImportanceTable | None = None
     completed, done = 0, 0.0
-    for event in engine.probe(request, preset=preset, runs=runs, surrogate=PRESETS[preset].allows_surrogate, client=client):
+    for event in engine.probe(
+        request, preset=preset, runs=runs, surrogate=PRESETS[preset].allows_surrogate, client=client
+    ):
         if isinstance(event, Waiting):
             yield {view.progress: bar(done, f"{event.ahead} before you…") if event.ahead else gr.skip()}
             continue

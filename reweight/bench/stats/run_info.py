@@ -11,7 +11,7 @@ from ...models.loading import LoadedModel
 from ..overhead.pace import device_name
 
 
-def about(kind: str, loaded: LoadedModel, **settings: Any) -> dict[str, Any]:
+def run_info(kind: str, loaded: LoadedModel, **settings: Any) -> dict[str, Any]:
     """The kind of file, the model and its revision, the machine, the settings and the versions."""
     return {
         "format": f"reweight-{kind}-1", "model": loaded.source, "revision": loaded.revision, "dtype": loaded.dtype,

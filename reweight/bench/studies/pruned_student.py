@@ -1,11 +1,11 @@
-"""Blocks left out at chosen steps, and what is left taught to do without them (paper Sec. III-G)."""
+"""Blocks left out at chosen steps, and what is left fine-tuned to do without them (paper Sec. III-G)."""
 
 from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -14,6 +14,10 @@ import torch.nn.functional as F
 from PIL import Image
 from torch import nn
 
+from ...engine.drawing import draw
+from ...engine.request import validate
+from ...methods.base import Drawing
+from ...models.loading import LoadedModel
 from ...patching.patch import BlockControl, bypassed, captured
 from ...scoring import ImageFeatures, distance, feature_cosine, lpips
 from ..stats.frechet import frechet
@@ -38,7 +42,7 @@ class Likeness:
     lpips: tuple[float, float] | None = None
 
 
-def taught(
+def fine_tuned(
     pipe: Any, mask: np.ndarray, prompt: str, *, guidance: float, epochs: int, batch: int, rate: float,
     on_progress: Callable[[float], object] = lambda done: None,
 ) -> nn.Module:  # fmt: skip
@@ -57,7 +61,11 @@ def taught(
         on_progress(epoch / epochs)
         with in_place(pipe, student), captured(pipe) as calls, bypassed(pipe, mask):
             first = LEARNING_SEED + epoch * batch
-            _latents(pipe, prompt, range(first, first + batch), steps, guidance, "latent")
+            pipe(
+                prompt, num_inference_steps=steps, guidance_scale=guidance, num_images_per_prompt=batch,
+                output_type="latent",
+                generator=[torch.Generator().manual_seed(seed) for seed in range(first, first + batch)],
+            )  # fmt: skip
         for skip, call in zip(mask, calls, strict=True):
             with torch.no_grad():
                 goal = teacher(*call.args, **call.kwargs)[0]
@@ -73,19 +81,19 @@ def taught(
 
 
 def pictures(
-    pipe: Any, prompt: str, seeds: Sequence[int], *, steps: int, guidance: float, mask: np.ndarray | None = None,
-    unet: nn.Module | None = None, batch: int = 8,
+    loaded: LoadedModel, prompt: str, seeds: Sequence[int], *, steps: int, guidance: float,
+    mask: np.ndarray | None = None, unet: nn.Module | None = None, batch: int = 8,
 ) -> list[Image.Image]:  # fmt: skip
     """A picture for each seed, without the blocks of a mask (T, m), by another U-Net where one is given."""
+    card = loaded.card
+    request = validate(card, prompt=prompt, model=card.key, steps=steps, guidance=guidance)
+    column, drawing = "vanilla", Drawing(steps, guidance, card.family)
+    if mask is not None:
+        column, drawing = "reweighted", replace(drawing, weights=np.ones(mask.shape), bypass=mask)
     made = []
-    with in_place(pipe, unet or pipe.unet):
+    with in_place(loaded.pipe, unet or loaded.pipe.unet):
         for i in range(0, len(seeds), batch):
-            part = seeds[i : i + batch]
-            if mask is None:
-                made += _latents(pipe, prompt, part, steps, guidance, "pil")
-            else:
-                with bypassed(pipe, mask):
-                    made += _latents(pipe, prompt, part, steps, guidance, "pil")
+            made += draw(loaded, request, column, drawing, seeds=seeds[i : i + batch]).images
     return made
 
 
@@ -116,13 +124,6 @@ def in_place(pipe: Any, unet: nn.Module) -> Iterator[None]:
         yield
     finally:
         pipe.unet = own
-
-
-def _latents(pipe: Any, prompt: str, seeds: Sequence[int], steps: int, guidance: float, kind: str) -> Any:
-    return pipe(
-        prompt, num_inference_steps=steps, guidance_scale=guidance, num_images_per_prompt=len(seeds), output_type=kind,
-        generator=[torch.Generator().manual_seed(seed) for seed in seeds],
-    ).images  # fmt: skip
 
 
 def _spread(values: Sequence[float] | np.ndarray) -> tuple[float, float]:

@@ -1,6 +1,6 @@
-"""The probe in the order of work of the paper's public code: one U-Net call a sample, the teacher again every iteration.
+"""The probe in the loop order of the paper's public code: one U-Net call a sample, the teacher again every iteration.
 
-Written apart from `importance` and `search`, a number at a time, so that the two can be compared.
+Written apart from `probing`, a number at a time, so that the two can be compared.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Does the embedded model draw what was asked for, and how well?
+"""Prompt adherence: does the embedded model draw what was asked for, and how well?
 
 Pictures of combinations that were never trained on are read back by the judge, a classifier trained apart from the
 generator, and every figure stands beside what the same judge says of real pictures.
@@ -17,6 +17,8 @@ from typing import Any
 import numpy as np
 import torch
 
+from ...engine.drawing import draw
+from ...engine.request import validate
 from ...models.loading import LoadedModel, load_model
 from ...models.registry import ASSETS, ModelCard, card_for
 from ...toy.judges.classifier import ATTRIBUTES, Judge, tally, unspoilt
@@ -42,18 +44,15 @@ Report = Callable[[str, float], None]
 
 def draw_all(loaded: LoadedModel, scenes: list[Scene], steps: int, on_progress: Report = lambda *_: None) -> np.ndarray:
     """A picture of each scene at the model's default guidance, uint8 (n, 128, 128, 3); noise i is that of seed i."""
-    pipe, card = loaded.pipe, loaded.card
-    parts = []
+    card = loaded.card
+    parts: list[np.ndarray] = []
     for i in range(0, len(scenes), BATCH):
-        captions = [full_caption(scene, i + k) for k, scene in enumerate(scenes[i : i + BATCH])]
-        generators = [torch.Generator().manual_seed(i + k) for k in range(len(captions))]
-        images = pipe(
-            captions, num_inference_steps=steps, guidance_scale=card.guidance, generator=generators,
-            output_type="np",
-        ).images  # fmt: skip
-        parts.append((images * 255).round().astype(np.uint8))
-        on_progress(f"{steps} steps", (i + len(captions)) / len(scenes))
-    return np.concatenate(parts)
+        prompts = [full_caption(scene, i + k) for k, scene in enumerate(scenes[i : i + BATCH])]
+        request = validate(card, prompt=prompts[0], model=card.key, steps=steps)
+        drawn = draw(loaded, request, prompts=prompts, seeds=range(i, i + len(prompts)))
+        parts += [np.asarray(image) for image in drawn.images]
+        on_progress(f"{steps} steps", len(parts) / len(scenes))
+    return np.stack(parts)
 
 
 def full_caption(scene: Scene, index: int) -> str:
@@ -64,7 +63,7 @@ def full_caption(scene: Scene, index: int) -> str:
     return caption
 
 
-def obedience(
+def adherence(
     loaded: LoadedModel, judge: Judge, scenes: list[Scene], steps: int, on_progress: Report = lambda *_: None
 ) -> tuple[list[Figure], np.ndarray]:
     """Attributes and relations at a number of steps, and the features (n, 128) of the single subjects."""
@@ -141,12 +140,12 @@ def measure(
         found = autoencoder(loaded, judge, np.stack(real))
     yardsticks = {"base": found[-1].value if found else None, "turbo": _base_distance()}
     for number in steps or tuple(ATTRIBUTE_GOALS[kind(loaded.card)]):
-        obeyed, features = obedience(loaded, judge, scenes, number, on_progress)
+        adhered, features = adherence(loaded, judge, scenes, number, on_progress)
         far = distance(
             "Frechet distance", features, judge, steps=number, ceiling=yardsticks[kind(loaded.card)],
             goal=FRECHET_GOALS[kind(loaded.card)], against="share",
         )  # fmt: skip
-        found += [*obeyed, far]
+        found += [*adhered, far]
     found += [*levels_in_use(loaded, captions(PROMPTS)), *sizes(model), *took]
     return {
         "format": "reweight-metrics-1", "model": model, "revision": loaded.revision, "judge": judge.digest[:12],
@@ -167,5 +166,9 @@ def _base_distance() -> float | None:
     path = ASSETS / "toy" / "metrics.json"
     if not path.is_file():
         return None
-    figures = [figure for figure in json.loads(path.read_text())["figures"] if figure["name"] == "Frechet distance"]
+    figures = [
+        figure
+        for figure in json.loads(path.read_text(encoding="utf-8"))["figures"]
+        if figure["name"] == "Frechet distance"
+    ]
     return max(figures, key=lambda figure: figure["steps"])["value"] if figures else None

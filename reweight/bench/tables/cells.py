@@ -7,29 +7,33 @@ import io
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from rich.table import Table
 
 from ...storage.rowfile import Row
-from .experiments import Experiment
+from ..stats.intervals import bootstrap
+from .experiments import Experiment, label_of
 from .paper import SPLITS
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 MEASURES = ("score", "ssim", "mean_difference", "cosine", "seconds")
-SAID = {"score": "score", "ssim": "SSIM to vanilla", "seconds": "seconds (median)"}
+SAID = {"score": "score", "ssim": "SSIM with vanilla", "seconds": "seconds (median)"}
 
 
 @dataclass(frozen=True)
 class Cell:
-    """n pictures of one row and column: each measure's mean (seconds: the median), and half of its 95% interval."""
+    """n pictures of one row and column: each measure's mean over them (seconds: the median).
+
+    intervals: the 95% interval of that mean or median, (low, high), over the prompts; for one prompt the value itself.
+    """
 
     n: int
-    means: Mapping[str, float]
-    margins: Mapping[str, float]
+    values: Mapping[str, float]
+    intervals: Mapping[str, tuple[float, float]]
 
 
 Cells = dict[tuple[str, str], Cell]
@@ -52,7 +56,7 @@ def cells(experiment: Experiment, rows: Iterable[Row]) -> Cells:
             places.append(f"avg {_split(row['seed'])}")
         for column in places:
             columns[column] = None
-            gathered.setdefault((row["variant"], column), []).append(row)
+            gathered.setdefault((label_of(row["variant"]), column), []).append(row)
     order = sorted(columns, key=_place)
     return {
         (label, column): _cell(gathered[label, column])
@@ -66,7 +70,7 @@ def measure_of(experiment: Experiment, found: Cells) -> str:
     """What the table shows: the score, or SSIM where there is none; seconds or SSIM where it is about those."""
     if experiment.measure == "seconds":
         return "seconds"
-    scored = any("score" in cell.means for cell in found.values())
+    scored = any("score" in cell.values for cell in found.values())
     return "score" if scored and experiment.measure == "score" else "ssim"
 
 
@@ -86,26 +90,35 @@ def screen(experiment: Experiment, found: Cells, scorer: str) -> Table:
         values = []
         for column in columns:
             cell, printed = found.get((label, column)), experiment.numbers.get((label, column))
-            ours = f"{cell.means[measure]:.4f}" if cell else "–"
+            ours = f"{cell.values[measure]:.4f}" if cell else "–"
             values.append(ours if printed is None else f"{ours}\n({printed:.4f})")
         table.add_row(label.replace("[", r"\["), *values)
     return table
 
 
 def as_csv(experiment: Experiment, found: Cells) -> str:
-    """A line for each cell: every measure with its margin, and the paper's number where it prints one."""
+    """A line for each cell: every measure with its 95% interval, and the paper's number where it prints one."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    head = [name for measure in MEASURES for name in (measure, f"{measure}_margin")]
+    head = [measure + end for measure in MEASURES for end in ("", "_low", "_high")]
     writer.writerow(["row", "column", "pictures", *head, "paper"])
     for (label, column), cell in found.items():
         values = [
-            "" if measure not in part else f"{part[measure]:.6g}"
+            f"{value:.6g}" if measure in cell.values else ""
             for measure in MEASURES
-            for part in (cell.means, cell.margins)
+            for value in (cell.values.get(measure), *cell.intervals.get(measure, (None, None)))
         ]
         writer.writerow([label, column, cell.n, *values, experiment.numbers.get((label, column), "")])
     return text.getvalue()
+
+
+def as_json(found: Cells) -> list[dict[str, Any]]:
+    """A cell for each: its row, its column, how many pictures, and each measure as [value, low, high]."""
+    return [
+        {"row": label, "column": column, "pictures": cell.n}
+        | {measure: [value, *cell.intervals[measure]] for measure, value in cell.values.items()}
+        for (label, column), cell in found.items()
+    ]
 
 
 def figure(experiment: Experiment, found: Cells, scorer: str) -> Figure:
@@ -125,8 +138,8 @@ def figure(experiment: Experiment, found: Cells, scorer: str) -> Figure:
         for label in labels:
             points = [(x, found[label, column]) for x, column in enumerate(columns) if (label, column) in found]
             axes.errorbar(
-                [x for x, _ in points], [cell.means[measure] for _, cell in points],
-                [cell.margins[measure] for _, cell in points], marker="o", capsize=2, lw=1, label=label,
+                [x for x, _ in points], [cell.values[measure] for _, cell in points],
+                np.transpose([_reach(cell, measure) for _, cell in points]), marker="o", capsize=2, lw=1, label=label,
                 linestyle="--" if label == "vanilla" else "-",
             )  # fmt: skip
         axes.set_xticks(range(len(columns)), columns, rotation=30, ha="right")
@@ -154,7 +167,7 @@ def sheet(rows: Iterable[Row], experiment: Experiment, folder: Path, names: Mapp
     for number, row in enumerate(listed):
         if (row["prompt"], row["seed"]) != (first["prompt"], first["seed"]) or number not in names:
             continue
-        axes = grid[experiment.labels.index(row["variant"])][steps.index(row["steps"])]
+        axes = grid[experiment.labels.index(label_of(row["variant"]))][steps.index(row["steps"])]
         with Image.open(folder / names[number]) as picture:
             axes.imshow(np.asarray(picture.convert("RGB")))
         axes.set_title(f"{row['variant']}, {row['steps']} steps", fontsize=7)
@@ -165,40 +178,56 @@ def sheet(rows: Iterable[Row], experiment: Experiment, folder: Path, names: Mapp
 def _scatter(axes, found: Cells) -> None:
     kinds = dict.fromkeys(label.split()[0] for label, _ in found)
     for kind in kinds:
-        points = [cell.means for (label, _), cell in found.items() if label.split()[0] == kind]
+        points = [cell.values for (label, _), cell in found.items() if label.split()[0] == kind]
         axes.scatter([p["mean_difference"] for p in points], [1 - p["ssim"] for p in points], label=kind)
     axes.set_xlabel("mean difference from vanilla (0-255)")
-    axes.set_ylabel("1 - SSIM to vanilla")
+    axes.set_ylabel("1 - SSIM with vanilla")
 
 
 def _over_low(axes, found: Cells, labels: list[str], columns: list[str], measure: str) -> None:
     lows = {label: float(label.strip("[]").split(",")[0]) for label in labels if label != "vanilla"}
     for column in columns:
-        points = [(low, found[label, column].means[measure]) for label, low in lows.items() if (label, column) in found]
+        points = [
+            (low, found[label, column].values[measure]) for label, low in lows.items() if (label, column) in found
+        ]
         (line,) = axes.plot(*zip(*points, strict=True), marker="o", lw=1, label=column)
         if ("vanilla", column) in found:
-            axes.axhline(found["vanilla", column].means[measure], ls="--", lw=1, color=line.get_color())
+            axes.axhline(found["vanilla", column].values[measure], ls="--", lw=1, color=line.get_color())
     axes.set_xlabel("low (dashed: vanilla)")
     axes.set_ylabel(SAID[measure])
 
 
 def _cell(rows: list[Row]) -> Cell:
-    means, margins = {}, {}
+    values, intervals = {}, {}
     for measure in MEASURES:
-        values = np.array([row[measure] for row in rows if row.get(measure) is not None], float)
-        if len(values):
-            means[measure] = float(np.median(values) if measure == "seconds" else values.mean())
-            margins[measure] = float(1.96 * values.std(ddof=1) / len(values) ** 0.5) if len(values) > 1 else 0.0
-    return Cell(len(rows), means, margins)
+        by_prompt: dict[str, list[float]] = {}
+        for row in rows:
+            if row.get(measure) is not None:
+                by_prompt.setdefault(row["prompt"], []).append(row[measure])
+        if measure == "seconds" and by_prompt:
+            found = np.concatenate([*by_prompt.values()])
+            values[measure] = float(np.median(found))
+            intervals[measure] = bootstrap(np.median, found, draws=1000)
+        elif by_prompt:
+            means = np.array([np.mean(found) for found in by_prompt.values()])
+            values[measure] = float(means.mean())
+            intervals[measure] = bootstrap(np.mean, means, draws=1000)
+    return Cell(len(rows), values, intervals)
+
+
+def _reach(cell: Cell, measure: str) -> tuple[float, float]:
+    """How far the interval of a measure reaches below and above its value."""
+    low, high = cell.intervals[measure]
+    return max(cell.values[measure] - low, 0.0), max(high - cell.values[measure], 0.0)
 
 
 def _caption(experiment: Experiment, found: Cells) -> str:
     pictures = min((cell.n for cell in found.values()), default=0)
     text = f"at least {pictures} picture{'s' * (pictures != 1)} in each cell"
     if experiment.measure == "seconds":
-        base = {column: cell.means["seconds"] for (label, column), cell in found.items() if label == "vanilla"}
+        base = {column: cell.values["seconds"] for (label, column), cell in found.items() if label == "vanilla"}
         ratios = [
-            f"{label} at {column} {cell.means['seconds'] / base[column]:.3f}"
+            f"{label} at {column} {cell.values['seconds'] / base[column]:.3f}"
             for (label, column), cell in found.items()
             if label != "vanilla" and base.get(column)
         ]

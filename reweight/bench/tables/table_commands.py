@@ -48,17 +48,19 @@ def command_for(name: str) -> Callable[..., None]:
         from ...models.loading import load_model
         from ...scoring import scorer_named
         from ...scoring.scorers import Loading
+        from ..stats.choices import check_scorer
         from .prompts import read_prompts
-        from .ranking import Ranking
-        from .run import Bench, share
+        from .score_source import Ranking
+        from .table_run import Bench, share
 
+        check_scorer(scorer)
         place, folder = share(), out / name
         chosen, numbers, counts = (
             read_prompts(prompts, limit),
             whole_numbers(seeds, "seeds"),
             whole_numbers(steps, "steps"),
         )
-        ranking = Ranking("empirical" if name == "efficiency" else importance, folder / "probes", runs)
+        ranking = Ranking("empirical" if name == "efficiency" else importance, out / "probes", runs)
         loaded = load_model(model, device=device or place.device, dtype=dtype, local=True)
         judge = scorer_named(
             "none" if name == "efficiency" else scorer, embedded=loaded.card.embedded,
@@ -87,7 +89,7 @@ def _finish(bench) -> None:
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-    from . import paired, report
+    from . import cells, paired
 
     said = Console(stderr=True)
     columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
@@ -102,7 +104,7 @@ def _finish(bench) -> None:
     if there == wanted or (there and stopped and bench.place.process == 0):
         found, pairs = bench.write()
         console = Console(width=max(Console().width, 24 + 18 * len({column for _, column in found})))
-        console.print(report.screen(bench.experiment, found, bench.scored_by))
+        console.print(cells.screen(bench.experiment, found, bench.scored_by))
         if pairs:
             console.print(paired.screen(pairs, bench.scored_by))
     left = "" if there == wanted else f" of {wanted}; the same command goes on from here"

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from io import BytesIO
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,14 +14,14 @@ from ...engine.provenance import current_versions
 from ...models.loading import LoadedModel
 from ...patching.blocks import target_blocks
 from ...scoring import Scorer
-from ...storage.atomic import write_atomic
 from ...storage.rowfile import Row, RowFile, check_settings, read_rows
-from . import paired, report
+from ..stats.result_file import write_figure, write_json, write_text
+from . import cells, paired
 from .experiments import Experiment, experiment
 from .paper import paper_tables
 from .prompts import Prompts
-from .ranking import Ranking
 from .sampling import Sampler, items, keys, picture_name
+from .score_source import Ranking
 
 FORMAT = "reweight-bench-1"
 NO_SCORER = "none (not asked for, or no weights here)"
@@ -108,32 +106,34 @@ class Bench:
         wanted = set(self.keys)
         return [row for key, row in read_rows(self.folder).items() if key in wanted]
 
-    def write(self) -> tuple[report.Cells, list[paired.Paired]]:
-        """Write table.csv, table.png and provenance.json from the rows that are there, each whole or not at all.
+    def write(self) -> tuple[cells.Cells, list[paired.Paired]]:
+        """Write table.csv, table.png and results.json from the rows that are there, atomically.
 
-        And paired.csv, where there are scores of two prompts or more. Gives what the two CSV files hold.
+        And paired.csv, where there are scores of two prompts or more. results.json holds what both CSV files hold, and
+        where it comes from. Gives what the two CSV files hold.
         """
         rows = self.rows()
-        found, pairs = report.cells(self.experiment, rows), paired.over_vanilla(self.experiment, rows)
-        write_atomic(self.folder / "table.csv", report.as_csv(self.experiment, found).encode())
+        found, pairs = cells.cells(self.experiment, rows), paired.over_vanilla(self.experiment, rows)
+        write_text(self.folder / "table.csv", cells.as_csv(self.experiment, found))
         if pairs:
-            write_atomic(self.folder / "paired.csv", paired.as_csv(pairs).encode())
-        write_atomic(self.folder / "table.png", _png(self._figure(rows, found)))
-        provenance = self._settings() | {
+            write_text(self.folder / "paired.csv", paired.as_csv(pairs))
+        write_figure(self.folder / "table.png", self._figure(rows, found))
+        results = self._settings() | {
             "title": self.experiment.title, "score": self.scored_by, "pictures": len(rows), "wanted": len(self.keys),
             "seeds": sorted({item.seed for item in self.work}), "prompts": len({item.prompt for item in self.work}),
             "paper": paper_tables()["source"], "paper_model": self.experiment.paper_model, "device": self.loaded.device,
             "processes": self.place.processes, "versions": current_versions(),
+            "paired": [asdict(pair) for pair in pairs], "cells": cells.as_json(found),
         }  # fmt: skip
-        write_atomic(self.folder / "provenance.json", (json.dumps(provenance, indent=1) + "\n").encode())
+        write_json(self.folder / "results.json", results)
         return found, pairs
 
-    def _figure(self, rows: list[Row], found: report.Cells) -> Any:
+    def _figure(self, rows: list[Row], found: cells.Cells) -> Any:
         if not self.experiment.pictures:
-            return report.figure(self.experiment, found, self.scored_by)
+            return cells.figure(self.experiment, found, self.scored_by)
         pictures = self.folder / "pictures"
         names = {i: picture_name(row) for i, row in enumerate(rows) if (pictures / picture_name(row)).is_file()}
-        return report.sheet(rows, self.experiment, pictures, names)
+        return cells.sheet(rows, self.experiment, pictures, names)
 
     def _settings(self) -> dict[str, Any]:
         """What every row of a folder has in common."""
@@ -146,9 +146,3 @@ class Bench:
             "high": card.high, "scheduler": type(self.loaded.pipe.scheduler).__name__, "scorer": self.scored_by,
             "importance": self.ranking.source, "runs": self.ranking.runs,
         }  # fmt: skip
-
-
-def _png(figure: Any) -> bytes:
-    file = BytesIO()
-    figure.savefig(file, format="png", dpi=150)
-    return file.getvalue()
