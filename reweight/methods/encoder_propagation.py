@@ -64,7 +64,9 @@ class FasterDiffusionMethod(Method):
         report = Report(len(modules) + 1)
         with ExitStack() as undo:
             clock = undo.enter_context(clocked(pipe, self.title, by_step=False))
-            noise = undo.enter_context(prior_noise(pipe, clock, settings.noise, settings.below))
+            noise = undo.enter_context(
+                prior_noise(pipe, clock, settings.noise, settings.below, lambda: report.add("steps with noise added"))
+            )
             propagation = _Propagation(clock, settings, reuse, noise)
             undo.callback(unet.register_forward_pre_hook(propagation).remove)
             *_, mid = undo.enter_context(kept(modules, reuse))
@@ -74,7 +76,7 @@ class FasterDiffusionMethod(Method):
             def count(*_: Any) -> None:
                 report.figures |= {
                     "U-Net calls": clock.calls, "encoder calls saved": mid.reused + together.answered,
-                    "decoder calls saved": together.answered, "steps with noise added": noise.added,
+                    "decoder calls saved": together.answered,
                 }  # fmt: skip
 
             undo.callback(unet.register_forward_hook(count).remove)

@@ -19,19 +19,20 @@ class AddNoise(StandIn):
     """Stands in for a scheduler's step: z_t + strength z_T where t is below the share of the training timesteps.
 
     Latents are brought to unit variance for that where the scheduler keeps them at another scale. A step of several U-Net
-    calls gets it once. allowed: whether it does so at all.
+    calls gets it once. allowed: whether it does so at all. on_add: called where it does.
     """
 
     allowed = True
 
     def __init__(
-        self, forward: Callable[..., Any], scheduler: Any, clock: Clock, strength: float, below: float
-    ) -> None:
+        self, forward: Callable[..., Any], scheduler: Any, clock: Clock, strength: float, below: float,
+        on_add: Callable[[], object],
+    ) -> None:  # fmt: skip
         super().__init__(forward)
         self.__signature__ = inspect.signature(forward)  # pipelines ask which arguments a step takes
         self.scheduler, self.clock, self.strength, self.below = scheduler, clock, strength, below
+        self.on_add = on_add
         self.first: Tensor | None = None
-        self.added = 0
 
     def __call__(self, model_output: Tensor, timestep: Any, sample: Tensor, *args: Any, **kwargs: Any) -> Any:
         clock = self.clock
@@ -43,7 +44,7 @@ class AddNoise(StandIn):
             late = float(timestep) / self.scheduler.config.num_train_timesteps < self.below
             if late and not again:
                 sample = sample + (self.strength / scale * self.first).to(sample.dtype)
-                self.added += 1
+                self.on_add()
         return self.forward(model_output, timestep, sample, *args, **kwargs)
 
 
@@ -52,8 +53,10 @@ class PriorNoise:
 
     allowed = True
 
-    def __init__(self, clock: Clock, strength: float, below: float, undo: ExitStack) -> None:
-        self.given = clock, strength, below
+    def __init__(
+        self, clock: Clock, strength: float, below: float, on_add: Callable[[], object], undo: ExitStack
+    ) -> None:
+        self.given = clock, strength, below, on_add
         self.undo = undo
         self.steps: dict[int, AddNoise] = {}
 
@@ -64,16 +67,13 @@ class PriorNoise:
             self.steps[id(scheduler)] = self.undo.enter_context(standing_in(scheduler, step, "step"))
         self.steps[id(scheduler)].allowed = self.allowed
 
-    @property
-    def added(self) -> int:
-        """To how many scheduler steps."""
-        return sum(step.added for step in self.steps.values())
-
 
 @contextmanager
-def prior_noise(pipe: Any, clock: Clock, strength: float, below: float) -> Iterator[PriorNoise]:
+def prior_noise(
+    pipe: Any, clock: Clock, strength: float, below: float, on_add: Callable[[], object]
+) -> Iterator[PriorNoise]:
     """Add strength times the first noise to a pipeline's latents, before each step with t / T_train below a share."""
     with ExitStack() as undo:
-        hook = PriorNoise(clock, strength, below, undo)
+        hook = PriorNoise(clock, strength, below, on_add, undo)
         undo.callback(as_unet(pipe).register_forward_pre_hook(hook).remove)
         yield hook
