@@ -19,7 +19,7 @@ FREEU = {"b1": 1.4, "b2": 1.6, "s1": 0.9, "s2": 0.2}
 
 
 def ask(**changes):
-    return validate(**({"prompt": "a red apple"} | changes))
+    return validate(**({"prompt": "a red apple", "model": "toy"} | changes))
 
 
 def is_sentence(text):
