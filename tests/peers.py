@@ -28,7 +28,7 @@ def family_of(pipe):
     return FAMILIES["sdxl" if "XL" in type(pipe).__name__ else "sd"]
 
 
-def apply(key, pipe, steps=6, guidance=3.0, samples=1, **changes):
+def apply(key, pipe, steps=5, guidance=3.0, samples=1, **changes):
     """A method's context with its preset for the pipeline, some of it changed."""
     drawing = Drawing(steps, guidance, family_of(pipe), samples)
     return METHODS[key].apply(pipe, settings_of(key, pipe, **changes), drawing)
@@ -41,7 +41,7 @@ def with_scheduler(pipe, name):
 
 
 def latents(pipe, **kwargs):
-    return draw(pipe, **({"steps": 6, "output_type": "latent"} | kwargs))
+    return draw(pipe, **({"steps": 5, "output_type": "latent"} | kwargs))
 
 
 def state(pipe):

@@ -86,6 +86,10 @@ class AtEdmMethod(Method):
             report.modules = len(hooks.modules)
             yield report
 
+    def caption(self, settings: AtEdm, drawing: Drawing) -> str:
+        chosen = "" if settings.blocks is None else f", blocks {','.join(map(str, settings.blocks))}"
+        return f"{settings.fraction:g} pruned {settings.scope} layers, early {settings.early:g}{chosen}"
+
     def inert(self, settings: AtEdm, drawing: Drawing) -> str:
         if settings.fraction == 0 and (settings.scope == "within" or settings.again == 0):
             return "AT-EDM with a share of 0 prunes nothing."

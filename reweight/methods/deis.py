@@ -37,6 +37,8 @@ class DeisMethod(Method):
         if self.inert(settings, drawing):
             yield Report(figures={"samplers changed": 0})
             return
+        if not hasattr(pipe, "scheduler"):
+            raise ValueError("DEIS takes the place of a pipeline's sampler: give a pipeline, not a U-Net alone.")
         before = pipe.scheduler
         pipe.scheduler = deis_like(before, settings.order)
         try:

@@ -49,23 +49,18 @@ class AddNoise(StandIn):
 
 
 class PriorNoise:
-    """Pre-hook of a U-Net: sees to it that the scheduler in use, which another method may change, adds the noise."""
+    """Pre-hook of a U-Net: sees to it that the scheduler in use, which another method may change, adds the noise.
+
+    arrange(allowed): does so; a function, which a deep copy of the U-Net shares instead of copying a scheduler.
+    """
 
     allowed = True
 
-    def __init__(
-        self, clock: Clock, strength: float, below: float, on_add: Callable[[], object], undo: ExitStack
-    ) -> None:
-        self.given = clock, strength, below, on_add
-        self.undo = undo
-        self.steps: dict[int, AddNoise] = {}
+    def __init__(self, arrange: Callable[[bool], None]) -> None:
+        self.arrange = arrange
 
     def __call__(self, *_: Any) -> None:
-        scheduler = self.given[0].scheduler()
-        if id(scheduler) not in self.steps:
-            step = AddNoise(scheduler.step, scheduler, *self.given)
-            self.steps[id(scheduler)] = self.undo.enter_context(standing_in(scheduler, step, "step"))
-        self.steps[id(scheduler)].allowed = self.allowed
+        self.arrange(self.allowed)
 
 
 @contextmanager
@@ -73,7 +68,17 @@ def prior_noise(
     pipe: Any, clock: Clock, strength: float, below: float, on_add: Callable[[], object]
 ) -> Iterator[PriorNoise]:
     """Add strength times the first noise to a pipeline's latents, before each step with t / T_train below a share."""
+    steps: list[AddNoise] = []
     with ExitStack() as undo:
-        hook = PriorNoise(clock, strength, below, on_add, undo)
+
+        def arrange(allowed: bool) -> None:
+            if not steps or steps[-1].scheduler is not clock.scheduler():
+                scheduler = clock.scheduler()
+                step = AddNoise(scheduler.step, scheduler, clock, strength, below, on_add)
+                undo.enter_context(standing_in(scheduler, step, "step"))
+                steps.append(step)
+            steps[-1].allowed = allowed
+
+        hook = PriorNoise(arrange)
         undo.callback(as_unet(pipe).register_forward_pre_hook(hook).remove)
         yield hook

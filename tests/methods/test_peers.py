@@ -8,10 +8,11 @@ import pytest
 import torch
 from diffusers import StableDiffusionImg2ImgPipeline, StableDiffusionXLImg2ImgPipeline
 from nets import draw, predict
-from peers import PEERS, SCHEDULERS, apply, family_of, far, settings_of, state, with_scheduler
+from peers import PEERS, SCHEDULERS, apply, family_of, far, latents, settings_of, state, with_scheduler
 
 from reweight.methods import METHODS, Drawing
 from reweight.methods.columns import applied, parts
+from reweight.patching.blocks import target_blocks
 from reweight.patching.patch import reweighted
 
 NEAR = 1 / 255  # batched and one at a time may differ in the last bits
@@ -30,17 +31,17 @@ def key(request):
 
 class TestUndone:
     def test_leaving_is_bitwise_and_the_report_says_what_happened(self, pipe, key):
-        before, clean = draw(pipe, steps=6), state(pipe)
+        before, clean = draw(pipe, steps=5), state(pipe)
         with apply(key, pipe) as report:
-            assert far(draw(pipe, steps=6), before) > 1e-4
+            assert far(draw(pipe, steps=5), before) > 1e-4
         assert state(pipe) == clean
-        assert (draw(pipe, steps=6) == before).all()
+        assert (draw(pipe, steps=5) == before).all()
         assert report.modules > 0 or key == "deis"
         assert report.figures and any(report.figures.values())
         assert report.sentence()
 
     def test_an_exception_inside_leaves_nothing(self, sd_pipe, key):
-        before, clean = draw(sd_pipe, steps=6), state(sd_pipe)
+        before, clean = draw(sd_pipe, steps=5), state(sd_pipe)
 
         def stop(pipe, step, timestep, tensors):
             if step == 3:
@@ -48,14 +49,15 @@ class TestUndone:
             return tensors
 
         with pytest.raises(KeyError, match="inside"), apply(key, sd_pipe):
-            draw(sd_pipe, steps=6, callback_on_step_end=stop)
+            draw(sd_pipe, steps=5, callback_on_step_end=stop)
         assert state(sd_pipe) == clean
-        assert (draw(sd_pipe, steps=6) == before).all()
+        assert (draw(sd_pipe, steps=5) == before).all()
 
     def test_a_failed_entry_unwinds(self, pipe, key, monkeypatch):
         clean = state(pipe)
         stage = pipe.unet.up_blocks[-1]
-        places = [pipe.unet, stage, *pipe.unet.mid_block.attentions[0].modules()]
+        places = [module for name, module in pipe.unet.named_modules() if name.endswith((".attn1", ".to_q"))]
+        places.append(pipe.unet)
 
         def fail(*arguments, **kwargs):
             raise MemoryError("no room")
@@ -77,12 +79,12 @@ class TestUndone:
             return tensors
 
         with apply(key, sd_pipe):
-            alone = draw(sd_pipe, steps=6, seed=1)
+            alone = draw(sd_pipe, steps=5, seed=1)
         with apply(key, sd_pipe):
             with pytest.raises(KeyError):
-                draw(sd_pipe, steps=6, callback_on_step_end=stop)
-            assert (draw(sd_pipe, steps=6, seed=1) == alone).all()
-            assert (draw(sd_pipe, steps=6, seed=1) == alone).all()
+                draw(sd_pipe, steps=5, callback_on_step_end=stop)
+            assert (draw(sd_pipe, steps=5, seed=1) == alone).all()
+            assert (draw(sd_pipe, steps=5, seed=1) == alone).all()
 
     def test_twice_is_refused(self, sd_pipe, key):
         with apply(key, sd_pipe):
@@ -95,15 +97,14 @@ class TestUndone:
         if key == "deis":
             pytest.skip("DEIS does not touch the U-Net")
         with apply(key, sd_pipe):
-            draw(sd_pipe, steps=6)
+            draw(sd_pipe, steps=5)
             other = copy.copy(sd_pipe)
             other.unet = copy.deepcopy(sd_pipe.unet)
-            again = draw(sd_pipe, steps=6)
+            again = draw(sd_pipe, steps=5)
             with torch.no_grad():
                 for weights in sd_pipe.unet.parameters():
                     weights.mul_(0)
-            sd_pipe.scheduler.set_timesteps(6)
-            assert far(draw(other, steps=6), again) < NEAR
+            assert far(draw(other, steps=5), again) < NEAR
 
 
 class TestTogether:
@@ -113,44 +114,35 @@ class TestTogether:
             with pytest.raises(ValueError, match=r"^.* and .* cannot be combined: choose one of them\.$"):
                 parts(f"{a}+{b}")
             return
-        before, clean = draw(sd_pipe, steps=6), state(sd_pipe)
+        before, clean = latents(sd_pipe), state(sd_pipe)
         settings = {key: settings_of(key, sd_pipe) for key in PEERS}
-        drawing = Drawing(6, 3.0, "sd15")
+        drawing = Drawing(5, 3.0, "sd15")
         pictures = []
         for column in (f"{a}+{b}", f"{b}+{a}"):
             with applied(sd_pipe, column, settings, drawing) as reports:
-                pictures.append(draw(sd_pipe, steps=6))
+                pictures.append(latents(sd_pipe))
             assert all(any(report.figures.values()) for report in reports.values())
             assert state(sd_pipe) == clean
-        alone = []
-        for key in (a, b):
-            with apply(key, sd_pipe):
-                alone.append(draw(sd_pipe, steps=6))
-        assert min(far(pictures[0], other) for other in (before, *alone)) > 1e-5
+        assert far(pictures[0], before) > 1e-5
         assert far(*pictures) < 1e-4, "the order matters"
-        assert (draw(sd_pipe, steps=6) == before).all()
 
     def test_with_reweighting_and_freeu(self, pipe, key):
-        m = len(pipe.unet.down_blocks) * 2 if False else None
-        del m
-        from reweight.patching.blocks import target_blocks
-
-        weights = np.random.default_rng(0).uniform(0.8, 1.2, (6, len(target_blocks(pipe.unet))))
-        before, clean = draw(pipe, steps=6), state(pipe)
+        weights = np.random.default_rng(0).uniform(0.8, 1.2, (5, len(target_blocks(pipe.unet))))
+        before, clean = draw(pipe, steps=5), state(pipe)
         family = family_of(pipe)
         settings = {name: METHODS[name].settings_for(family) for name in (*PEERS, "freeu")}
         settings["reweighted"] = METHODS["reweighted"].read({"low": 0.9, "high": 1.1}, None)
-        drawing = Drawing(6, 3.0, family, weights=weights)
+        drawing = Drawing(5, 3.0, family, weights=weights)
         pictures = []
         for column in (f"reweighted+{key}+freeu", f"freeu+{key}+reweighted"):
             with applied(pipe, column, settings, drawing):
-                pictures.append(draw(pipe, steps=6))
+                pictures.append(draw(pipe, steps=5))
         with reweighted(pipe, weights), apply("freeu", pipe):
-            without = draw(pipe, steps=6)
+            without = draw(pipe, steps=5)
         assert far(*pictures) < 1e-4
         assert far(pictures[0], without) > 1e-5
         assert state(pipe) == clean
-        assert (draw(pipe, steps=6) == before).all()
+        assert (draw(pipe, steps=5) == before).all()
 
     def test_twice_in_a_column(self, key):
         with pytest.raises(ValueError, match="twice"):
@@ -161,18 +153,18 @@ class TestEverywhere:
     @pytest.mark.parametrize("name", SCHEDULERS)
     def test_schedulers(self, sd_pipe, key, name):
         with_scheduler(sd_pipe, name)
-        before, clean = draw(sd_pipe, steps=6), state(sd_pipe)
+        before, clean = draw(sd_pipe, steps=5), state(sd_pipe)
         with apply(key, sd_pipe) as report:
-            changed = draw(sd_pipe, steps=6)
+            changed = draw(sd_pipe, steps=5)
         assert np.isfinite(changed).all()
         assert far(changed, before) > 1e-5
         assert any(report.figures.values())
         assert state(sd_pipe) == clean
-        assert (draw(sd_pipe, steps=6) == before).all()
+        assert (draw(sd_pipe, steps=5) == before).all()
 
     @pytest.mark.parametrize("guidance", [0.0, 3.0])
     def test_several_pictures_are_those_drawn_alone(self, pipe, key, guidance):
-        options = dict(steps=6, guidance=guidance)
+        options = dict(steps=5, guidance=guidance)
         with apply(key, pipe, guidance=guidance):
             alone = [draw(pipe, seed=seed, **options)[0] for seed in (0, 1)]
         generators = [torch.Generator().manual_seed(seed) for seed in (0, 1)]
@@ -203,7 +195,7 @@ class TestEverywhere:
             assert isinstance(error, ValueError) and "\n" not in str(error) and str(error).endswith(".")
         assert torch.equal(predict(unet), before)
 
-    @pytest.mark.parametrize("steps, family", product([1, 2, 3, 6], ["toy", "sd15", "sdxl"]))
+    @pytest.mark.parametrize("steps, family", list(product([1, 3, 5], ["toy", "sdxl"])))
     def test_inert_means_that_nothing_changes(self, request, key, steps, family):
         pipe = request.getfixturevalue("sdxl_pipe" if family == "sdxl" else "sd_pipe")
         drawing = Drawing(steps, 3.0, family)
@@ -214,7 +206,7 @@ class TestEverywhere:
         assert same == bool(METHODS[key].inert(settings, drawing))
 
     def test_captions_and_cache_keys(self, key):
-        method, drawing = METHODS[key], Drawing(6, 3.0, "sd15")
+        method, drawing = METHODS[key], Drawing(5, 3.0, "sd15")
         for family in ("toy", "sd15", "sd21", "sd-turbo", "sdxl", "sdxl-turbo", "another"):
             settings = method.settings_for(family)
             assert method.caption(settings, drawing)
