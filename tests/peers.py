@@ -2,7 +2,6 @@
 
 import diffusers
 import numpy as np
-import torch
 from nets import draw, traces
 
 from reweight.methods import METHODS, Drawing
@@ -48,12 +47,6 @@ def state(pipe):
     """Everything that a method could leave behind."""
     scheduler = pipe.scheduler
     return traces(pipe.unet), id(scheduler), sorted(vars(scheduler)), dict(pipe.config), scheduler.config
-
-
-def flops(work):
-    with torch.utils.flop_counter.FlopCounterMode(display=False) as counter:
-        work()
-    return counter.get_total_flops()
 
 
 def far(a, b):
