@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, JsonValue, ValidationError, model_validator
 
 from .schedule import ImportanceTable
 from .storage.atomic import write_whole
@@ -35,7 +35,8 @@ class _Document(BaseModel):
     weights: Annotated[
         list[
             Annotated[
-                list[Literal["off"] | Annotated[float, Field(ge=LOW, le=HIGH)]], Field(min_length=1, max_length=256)
+                list[Annotated[float | str, BeforeValidator(lambda cell: _cell(cell))]],
+                Field(min_length=1, max_length=256),
             ]
         ],
         Field(min_length=1, max_length=50),
@@ -165,6 +166,12 @@ def load_table(path: str | os.PathLike[str]) -> ImportanceTable | WeightTable:
         text = file.read(MAX_BYTES + 1)
     kind = read_object(text, "an importance or weight table", MAX_BYTES).get("format")
     return WeightTable.from_json(text) if kind == FORMAT else ImportanceTable.from_json(text)
+
+
+def _cell(cell: Any) -> Any:
+    if cell != OFF and (type(cell) is not float or not LOW <= cell <= HIGH):
+        raise ValueError(f'a cell is "off" or a weight from {LOW:g} to {HIGH:g}')
+    return cell
 
 
 def _cells(weights: Any, bypass: Any) -> Any:

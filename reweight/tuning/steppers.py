@@ -29,7 +29,9 @@ class Stepper(Protocol):
 class Gradient:
     """Adam (Kingma and Ba, arXiv 1412.6980) on the gradient of the objective, the weights kept in [0, 2]."""
 
-    def __init__(self, free: np.ndarray, steps: int, columns: int, settings: Tuning, state: dict[str, Any] | None) -> None:
+    def __init__(
+        self, free: np.ndarray, steps: int, columns: int, settings: Tuning, state: dict[str, Any] | None
+    ) -> None:
         self.settings, self.size = settings, (steps, columns)
         self.theta = torch.tensor(state["free"] if state else free, dtype=torch.float64, requires_grad=True)
         self.adam = torch.optim.Adam([self.theta], lr=settings.rate)
@@ -78,7 +80,9 @@ class Evolution:
     Taken up again by replaying what it was told, which gives the same candidates.
     """
 
-    def __init__(self, free: np.ndarray, steps: int, columns: int, settings: Tuning, state: dict[str, Any] | None) -> None:
+    def __init__(
+        self, free: np.ndarray, steps: int, columns: int, settings: Tuning, state: dict[str, Any] | None
+    ) -> None:
         try:
             import cma
         except ImportError as error:

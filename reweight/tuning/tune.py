@@ -201,7 +201,10 @@ def _check(
         raise ValueError(f"No gradient flows through {scorer.name}: tune by CMA-ES (by='cma').")
     if isinstance(prompts, str) or isinstance(validation, str):
         raise ValueError("The prompts are a list of texts, not one text.")
-    for what, given in (("prompts to tune on", prompts), ("validation prompts", [""] if validation is None else validation)):
+    for what, given in (
+        ("prompts to tune on", prompts),
+        ("validation prompts", [""] if validation is None else validation),
+    ):
         if not given:
             raise ValueError(f"There are no {what}: give at least one.")
     if any(not isinstance(p, str) or not p.strip() for p in [*prompts, *(validation or [])]):
