@@ -12,6 +12,7 @@ from .studies import rankings as importance
 from .studies import surrogate_savings as surrogate
 from .tables import commands as tables
 from .tables import table2
+from .tuned import command as tuned
 
 app = typer.Typer(no_args_is_help=True, help=__doc__)
 app.command("agreement")(agreement.command)
@@ -23,6 +24,7 @@ app.command("pruning")(pruning.command)
 app.command("surrogate")(surrogate.command)
 app.command("toy")(toy.command)
 app.command("toy-scorer")(toy_scorer.command)
+app.command("tuned")(tuned.command)
 for _name in tables.SUMMARY:
     app.command(_name)(tables.command_for(_name))
 app.command("table2")(table2.command)

@@ -27,13 +27,13 @@ from ..probing.checkpoints import resumed
 from ..probing.importance_probe import ProbeSnapshot, iter_probe
 from ..schedule import ImportanceTable
 from ..scoring import Scorer, scorer_named
+from ..tuning.one_prompt import PromptTuning, tune_prompt
 from ..tuning.tune import TuneSnapshot
+from ..weight_table import WeightTable
 from .drawing import overlong, sentences
 from .pictures import Pictures
 from .request import REWEIGHTED, Request
 from .resolving import Chosen, choose, drawing_of
-from ..tuning.one_prompt import PromptTuning, tune_prompt
-from ..weight_table import WeightTable
 from .worker import Busy, Job, Waiting, Worker
 
 __all__ = [

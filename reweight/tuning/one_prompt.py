@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..scoring.scorer import Scorer
-
 from .settings import Tuning
 from .tune import TuneSnapshot, iter_tune
 
