@@ -28,7 +28,7 @@ from ..probing.importance_probe import ProbeSnapshot, iter_probe
 from ..schedule import ImportanceTable
 from ..scoring import Scorer, scorer_named
 from ..tuning.one_prompt import PromptTuning, tune_prompt
-from ..tuning.tune import TuneSnapshot
+from ..tuning.loop import TuneSnapshot
 from ..weight_table import WeightTable
 from .drawing import overlong, sentences
 from .pictures import Pictures

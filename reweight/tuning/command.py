@@ -47,7 +47,7 @@ def command(
     from ..models.loading import load_model
     from ..scoring import scorer_named
     from .settings import Tuning
-    from .tune import TuneSnapshot, TuningStopped, iter_tune
+    from .loop import TuneSnapshot, TuningStopped, iter_tune
 
     for file in (out, resume):
         if file is not None:

@@ -72,7 +72,7 @@ def claims(w: np.ndarray, blocks: Sequence[TargetBlock]) -> list[dict[str, Any]]
 
     Each with the difference that decides it: it holds where that is above 0. Claims about time need 2 steps.
     """
-    deepest = max(block.level for block in blocks)
+    deepest = max(block.level for block in blocks if block.stage != "mid")
     high = np.array([block.level == 0 for block in blocks])
     low = np.array([block.level == deepest and block.stage != "mid" for block in blocks])
     mid = np.array([block.stage == "mid" for block in blocks])

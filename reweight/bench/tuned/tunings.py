@@ -13,7 +13,7 @@ from ...probing.importance_probe import probe
 from ...schedule import weights
 from ...scoring.toy_scorer import ToyScorer
 from ...tuning.settings import Tuning
-from ...tuning.tune import TuneSnapshot, tune
+from ...tuning.loop import TuneSnapshot, tune
 from ...weight_table import WeightTable
 from .captions import CaptionSets
 

@@ -8,7 +8,7 @@ from reweight.scoring.scorer import Look
 from reweight.scoring.toy_scorer import load_toy_scorer
 from reweight.tuning.sampling import Sampling, pictures
 from reweight.tuning.settings import Tuning
-from reweight.tuning.tune import TuningStopped, iter_tune, tune
+from reweight.tuning.loop import TuningStopped, iter_tune, tune
 
 PROMPTS = ["a red apple on table", "the blue cat in rain", "red cat", "blue apple", "low quality cat"]
 OPTIONS = dict(steps=2, guidance_scale=3.0)
@@ -52,7 +52,7 @@ class ByScore:
 
 
 def hill(pipe, w=0.9):
-    from reweight.tuning.tune import _pairs
+    from reweight.tuning.loop import _pairs
 
     near = Near(pipe, np.full((2, 7), w))
     for pairs in _pairs(PROMPTS, None, Tuning(**QUICK)):
