@@ -27,8 +27,8 @@ from ..probing.checkpoints import resumed
 from ..probing.importance_probe import ProbeSnapshot, iter_probe
 from ..schedule import ImportanceTable
 from ..scoring import Scorer, scorer_named
-from ..tuning.one_prompt import PromptTuning, tune_prompt
 from ..tuning.loop import TuneSnapshot
+from ..tuning.one_prompt import PromptTuning, tune_prompt
 from ..weight_table import WeightTable
 from .drawing import overlong, sentences
 from .pictures import Pictures

@@ -46,8 +46,8 @@ def command(
     from ..bench.tables.prompts import read_prompts
     from ..models.loading import load_model
     from ..scoring import scorer_named
-    from .settings import Tuning
     from .loop import TuneSnapshot, TuningStopped, iter_tune
+    from .settings import Tuning
 
     for file in (out, resume):
         if file is not None:

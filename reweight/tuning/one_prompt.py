@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..scoring.scorer import Scorer
-from .settings import Tuning
 from .loop import TuneSnapshot, iter_tune
+from .settings import Tuning
 
 OVERFITTED = (
     "These weights were tuned on this prompt alone and raise one scorer on a few noises: for another prompt, or by "

@@ -13,8 +13,8 @@ from reweight.engine.provenance import read_png
 from reweight.engine.request import RequestError, validate
 from reweight.engine.resolving import choose, drawing_of
 from reweight.models.registry import card_for
-from reweight.tuning.one_prompt import PromptTuning
 from reweight.tuning.loop import TuneSnapshot
+from reweight.tuning.one_prompt import PromptTuning
 from reweight.weight_table import WeightTable
 
 PROMPT = "a red apple on table"

@@ -12,8 +12,8 @@ from ...patching.blocks import target_blocks
 from ...probing.importance_probe import probe
 from ...schedule import weights
 from ...scoring.toy_scorer import ToyScorer
-from ...tuning.settings import Tuning
 from ...tuning.loop import TuneSnapshot, tune
+from ...tuning.settings import Tuning
 from ...weight_table import WeightTable
 from .captions import CaptionSets
 
