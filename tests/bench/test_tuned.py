@@ -62,6 +62,9 @@ def test_the_whole_study(tmp_path, monkeypatch):
         "vanilla", "dynamic", "static", "calibrated", "paper-code", "dynamic of 1 step",
     }  # fmt: skip
     assert [f["variant"] for f in found["fewer_steps"]] == ["vanilla", "dynamic"]
+    assert {path.name for path in tmp_path.glob("*-toy-turbo*.[pj][np]g")} == {
+        "tuned-toy-turbo.png", "pairs-toy-turbo-1.jpg", "pairs-toy-turbo-2.jpg",
+    }  # fmt: skip
     rows = (tmp_path / "rows" / "rows-0.jsonl").read_bytes()
     CliRunner().invoke(app, arguments, catch_exceptions=False)
     assert (tmp_path / "rows" / "rows-0.jsonl").read_bytes() == rows

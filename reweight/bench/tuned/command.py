@@ -40,6 +40,7 @@ def command(
     from ...weight_table import WeightTable
     from ..stats.about import about
     from .captions import caption_sets
+    from .figure import figure, pairs
     from .report import screen
     from .rows import draw_rows
     from .summary import claims, differences, effects, fewer_steps, likeness
@@ -115,5 +116,9 @@ def command(
     }  # fmt: skip
     text = json.dumps(result, ensure_ascii=False, indent=1) + "\n"
     write_whole(out / f"tuned-{model}.json", text.encode())
+    figure([result], out / f"tuned-{model}.png")
+    for (way, at), table in made.items():
+        if way == "dynamic":
+            pairs(loaded, [prompt for _, prompt in sets.test()], at, table.weights, out / f"pairs-{model}-{at}.jpg")
     for part in screen(result):
         Console(width=max(150, console.width)).print(part)
