@@ -27,6 +27,10 @@ from ..probing.checkpoints import resumed
 from ..probing.importance_probe import ProbeSnapshot, iter_probe
 from ..probing.request import ProbeRequest
 from ..schedule import ImportanceTable
+from ..scoring import Scorer, scorer_named
+from ..tuning.loop import TuneSnapshot
+from ..tuning.one_prompt import PromptTuning, tune_prompt
+from ..weight_table import WeightTable
 from .drawing import overlong, sentences
 from .pictures import Pictures
 from .request import REWEIGHTED, Request
@@ -126,6 +130,7 @@ class Engine:
         self.worker = Worker(seconds=seconds)
         self._loaded: dict[str, LoadedModel] = {}
         self._pictures = Pictures()
+        self._scorers: dict[tuple[str, str, bool], Scorer | None] = {}
 
     def open(self, name: str, *, client: str = "") -> Iterator[Waiting | Loading | LoadedModel]:
         """Load a model, or find it loaded; the last event is the `LoadedModel`. ModelError when it cannot be had."""
@@ -164,9 +169,12 @@ class Engine:
         return request.size // self.opened(request.model).pipe.vae_scale_factor
 
     def chosen(
-        self, request: Request, probed: tuple[ImportanceTable, ...] = (), pinned: ImportanceTable | None = None
+        self,
+        request: Request,
+        probed: tuple[ImportanceTable, ...] = (),
+        pinned: ImportanceTable | WeightTable | None = None,
     ) -> Chosen:
-        """The importance scores that serve a request, see `resolving.choose`."""
+        """The importance scores, or the weights, that serve a request, see `resolving.choose`."""
         loaded = self.opened(request.model)
         return choose(request, target_blocks(loaded.pipe.unet), probed, pinned, revision=loaded.revision)
 
@@ -241,6 +249,34 @@ class Engine:
 
         return self.worker.stream(work, client)
 
+    def tune(
+        self, request: Request, *, settings: PromptTuning | None = None, scorer: str = "auto", client: str = ""
+    ) -> Iterator[Waiting | TuneSnapshot]:
+        """Weights tuned for one prompt; a snapshot after each iteration, the last of which has the best table.
+
+        Closing it keeps what the last snapshot has. settings: see `tuning.one_prompt`. scorer: a name of
+        `scoring.scorers`. ModelError or ValueError of one sentence where there is nothing to score with.
+        """
+        self._check_served(request.model)
+
+        def work(job: Job) -> Generator[None, None, None]:
+            loaded = self._model(request.model, lambda *_: job.check())
+            judge = self._scorer(scorer, loaded)
+            snapshots = tune_prompt(
+                loaded.pipe, request.prompt, judge, steps=request.steps, seed=request.seed,
+                guidance_scale=request.guidance, negative_prompt=request.negative_prompt or None,
+                height=request.size, width=request.size, model=request.model, revision=loaded.revision,
+                check=job.check, settings=settings or PromptTuning(),
+            )  # fmt: skip
+            with sentences(), closing(snapshots):
+                for snapshot in snapshots:
+                    job.emit(snapshot)
+                    job.check()
+                    if snapshot.done < 1:
+                        yield
+
+        return self.worker.stream(work, client)
+
     def agreement(self, request: Request, scores: np.ndarray, *, client: str = "") -> Iterator[Waiting | Agreement]:
         """How far scores (T, m) agree with the direct sensitivity of the blocks on this prompt."""
         self._check_served(request.model)
@@ -284,6 +320,13 @@ class Engine:
                 torch.cuda.empty_cache()
         return loaded
 
+    def _scorer(self, name: str, loaded: LoadedModel) -> Scorer | None:
+        """The scorer, loaded once for each model's device."""
+        key = name, loaded.device, loaded.card.embedded
+        if key not in self._scorers:
+            self._scorers[key] = scorer_named(name, device=loaded.device, embedded=loaded.card.embedded)
+        return self._scorers[key]
+
     def _picture(self, loaded: LoadedModel, request: Request, column: str, chosen: Chosen, job: Job) -> Picture:
         job.check()
         drawing = drawing_of(request, chosen, loaded)
@@ -293,7 +336,7 @@ class Engine:
             job.emit(Step(column, step, request.steps))
 
         made = self._pictures.picture(loaded, request, column, drawing, on_step)
-        used = chosen.table if REWEIGHTED in column.split("+") else None
+        used = (chosen.weight_table or chosen.table) if REWEIGHTED in column.split("+") else None
         return Picture(
             column,
             made.image.copy(),
