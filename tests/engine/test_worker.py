@@ -235,7 +235,7 @@ def test_a_job_whose_cleanup_raises_does_not_leave_its_caller_waiting(worker, ho
     stream = worker.stream(work)
     assert next(stream) == "begun"
     if how == "closed":
-        threading.Thread(target=worker.cancel).start()
+        threading.Thread(target=worker.close).start()
     found = []
     thread = threading.Thread(target=lambda: found.append(pytest.raises((OSError, Busy), list, stream)))
     thread.start()
