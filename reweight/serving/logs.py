@@ -40,7 +40,7 @@ class Sparing(logging.Filter):
     def filter(self, record: logging.LogRecord) -> bool:
         if record.levelno < logging.WARNING:
             return True
-        key = (record.name, record.levelno, str(record.msg)[:200])
+        key = (record.name, record.levelno, record.getMessage()[:200])
         when, left = self._last.get(key, (0.0, 0))
         if record.created - when < MINUTE:
             self._last[key] = (when, left + 1)
