@@ -6,19 +6,17 @@ something gets a generator: it yields events while the worker works, and closing
 
 from __future__ import annotations
 
-import gc
 from collections.abc import Generator, Iterator, Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
-import torch
 from PIL import Image
 
 from ..methods.base import Drawing, Report
 from ..methods.columns import parts
-from ..models.folder import ModelError, Progress
+from ..models.folder import ModelError, Progress, out_of_memory
 from ..models.loading import LoadedModel, load_model
 from ..models.registry import DEFAULT, ModelCard, card_for
 from ..patching.blocks import TargetBlock, target_blocks
@@ -28,9 +26,11 @@ from ..probing.importance_probe import ProbeSnapshot, iter_probe
 from ..probing.request import ProbeRequest
 from ..schedule import ImportanceTable
 from ..scoring import Scorer, scorer_named
+from ..scoring.scorers import Loading as ScorerLoading
 from ..tuning.loop import TuneSnapshot
 from ..tuning.one_prompt import PromptTuning, tune_prompt
 from ..weight_table import WeightTable
+from . import memory
 from .drawing import overlong, sentences
 from .pictures import Pictures
 from .request import REWEIGHTED, Request
@@ -297,8 +297,12 @@ class Engine:
 
         return self.worker.stream(work, client)
 
+    def cancel(self) -> None:
+        """Stop the job under way within one step, and take no more; returns at once."""
+        self.worker.cancel()
+
     def close(self) -> None:
-        """Stop the job under way within one step, and take no more."""
+        """`cancel`, and wait until the last job has ended."""
         self.worker.close()
 
     def _check_served(self, name: str) -> None:
@@ -306,26 +310,59 @@ class Engine:
             raise ModelError(f"This demo serves {', '.join(self.models)}: choose one of them.")
 
     def _model(self, name: str, progress: Progress) -> LoadedModel:
-        """The loaded model, on the worker's thread. A guest takes the place of the one before it once it is there."""
+        """The loaded model, on the worker's thread.
+
+        A guest takes the place of the one before it: once it is there, or where both do not fit, before it is loaded;
+        then the one before comes back if it cannot be had.
+        """
         if loaded := self._loaded.get(name):
             return loaded
-        loaded = load_model(name, device=self.device, local=self.local, on_progress=progress)
         guests = [other for other in self._loaded if other not in self.models] if name not in self.models else []
-        for guest in guests:
-            del self._loaded[guest]
+        left: list[str] = []
+
+        def leave() -> None:
+            left.extend(guests)
+            for guest in guests:
+                del self._loaded[guest]
+            memory.collect()
+
+        def report(stage: str, fraction: float, text: str) -> None:
+            if stage == "loading" and guests and not left and not self._fits_beside(name, guests):
+                leave()
+            progress(stage, fraction, text)
+
+        try:
+            try:
+                loaded = load_model(name, device=self.device, local=self.local, on_progress=report)
+            except ModelError as error:
+                if not guests or left or not out_of_memory(error.__cause__ or error):
+                    raise
+                leave()
+                loaded = load_model(name, device=self.device, local=self.local, on_progress=report)
+        except Exception:
+            memory.collect()
+            for guest in left:
+                with suppress(ModelError):
+                    self._loaded[guest] = load_model(guest, device=self.device, local=self.local)
+            raise
+        if not left:
+            leave()
         self._loaded[name] = loaded
-        if guests:
-            gc.collect()
-            if torch.cuda.is_available():
-                torch.cuda.empty_cache()
         return loaded
 
     def _scorer(self, name: str, loaded: LoadedModel) -> Scorer | None:
         """The scorer, loaded once for each model's device."""
         key = name, loaded.device, loaded.card.embedded
         if key not in self._scorers:
-            self._scorers[key] = scorer_named(name, device=loaded.device, embedded=loaded.card.embedded)
+            self._scorers[key] = scorer_named(
+                name, embedded=loaded.card.embedded, options=ScorerLoading(device=loaded.device)
+            )
         return self._scorers[key]
+
+    def _fits_beside(self, name: str, guests: list[str]) -> bool:
+        pipes = [self._loaded[guest].pipe for guest in guests]
+        device, half = self._loaded[guests[0]].device, self._loaded[guests[0]].dtype == "float16"
+        return memory.fits(name, card_for(name, local=self.local).download_gb, pipes, device, half)
 
     def _picture(self, loaded: LoadedModel, request: Request, column: str, chosen: Chosen, job: Job) -> Picture:
         job.check()

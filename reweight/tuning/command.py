@@ -46,6 +46,7 @@ def command(
     from ..bench.tables.prompts import read_prompts
     from ..models.loading import load_model
     from ..scoring import scorer_named
+    from ..scoring.scorers import Loading
     from .loop import TuneSnapshot, TuningStopped, iter_tune
     from .settings import Tuning
 
@@ -59,7 +60,7 @@ def command(
     with console.status("Loading"):
         loaded = load_model(model, device=device, local=True)
         judge = scorer_named(
-            scorer, checkpoint=checkpoint, tokenizer=tokenizer, device=loaded.device, embedded=loaded.card.embedded
+            scorer, embedded=loaded.card.embedded, options=Loading(checkpoint, tokenizer, loaded.device)
         )
     card = loaded.card
     settings = Tuning(
