@@ -53,13 +53,14 @@ def main() -> None:
 
     from reweight.engine.engine import Engine
     from reweight.models.folder import ModelError
-    from reweight.models.registry import DEFAULT, REGISTRY
+    from reweight.models.registry import REGISTRY
     from reweight.probing.checkpoints import own_folder
     from reweight.ui import build_demo, launch_options
 
     named = [name.strip() for name in options.models.split(",") if name.strip()]
-    embedded = [key for key, card in REGISTRY.items() if card.embedded]
-    models = tuple(dict.fromkeys([options.model or DEFAULT, *named, *embedded]))
+    embedded = sorted((key for key, card in REGISTRY.items() if card.embedded), key=lambda key: REGISTRY[key].steps)
+    quickest = embedded[0]
+    models = tuple(dict.fromkeys([options.model or quickest, *named, *embedded]))
     engine = (
         Engine(models, local=True, unfinished=own_folder()) if options.local else Engine(models, seconds=JOB_SECONDS)
     )
@@ -69,7 +70,8 @@ def main() -> None:
     except ModelError as error:
         sys.exit(str(error))
     try:
-        build_demo(engine).launch(server_name=options.host, server_port=options.port, **launch_options())
+        demo = build_demo(engine)
+        demo.launch(server_name=options.host, server_port=options.port, **launch_options(demo))
     except OSError:
         sys.exit(f"Port {options.port} is in use: choose another with --port.")
     finally:

@@ -147,6 +147,10 @@ class Engine:
         *_, loaded = self.open(name)
         return loaded
 
+    def is_open(self, name: str) -> bool:
+        """Whether a model is in memory."""
+        return name in self._loaded
+
     def card(self, name: str) -> ModelCard:
         """What is known of a model, loaded or not. ModelError for one that this engine does not serve."""
         if loaded := self._loaded.get(name):

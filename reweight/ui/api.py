@@ -10,13 +10,14 @@ from collections.abc import Iterator
 from typing import Any
 
 import gradio as gr
+from PIL import Image
 
 from ..engine.engine import Engine, Picture, ProbeSnapshot
+from ..engine.provenance import parameters_text, settings_of
 from ..engine.request import COLUMNS, Request, RequestError, validate
 from ..engine.resolving import places_of
 from ..probing.search import PRESETS
-from .errors import spoken
-from .screens.compare import stamped
+from .errors import shown_to_people
 
 MOST_RUNS = 100
 
@@ -49,7 +50,7 @@ def build_api(engine: Engine) -> None:
         seed: int, steps: int, guidance: float, negative_prompt: str,
     ):  # fmt: skip
         """Probe the importance of every block at every step for a prompt. Returns the importance table as JSON."""
-        with spoken():
+        with shown_to_people():
             if type(preset) is not str or preset not in PRESETS:
                 raise RequestError(f"There is no preset of that name: choose one of {', '.join(PRESETS)}.")
             if type(runs) not in (int, float) or runs not in range(1, MOST_RUNS + 1):
@@ -98,7 +99,7 @@ def _request(engine: Engine, prompt: Any, model: Any, *rest: Any) -> Request:
 
 def _drawn(engine: Engine, caller: gr.Request, methods: tuple[str, ...], given: tuple[Any, ...]) -> Iterator[Any]:
     """Nothing new while it draws, so that a caller who has gone stops the work; then the pictures and the facts."""
-    with spoken():
+    with shown_to_people():
         request = _request(engine, *given)
         chosen = engine.chosen(request)
         pictures = []
@@ -109,3 +110,11 @@ def _drawn(engine: Engine, caller: gr.Request, methods: tuple[str, ...], given: 
         weights = request.weights(chosen.scores, places_of(engine.blocks(request.model)), chosen.weights)
         facts = {"importance": chosen.source, "scores": chosen.scores.tolist(), "weights": weights.tolist()}
         yield (*(stamped(engine, request, picture) for picture in pictures), facts)
+
+
+def stamped(engine: Engine, request: Request, picture: Picture) -> Image.Image:
+    """The picture with its settings in its PNG text, as Gradio's png format keeps them."""
+    settings = settings_of(request, engine.opened(request.model), picture.column, picture.weights, picture.table_sha256)
+    image = picture.image.copy()
+    image.info = {"parameters": parameters_text(settings), "reweight": json.dumps(settings, ensure_ascii=False)}
+    return image

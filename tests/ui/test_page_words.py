@@ -8,11 +8,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from PIL import Image
+from reweight.ui.panels.svg import heatmap
 
 from reweight.engine.engine import Picture
 from reweight.engine.request import validate
 from reweight.engine.resolving import shipped
-from reweight.ui.panels.svg import heatmap
 from reweight.ui.wording import caption, findings
 
 
