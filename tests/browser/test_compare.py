@@ -6,7 +6,18 @@ import re
 
 import pytest
 from looking import (
-    METHODS, has_drawn, number, picture, png, query_of, slide, sources, src, wait_for_other, wait_for_query, weights,
+    METHODS,
+    has_drawn,
+    number,
+    picture,
+    png,
+    query_of,
+    slide,
+    sources,
+    src,
+    wait_for_other,
+    wait_for_query,
+    weights,
 )  # fmt: skip
 from playwright.sync_api import expect
 

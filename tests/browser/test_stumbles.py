@@ -49,11 +49,19 @@ def test_number_boxes_are_clamped_and_come_back_when_emptied(visit, control, typ
 def test_the_address_restores_every_setting_and_follows_them(visit):
     query = (
         f"prompt={quote('the blue cat')}&low=0.9&high=1.2&seed=5&steps=3&schedule=inverted&guidance=2.5"
-        "&negative_prompt=ugly&first_step=2&last_step=3&blocks=[1,2]&freeu.b1=1.25&size=64&columns=[\"vanilla\",\"freeu\"]"
+        '&negative_prompt=ugly&first_step=2&last_step=3&blocks=[1,2]&freeu.b1=1.25&size=64&columns=["vanilla","freeu"]'
     )
     page = visit(query)
     asked = read_png(png(page, "freeu", 5))["request"]
-    expected = {"prompt": "the blue cat", "low": 0.9, "high": 1.2, "seed": 5, "steps": 3, "schedule": "inverted", "guidance": 2.5}
+    expected = {
+        "prompt": "the blue cat",
+        "low": 0.9,
+        "high": 1.2,
+        "seed": 5,
+        "steps": 3,
+        "schedule": "inverted",
+        "guidance": 2.5,
+    }
     expected |= {"negative_prompt": "ugly", "first_step": 2, "last_step": 3, "blocks": [1, 2], "size": 64}
     assert {name: asked[name] for name in expected} == expected and asked["freeu"]["b1"] == 1.25
     found = query_of(page)
@@ -66,7 +74,10 @@ def test_the_address_restores_every_setting_and_follows_them(visit):
     assert set(query_of(page)) == {"prompt", "model", "columns"}
 
 
-@pytest.mark.parametrize("query", ["steps=2&low=nan&high=9", "steps=2&low=1.2&high=0.9&prompt=%20", "seed=-1&steps=1e9&model=x&schedule=x&painted=q"])
+@pytest.mark.parametrize(
+    "query",
+    ["steps=2&low=nan&high=9", "steps=2&low=1.2&high=0.9&prompt=%20", "seed=-1&steps=1e9&model=x&schedule=x&painted=q"],
+)
 def test_what_an_address_cannot_have_is_left_out(visit, query):
     page = visit(query, drawn=False)
     expect(page.locator("#prompt")).to_have_value(EXAMPLES[0])
@@ -100,7 +111,9 @@ def test_examples_dice_and_a_bad_prompt(visit):
     assert number(page, "seed").input_value() != "7"
     has_drawn(page)
     for prompt, sentence in (("   ", "is empty"), ("x" * 2500, "longer than 2000")):
-        page.locator("#prompt").evaluate("(box, text) => { box.value = text; box.dispatchEvent(new Event('input', {bubbles: true})); }", prompt)
+        page.locator("#prompt").evaluate(
+            "(box, text) => { box.value = text; box.dispatchEvent(new Event('input', {bubbles: true})); }", prompt
+        )
         page.locator("#generate").click()
         expect(page.locator("#status")).to_contain_text(sentence)
     assert page.locator("#pictures img").count() == 3

@@ -12,8 +12,9 @@ from PIL import Image
 
 from ...engine.engine import Agreement, Engine
 from ...engine.request import validate
-from ...engine.resolving import EXAMPLES
+from ...engine.resolving import CALIBRATED, EXAMPLES
 from ...probing.importance_probe import ProbeSnapshot
+from ...schedule import ImportanceTable
 from .dataset import scene_at
 from .scenes import draw_caption
 from .sheet import captioned
@@ -34,14 +35,23 @@ def sample_grid(
 
 
 def probe_examples(model: str, folder: Path) -> Iterator[Path]:
-    """Probe the app's example prompts with the paper's public settings; yields each file written."""
+    """Probe the app's example prompts with the paper's public settings and with ours; yields each file written.
+
+    A table that is there already, of the same model, is left as it is.
+    """
     engine = Engine((model,))
     folder.mkdir(parents=True, exist_ok=True)
     for prompt in EXAMPLES:
         request = validate(engine.card(model), prompt=prompt, model=model)
-        *_, last = (event for event in engine.probe(request) if isinstance(event, ProbeSnapshot))
-        *_, found = (event for event in engine.agreement(request, last.table.scores) if isinstance(event, Agreement))
-        path = folder / f"{re.sub(r'[^a-z]+', '-', prompt.lower()).strip('-')}.json"
-        found.recorded_in(last.table).save(path)
-        yield path
+        for preset in ("paper-code", CALIBRATED):
+            name = re.sub(r"[^a-z]+", "-", prompt.lower()).strip("-")
+            path = folder / f"{name}{'' if preset == 'paper-code' else f'.{preset}'}.json"
+            if path.exists() and ImportanceTable.load(path).revision == engine.opened(model).revision:
+                continue
+            *_, last = (event for event in engine.probe(request, preset=preset) if isinstance(event, ProbeSnapshot))
+            *_, found = (
+                event for event in engine.agreement(request, last.table.scores) if isinstance(event, Agreement)
+            )
+            found.recorded_in(last.table).save(path)
+            yield path
     engine.close()

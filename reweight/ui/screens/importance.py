@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from ...engine.engine import Agreement, Engine, ProbeSnapshot, Waiting
 from ...engine.request import REWEIGHTED, Request, RequestError
-from ...engine.resolving import Chosen
+from ...engine.resolving import CALIBRATED, Chosen
 from ...patching.blocks import TargetBlock
 from ...probing.search import PRESETS
 from ...schedule import ImportanceTable
@@ -84,10 +84,11 @@ def probe(call: Call) -> Iterator[Event | None]:
     if type(runs) is not int or not 1 <= runs <= MOST_RUNS:
         raise RequestError(f"The number of runs must be a whole number from 1 to {MOST_RUNS}.")
     request = call.request()
-    if not request.reweighting.control().probed:
-        probed = replace(request.reweighting, schedule="importance")
+    schedule = CALIBRATED if preset == CALIBRATED else "importance"
+    if request.reweighting.schedule != schedule:
+        probed = replace(request.reweighting, schedule=schedule)
         request = request.model_copy(update={"methods": request.methods | {REWEIGHTED: probed}})
-        yield {"kind": "schedule", "value": "importance"}
+        yield {"kind": "schedule", "value": schedule}
 
     def keep(table: ImportanceTable) -> Event:
         call.session.tables = call.session.tables.with_probed(table)
