@@ -5,7 +5,7 @@ from __future__ import annotations
 from urllib.parse import quote, urlsplit
 
 import pytest
-from looking import block, has_drawn, number, png, query_of, src, wait_for_other, wait_for_query
+from looking import block, has_drawn, number, png, query_of, slide, src, wait_for_other, wait_for_query
 from playwright.sync_api import expect
 
 from reweight.engine.provenance import read_png
@@ -140,9 +140,14 @@ def test_a_wrong_model_changes_nothing_and_an_opened_one_survives_a_reload(visit
 def test_on_a_phone_the_picture_is_in_view_while_one_slides_and_nothing_is_cut_off(visit):
     page = visit("steps=2", viewport={"width": 390, "height": 844})
     assert page.evaluate("() => document.documentElement.scrollWidth") <= 390
+    strip = page.locator("#strip")
+    expect(strip).to_be_hidden()
     page.locator("#low input[type=range]").scroll_into_view_if_needed()
-    expect(page.locator('figure[data-column="reweighted"] .rw-frame')).to_be_in_viewport()
-    block(page, 5).scroll_into_view_if_needed()
-    expect(page.locator('figure[data-column="reweighted"] .rw-frame')).to_be_in_viewport()
+    expect(strip.locator('[data-column="reweighted"]')).to_be_in_viewport()
+    before = strip.locator('[data-column="reweighted"]').get_attribute("src")
+    slide(page, "low", "ArrowLeft", 9)
+    expect(strip.locator('[data-column="reweighted"]')).not_to_have_attribute("src", before)
+    page.evaluate("() => scrollTo(0, 0)")
+    expect(strip).to_be_hidden()
     block(page, 5).click()
     expect(page.locator("#said")).to_contain_text("off at both steps: changed")

@@ -40,7 +40,7 @@ class Importance(Screen):
         )
         page.html(f"""
 <div class="rw-card"><div id="findings" class="rw-findings" aria-live="polite"></div>
-  <div class="rw-line rw-tools-line"><button type="button" id="probe" class="rw-primary">Probe this prompt</button>
+  <div class="rw-line rw-tools-line"><button type="button" id="probe">Probe this prompt</button>
     <span role="radiogroup" aria-label="Preset" id="preset">{presets}</span>
     <label class="rw-label" for="runs">Runs</label><input type="number" id="runs" min="1" max="{MOST_RUNS}" step="1" value="15"></div></div>
 <div class="rw-card rw-two"><div><h3>Importance of each block at each step</h3><div class="rw-scroll" id="heat-importance"></div>
