@@ -6,6 +6,7 @@ something gets a generator: it yields events while the worker works, and closing
 
 from __future__ import annotations
 
+import time
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import closing, suppress
 from dataclasses import dataclass, field, replace
@@ -31,14 +32,14 @@ from ..tuning.loop import TuneSnapshot
 from ..tuning.one_prompt import PromptTuning, tune_prompt
 from ..weight_table import WeightTable
 from . import memory
-from .drawing import overlong, sentences
+from .drawing import draw, overlong, sentences
 from .pictures import Pictures
 from .request import REWEIGHTED, Request
 from .resolving import Chosen, choose, drawing_of
 from .worker import Busy, Job, Waiting, Worker
 
 __all__ = [
-    "Agreement", "Busy", "Engine", "Loading", "ModelError", "Notice", "Picture", "ProbeSnapshot", "Step",
+    "Agreement", "Batch", "Busy", "Engine", "Loading", "ModelError", "Notice", "Picture", "ProbeSnapshot", "Step",
     "Waiting",
 ]  # fmt: skip
 
@@ -89,6 +90,15 @@ class Picture:
     def weights(self) -> np.ndarray | None:
         """The weights (T, m) of a column with re-weighting in it, None for any other."""
         return self.drawing.weights if REWEIGHTED in self.column.split("+") else None
+
+
+@dataclass(frozen=True, eq=False)
+class Batch:
+    """Pictures drawn together, those of the tables from `first` on; `seconds` is the time that all of them took."""
+
+    first: int
+    images: list[Image.Image]
+    seconds: float
 
 
 @dataclass(frozen=True)
@@ -153,6 +163,10 @@ class Engine:
         *_, loaded = self.open(name)
         return loaded
 
+    def is_open(self, name: str) -> bool:
+        """Whether a model is in memory."""
+        return name in self._loaded
+
     def card(self, name: str) -> ModelCard:
         """What is known of a model, loaded or not. ModelError for one that this engine does not serve."""
         if loaded := self._loaded.get(name):
@@ -206,6 +220,41 @@ class Engine:
                         yield
                     begun = True
                     job.emit(self._picture(loaded, asked, column, chosen, job))
+
+        return self.worker.stream(work, client)
+
+    def batches(
+        self, request: Request, weights: np.ndarray, bypass: np.ndarray | None = None, *, together: int = 0,
+        seeds: Sequence[int] | None = None, client: str = "",
+    ) -> Iterator[Waiting | Step | Batch]:  # fmt: skip
+        """One request drawn re-weighted by n tables, some at a time; others have turns in between.
+
+        weights: (n, T, m). bypass: the same shape, bool. seeds: n of them in the place of the request's. together: the
+        most pictures at once, by default what is 24 of 128 by 128 pixels. Nothing of this is cached.
+        """
+        self._check_served(request.model)
+        count = together or max(1, 24 * 128**2 // request.size**2)
+
+        def work(job: Job) -> Generator[None, None, None]:
+            loaded = self._model(request.model, lambda *_: job.check())
+            _check_blocks(loaded, weights[0])
+
+            def on_step(step: int) -> None:
+                job.check()
+                job.emit(Step(REWEIGHTED, step, request.steps))
+
+            for first in range(0, len(weights), count):
+                if first:
+                    yield
+                part = slice(first, first + count)
+                drawing = Drawing(
+                    request.steps, request.guidance, loaded.card.family, weights=weights[part],
+                    bypass=None if bypass is None or not bypass[part].any() else bypass[part],
+                )  # fmt: skip
+                start = time.perf_counter()
+                chosen = None if seeds is None else seeds[part]
+                drawn = draw(loaded, request, REWEIGHTED, drawing, seeds=chosen, on_step=on_step)
+                job.emit(Batch(first, drawn.images, time.perf_counter() - start))
 
         return self.worker.stream(work, client)
 
