@@ -144,7 +144,7 @@ class TestRefusals:
     def test_files_that_cannot_be_read_or_written(self, error, tmp_path):
         (tmp_path / "bad.json").write_text("{", encoding="utf-8")
         (tmp_path / "file").write_text("", encoding="utf-8")
-        assert "not an importance table" in error("generate", "fox", "--table", tmp_path / "bad.json")
+        assert "not an importance or weight table" in error("generate", "fox", "--table", tmp_path / "bad.json")
         assert "none.json: No such file" in error("generate", "fox", "--table", tmp_path / "none.json")
         assert "file: File exists" in error("generate", "fox", "--out", tmp_path / "file")
 
@@ -194,8 +194,9 @@ def test_ctrl_c_keeps_what_a_probe_has_done(sd_folder, tmp_path):
     out = tmp_path / "table.json"
     process = subprocess.Popen(
         command("probe", PROMPT, "--model", sd_folder, "--steps", 2, "--runs", 5000, "--out", out),
-        cwd=ROOT, env=ENV | {"FORCE_COLOR": "1"}, stderr=subprocess.PIPE, text=True, encoding="utf-8",
+        cwd=ROOT, env=ENV | {"FORCE_COLOR": "1"}, stderr=subprocess.PIPE, text=True,
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # which a shell's background job ignores
+        encoding="utf-8",
     )  # fmt: skip
     try:
         shown = ""

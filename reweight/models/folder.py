@@ -164,7 +164,9 @@ def _network(folder: Path, name: str, class_name: str, title: str, dtype: torch.
     found = [path.name for path in home.iterdir()] if home.is_dir() else []
     files = weight_files(found, half=dtype == torch.float16)
     if not files:
-        raise ModelError(f"{title} has no safetensors weights for its {_part_name(name)}: other formats are not opened.")
+        raise ModelError(
+            f"{title} has no safetensors weights for its {_part_name(name)}: other formats are not opened."
+        )
     for file in files:
         try:
             with safe_open(home / file, framework="pt"):
@@ -186,7 +188,9 @@ def _network(folder: Path, name: str, class_name: str, title: str, dtype: torch.
         if info["missing_keys"] or info["mismatched_keys"] or info.get("error_msgs"):
             raise ModelError(f"{title} is incomplete: the weights of its {_part_name(name)} do not fill the network.")
         if not all(t.isfinite().all() for t in network.state_dict().values() if t.is_floating_point()):
-            raise ModelError(f"{title} has weights in its {_part_name(name)} that are not finite numbers: get it again.")
+            raise ModelError(
+                f"{title} has weights in its {_part_name(name)} that are not finite numbers: get it again."
+            )
         return network
 
 
@@ -220,7 +224,9 @@ def _sentences(title: str, part: str = "pipeline") -> Iterator[None]:
     except Exception as error:
         if out_of_memory(error):
             raise ModelError(f"There is not enough memory to load {title}: choose a smaller model.") from error
-        raise ModelError(f"{title} cannot be loaded: its {_part_name(part)} is damaged or of an unknown kind.") from error
+        raise ModelError(
+            f"{title} cannot be loaded: its {_part_name(part)} is damaged or of an unknown kind."
+        ) from error
 
 
 @contextmanager
