@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import json
 from pathlib import Path
 
@@ -18,7 +17,7 @@ def main() -> None:
     """Write the figure."""
     drawn = Figure(figsize=(11, 4.2), layout="constrained")
     left, right = drawn.subplots(1, 2, width_ratios=(1, 1.15))
-    found = json.loads((DOCS / "results" / "agreement-toy-turbo.json").read_text())
+    found = json.loads((DOCS / "results" / "agreement-toy-turbo.json").read_text(encoding="utf-8"))
     blocks = np.arange(len(found["damage"]["output"][0]))
     damage = np.mean(found["damage"]["output"], axis=0)
     left.bar(blocks, damage, color="0.85", label="damage when bypassed")
@@ -34,22 +33,20 @@ def main() -> None:
     left.legend([*bars, *lines], [*said, *names], fontsize=8, loc="upper center")
     left.set_title(f"toy-turbo, {len(found['prompts'])} prompts: what is called important, and what is", fontsize=10)
     for offset, model, about in ((0.15, "toy-turbo", "2 steps"), (-0.15, "toy", "10 steps, guidance 3")):
-        with (DOCS / "results" / f"importance-{model}.csv").open() as file:
-            rows = [row for row in csv.DictReader(file) if row["variant"].endswith(RANGE)]
+        results = json.loads((DOCS / "results" / f"importance-{model}.json").read_text(encoding="utf-8"))
+        rows = [effect for effect in results["effects"] if effect["variant"].endswith(RANGE)]
         places = np.arange(len(rows))[::-1]
-        values = np.array(
-            [[float(row[name]) for name in ("over vanilla", "over vanilla low", "over vanilla high")] for row in rows]
-        )
+        values = np.array([row["minus_vanilla"] for row in rows])
         right.errorbar(
             values[:, 0], places + offset, xerr=np.abs(values[:, 1:] - values[:, :1]).T, fmt="o", capsize=3,
-            label=f"{model}, {about}, {rows[0]['prompts']} prompts",
+            label=f"{model}, {about}, {results['prompts']} prompts",
         )  # fmt: skip
     right.axvline(0, color="grey", lw=1, ls="--")
     right.set_yticks(places, [row["variant"].removesuffix(f" {RANGE}") for row in rows])
     right.set_ylim(-0.6, len(rows) + 0.6)
     right.legend(fontsize=8, loc="upper left")
-    right.set_xlabel("toy score over vanilla, 95% interval over the prompts")
-    right.set_title(f"Weights in {RANGE}, ranked in eight ways; two seeds", fontsize=10)
+    right.set_xlabel("paired difference in toy score (x - vanilla), 95% interval over the prompts")
+    right.set_title(f"Weights in {RANGE}, importance and its controls; two seeds", fontsize=10)
     drawn.savefig(DOCS / "findings.png", dpi=110)
 
 

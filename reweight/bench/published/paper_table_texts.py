@@ -62,4 +62,4 @@ def table_2(results: Results, name: str = "table2-toy-turbo") -> str:
 
 
 def _difference(pair: dict[str, Any]) -> str:
-    return interval((pair["over_vanilla"], pair["low"], pair["high"]))
+    return interval((pair["minus_vanilla"], pair["low"], pair["high"]))

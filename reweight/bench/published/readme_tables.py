@@ -30,7 +30,7 @@ def key_results(results: Results) -> str:
     for model, (about, _) in MODELS.items():
         found = results[f"importance-{model}"]
         effects = {effect["variant"]: effect for effect in found["effects"]}
-        cells = [interval(effects[f"{way} {WIDE}"]["over_vanilla"]) for way in ("paper", "calibrated")]
+        cells = [interval(effects[f"{way} {WIDE}"]["minus_vanilla"]) for way in ("paper", "calibrated")]
         rows.append([
             f"toy score, x - vanilla, weights in {WIDE} ({model}, {about}, {found['prompts']} prompts, 2 seeds)", *cells,
         ])  # fmt: skip

@@ -74,10 +74,10 @@ def importance(results: Results, name: str) -> str:
         effect = found.get(f"{way} {WIDE}") or found.get(f"{way} [1.1, 1.1]")
         if effect is None:
             continue
-        flat = "" if effect["over_flat"] is None or way.startswith("flat") else interval(effect["over_flat"])
+        flat = "" if effect["minus_flat"] is None or way.startswith("flat") else interval(effect["minus_flat"])
         rows.append([
-            label, f"{effect['mean_weight']:.3f}", interval(effect["over_vanilla"]), flat,
-            interval(effect["adherence_over_vanilla"]), f"{effect['ssim']:.3f}",
+            label, f"{effect['mean_weight']:.3f}", interval(effect["minus_vanilla"]), flat,
+            interval(effect["adherence_minus_vanilla"]), f"{effect['ssim']:.3f}",
         ])  # fmt: skip
     return markdown([*head, "prompt adherence, x - vanilla", "SSIM with vanilla"], rows)
 
