@@ -19,7 +19,7 @@ from reweight.storage import atomic
 
 ROOT = Path(__file__).parents[2]
 STATIC = {  # tables that hold no results of what ships
-    "README.md": 0, "docs/FINDINGS.md": 0, "docs/BENCHMARKS.md": 2, "assets/toy-turbo/README.md": 2,
+    "README.md": 0, "docs/FINDINGS.md": 1, "docs/BENCHMARKS.md": 2, "assets/toy-turbo/README.md": 2,
 }  # fmt: skip
 
 
