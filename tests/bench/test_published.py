@@ -6,6 +6,7 @@ import json
 import re
 from pathlib import Path
 
+import numpy as np
 import pytest
 from typer.testing import CliRunner
 
@@ -14,6 +15,7 @@ from reweight.bench.published.markers import filled
 from reweight.bench.published.results import Results, markdown
 from reweight.bench.published.whole_run import forecast, is_there, line, studies
 from reweight.bench.published.write_documents import documents, tables
+from reweight.bench.stats.intervals import bootstrap
 from reweight.models.registry import REGISTRY
 from reweight.storage import atomic
 
@@ -80,6 +82,36 @@ class TestReport:
     def test_without_results_there_is_a_sentence(self, tmp_path):
         result = CliRunner().invoke(app, ["report", "--root", str(tmp_path)])
         assert isinstance(result.exception, ValueError) and "There are no results in" in str(result.exception)
+
+
+class TestClaims:
+    """What the five sentences of FINDINGS.md rest on; where one fails, the sentence is wrong and not the test."""
+
+    @pytest.mark.parametrize("name", ["agreement-toy-turbo", "agreement-toy"])
+    def test_the_papers_ranking_is_reversed_and_calibrated_is_not(self, name):
+        taus = Results(ROOT)[name]["tau"]
+        middle, low, high = interval_of([row[0] for row in taus["paper-code"]])
+        assert high < 0 and low <= middle <= high
+        assert interval_of([row[0] for row in taus["calibrated"]])[1] > 0.9
+
+    def test_on_toy_calibrated_is_above_its_flat_row_and_the_papers_ranking_below(self):
+        found = effects_of("importance-toy")
+        assert found["calibrated [0.95, 1.15]"]["minus_flat"][1] > 0 > found["paper [0.95, 1.15]"]["minus_flat"][2]
+        assert found["flat [0.95, 1.15]"]["minus_vanilla"][1] > 0
+
+    def test_on_toy_turbo_nothing_gains_and_a_random_order_is_flat(self):
+        found = effects_of("importance-toy-turbo")
+        assert all(effect["minus_vanilla"][1] <= 0 for effect in found.values())
+        _, low, high = found["random [0.95, 1.15]"]["minus_flat"]
+        assert low <= 0 <= high
+
+
+def interval_of(values):
+    return float(np.mean(values)), *bootstrap(np.mean, np.array(values))
+
+
+def effects_of(name):
+    return {effect["variant"]: effect for effect in Results(ROOT)[name]["effects"]}
 
 
 class TestAll:
