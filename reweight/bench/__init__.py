@@ -13,6 +13,7 @@ from .studies import probe_cost as probe
 from .studies import surrogate_savings as surrogate
 from .tables import table2
 from .tables import table_commands as tables
+from .tuned import command as tuned
 
 app = typer.Typer(no_args_is_help=True, help=__doc__)
 app.command("agreement")(agreement.command)
@@ -26,6 +27,7 @@ app.command("report")(write_documents.command)
 app.command("surrogate")(surrogate.command)
 app.command("toy")(toy.command)
 app.command("toy-scorer")(toy_scorer.command)
+app.command("tuned")(tuned.command)
 for _name in tables.SUMMARY:
     app.command(_name)(tables.command_for(_name))
 app.command("table2")(table2.command)

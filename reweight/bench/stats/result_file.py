@@ -9,7 +9,7 @@ from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ...storage.atomic import write_whole
+from ...storage.atomic import write_atomic
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -21,7 +21,7 @@ def write_json(path: Path, value: dict[str, Any]) -> None:
     """Write a JSON object, a list of numbers on a line of its own; folders are made. OSError leaves what was there."""
     path.parent.mkdir(parents=True, exist_ok=True)
     text = NUMBERS.sub(lambda found: _on_one_line(found[0]), json.dumps(value, indent=1, ensure_ascii=False))
-    write_whole(path, (text + "\n").encode())
+    write_atomic(path, (text + "\n").encode())
 
 
 def _on_one_line(numbers: str) -> str:
@@ -31,7 +31,7 @@ def _on_one_line(numbers: str) -> str:
 def write_text(path: Path, text: str) -> None:
     """Write text as UTF-8, in the same way."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    write_whole(path, text.encode())
+    write_atomic(path, text.encode())
 
 
 def write_figure(path: Path, figure: Figure, dpi: int = 150) -> None:
@@ -39,7 +39,7 @@ def write_figure(path: Path, figure: Figure, dpi: int = 150) -> None:
     file = BytesIO()
     figure.savefig(file, format="png", dpi=dpi)
     path.parent.mkdir(parents=True, exist_ok=True)
-    write_whole(path, file.getvalue())
+    write_atomic(path, file.getvalue())
 
 
 def file_for(path: Path | None) -> None:

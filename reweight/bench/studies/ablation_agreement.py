@@ -108,7 +108,7 @@ def measure(
                     row |= _damage(loaded, prompt, scorer, options)
                 else:
                     settings = {"runs": runs, "candidates": candidates}
-                    settings["surrogate"] = surrogate and PRESETS[name].foreseeable
+                    settings["surrogate"] = surrogate and PRESETS[name].allows_surrogate
                     table = probe(loaded.pipe, prompt, preset=name, **settings, **options)
                     row |= {"scores": table.scores.tolist()} | {
                         ours: float(np.mean(table.diagnostics[theirs])) for ours, theirs in DIAGNOSTICS.items()

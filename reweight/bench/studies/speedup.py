@@ -13,6 +13,7 @@ from ...models.loading import LoadedModel
 from ...patching.blocks import target_blocks
 from ...probing.ablation import agreement, sensitivity
 from ...probing.importance_probe import iter_probe
+from ...probing.request import ProbeRequest, Trajectory
 from ...probing.teacher import record_teacher
 from ...schedule import importance_scores, vote
 from ..overhead.memory import peak
@@ -103,14 +104,17 @@ def compare(
     m = len(target_blocks(pipe.unet))
 
     def public() -> _Found:
-        teacher = record_teacher(pipe, prompt, steps=steps, seed=seed, guidance_scale=guidance)
+        teacher = record_teacher(pipe, Trajectory(prompt=prompt, steps=steps, seed=seed, guidance_scale=guidance))
         found = public_loop.search(teacher, m, runs=runs, iterations=iterations, seed=seed)
         return _Found(found.samples, _scores(found.thresholds, seed), found.thresholds)
 
     def ours(preset: str, **options: Any) -> _Found:
         *_, last = iter_probe(
-            pipe, prompt, steps=steps, seed=seed, guidance_scale=guidance, preset=preset, runs=runs,
-            iterations=iterations, **options,
+            pipe,
+            ProbeRequest.of(
+                prompt, steps=steps, seed=seed, guidance_scale=guidance, preset=preset, runs=runs,
+                iterations=iterations, **options,
+            ),
         )  # fmt: skip
         return _Found(last.table.diagnostics["unet_samples"], _scores(last.thresholds, seed), last.thresholds)
 
@@ -132,7 +136,7 @@ def compare(
         SCALED: lambda: directly(bypass=False),
         BYPASSED: lambda: directly(bypass=True),
     }
-    record_teacher(pipe, prompt, steps=1, seed=seed, guidance_scale=guidance)  # warms up
+    record_teacher(pipe, Trajectory(prompt=prompt, steps=1, seed=seed, guidance_scale=guidance))  # warms up
     taken: dict[str, list[tuple[float, float]]] = {name: [] for name in ways}
     results: dict[str, Any] = {}
     for turn in range(repeats):

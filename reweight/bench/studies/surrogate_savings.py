@@ -53,7 +53,7 @@ def command(
     from ..stats.result_file import file_for, write_json
     from ..stats.run_info import run_info
 
-    presets = preset or [name for name, settings in PRESETS.items() if settings.foreseeable]
+    presets = preset or [name for name, settings in PRESETS.items() if settings.allows_surrogate]
     check_presets(presets)
     file_for(out)
     console, found = Console(stderr=True), []
@@ -93,6 +93,7 @@ def compare(
     import numpy as np
 
     from ...probing.importance_probe import iter_probe
+    from ...probing.request import ProbeRequest
 
     for prompt in prompts:
         for preset in presets:
@@ -101,8 +102,11 @@ def compare(
                 for surrogate in (False, True)
                 for *_, last in [
                     iter_probe(
-                        loaded.pipe, prompt, steps=steps, guidance_scale=guidance, preset=preset, runs=runs, seed=seed,
-                        surrogate=surrogate,
+                        loaded.pipe,
+                        ProbeRequest.of(
+                            prompt, steps=steps, guidance_scale=guidance, preset=preset, runs=runs, seed=seed,
+                            surrogate=surrogate,
+                        ),
                     )
                 ]
             )  # fmt: skip

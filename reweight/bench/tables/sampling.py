@@ -19,7 +19,7 @@ from ...methods.base import Drawing
 from ...models.loading import LoadedModel
 from ...patching.blocks import target_blocks
 from ...scoring import ImageFeatures, Scorer, feature_cosine
-from ...storage.atomic import write_whole
+from ...storage.atomic import write_atomic
 from ...storage.rowfile import Key, Row, key_of
 from ..stats.random_order import order_seed
 from ..stats.ssim import ssim
@@ -140,7 +140,7 @@ class Sampler:
         self.pictures.mkdir(parents=True, exist_ok=True)
         file = BytesIO()
         picture.save(file, format="PNG")
-        write_whole(self.pictures / picture_name(row), file.getvalue())
+        write_atomic(self.pictures / picture_name(row), file.getvalue())
 
 
 def picture_name(row: Row) -> str:

@@ -15,6 +15,7 @@ from ...engine.resolving import choose
 from ...models.loading import LoadedModel
 from ...patching.blocks import target_blocks
 from ...probing.importance_probe import ProbeSnapshot, iter_probe
+from ...probing.request import ProbeRequest
 from ...schedule import ImportanceTable
 
 SOURCES = ("probe", "shipped", "empirical")
@@ -49,11 +50,12 @@ class Ranking:
         if path.is_file():
             return ImportanceTable.load(path)
         with sentences():
-            for snapshot in iter_probe(
-                loaded.pipe, request.prompt, steps=request.steps, runs=self.runs, seed=SEED,
-                guidance_scale=request.guidance, negative_prompt=request.negative_prompt or None,
-                height=request.size, width=request.size, model=request.model, revision=loaded.revision,
-            ):  # fmt: skip
+            asked = ProbeRequest.of(
+                request.prompt, steps=request.steps, runs=self.runs, seed=SEED, guidance_scale=request.guidance,
+                negative_prompt=request.negative_prompt or None, height=request.size, width=request.size,
+                model=request.model, revision=loaded.revision,
+            )  # fmt: skip
+            for snapshot in iter_probe(loaded.pipe, asked):
                 on_progress(snapshot)
         self.folder.mkdir(parents=True, exist_ok=True)
         snapshot.table.save(path)
