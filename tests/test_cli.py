@@ -178,6 +178,14 @@ class TestRefusals:
         assert "cannot be written" in error("probe", "fox", "--out", tmp_path)
         assert "cannot be written" in error("probe", "fox", "--out", tmp_path / "a.json", "--figure", tmp_path)
 
+    def test_a_wrong_preset_or_figure_is_refused_before_the_model_is_loaded(self, error, tmp_path, monkeypatch):
+        monkeypatch.chdir(tmp_path)
+        gone = ("--model", tmp_path / "gone")
+        assert "There is no preset 'nobody': choose from paper-code" in error(
+            "probe", "fox", *gone, "--preset", "nobody"
+        )
+        assert "cannot be written as heat.docx" in error("probe", "fox", *gone, "--figure", tmp_path / "heat.docx")
+
     def test_a_probe_that_cannot_be(self, error, sd_folder, tmp_path):
         for options in (("--preset", "mine"), ("--runs", 0)):
             assert error("probe", "f", "--model", sd_folder, "--steps", 1, "--out", tmp_path / "t.json", *options)

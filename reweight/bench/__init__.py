@@ -5,7 +5,7 @@ import typer
 from .embedded import picture_quality as toy
 from .embedded import scorer_quality as toy_scorer
 from .overhead import full_size, plan
-from .published import report, whole_run
+from .published import whole_run, write_documents
 from .studies import agreement, pruning
 from .studies import error_parabola as proposition
 from .studies import importance_study as importance
@@ -23,7 +23,7 @@ app.command("probe")(probe.command)
 app.command("proposition")(proposition.command)
 app.command("pruning")(pruning.command)
 app.command("all")(whole_run.command)
-app.command("report")(report.command)
+app.command("report")(write_documents.command)
 app.command("surrogate")(surrogate.command)
 app.command("toy")(toy.command)
 app.command("toy-scorer")(toy_scorer.command)

@@ -260,8 +260,8 @@ class TestReport:
         assert list(found)[-1] == ("r", "avg train") and made.labels == ("vanilla", "r")
         cell = found["r", "avg train"]
         assert (cell.n, cell.values["score"], cell.intervals["score"]) == (4, 5, (2, 8))
-        (only,) = paired.over_vanilla(made, rows)
-        assert (only.variant, only.prompts, only.over_vanilla, only.low, only.high) == ("r", 2, 5, 2, 8)
+        (only,) = paired.differences(made, rows)
+        assert (only.variant, only.prompts, only.minus_vanilla, only.low, only.high) == ("r", 2, 5, 2, 8)
 
     def test_pairs_are_of_the_same_noise_and_intervals_over_the_prompts(self):
         rows = [
@@ -272,12 +272,12 @@ class TestReport:
             for p, s, v in (("a", 1, 2.0), ("a", 2, 8.0), ("b", 1, 1.0))
         ]
         rows += [row("[1, 2]", prompt="c", seed=1, score=9.0), row("[1, 2]", prompt="d", seed=1, score=9.0)]
-        (found,) = paired.over_vanilla(self.made, rows)
+        (found,) = paired.differences(self.made, rows)
         assert (found.variant, found.steps, found.prompts, found.ssim) == ("[1, 2]", 2, 2, 0.5)
-        assert found.over_vanilla == pytest.approx(((1 + 3) / 2 - 1) / 2) and (found.low, found.high) == (-1, 2)
-        assert paired.over_vanilla(self.made, rows[:1] + rows[4:5]) == []
+        assert found.minus_vanilla == pytest.approx(((1 + 3) / 2 - 1) / 2) and (found.low, found.high) == (-1, 2)
+        assert paired.differences(self.made, rows[:1] + rows[4:5]) == []
         line = next(csv.DictReader(paired.as_csv([found]).splitlines()))
-        assert line["over_vanilla"] == "0.5" and line["prompts"] == "2"
+        assert line["minus_vanilla"] == "0.5" and line["prompts"] == "2"
         assert "+0.5000" in "".join(paired.screen([found], "redness 1").columns[3].cells)
 
     def test_csv_has_ours_and_the_papers(self):
@@ -308,7 +308,7 @@ class TestRuns:
         assert {line["row"] for line in lines} == set(alone.experiment.labels) and len(lines) == 7 * 6
         lines = list(csv.DictReader((alone.folder / "paired.csv").read_text(encoding="utf-8").splitlines()))
         assert [line["variant"] for line in lines] == [label for label in alone.experiment.labels if label != "vanilla"]
-        assert all(float(line["low"]) <= float(line["over_vanilla"]) <= float(line["high"]) for line in lines)
+        assert all(float(line["low"]) <= float(line["minus_vanilla"]) <= float(line["high"]) for line in lines)
         assert Image.open(alone.folder / "table.png").width > 500
         about = json.loads((alone.folder / "results.json").read_text(encoding="utf-8"))
         assert about["score"] == "redness 1" and about["revision"] == alone.loaded.revision
