@@ -5,6 +5,7 @@ import typer
 from .embedded import picture_quality as toy
 from .embedded import scorer_quality as toy_scorer
 from .overhead import full_size, plan
+from .peers import compare as peers
 from .published import whole_run, write_documents
 from .studies import agreement, pruning
 from .studies import error_parabola as proposition
@@ -19,6 +20,7 @@ app = typer.Typer(no_args_is_help=True, help=__doc__)
 app.command("agreement")(agreement.command)
 app.command("full-size")(full_size.command)
 app.command("importance")(importance.command)
+app.command("peers")(peers.command)
 app.command("probe")(probe.command)
 app.command("proposition")(proposition.command)
 app.command("pruning")(pruning.command)
