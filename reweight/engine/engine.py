@@ -27,6 +27,7 @@ from ..probing.checkpoints import resumed
 from ..probing.importance_probe import ProbeSnapshot, iter_probe
 from ..schedule import ImportanceTable
 from ..scoring import Scorer, scorer_named
+from ..scoring.scorers import Loading as ScorerLoading
 from ..tuning.loop import TuneSnapshot
 from ..tuning.one_prompt import PromptTuning, tune_prompt
 from ..weight_table import WeightTable
@@ -323,7 +324,9 @@ class Engine:
         """The scorer, loaded once for each model's device."""
         key = name, loaded.device, loaded.card.embedded
         if key not in self._scorers:
-            self._scorers[key] = scorer_named(name, device=loaded.device, embedded=loaded.card.embedded)
+            self._scorers[key] = scorer_named(
+                name, embedded=loaded.card.embedded, options=ScorerLoading(device=loaded.device)
+            )
         return self._scorers[key]
 
     def _picture(self, loaded: LoadedModel, request: Request, column: str, chosen: Chosen, job: Job) -> Picture:

@@ -46,9 +46,12 @@ def command(
     from ..bench.tables.prompts import read_prompts
     from ..models.loading import load_model
     from ..scoring import scorer_named
+    from ..scoring.scorers import Loading, checked_scorer
     from .loop import TuneSnapshot, TuningStopped, iter_tune
     from .settings import Tuning
 
+    if scorer not in ("auto", "none"):
+        checked_scorer(scorer)
     for file in (out, resume):
         if file is not None:
             file.parent.mkdir(parents=True, exist_ok=True)
@@ -59,7 +62,9 @@ def command(
     with console.status("Loading"):
         loaded = load_model(model, device=device, local=True)
         judge = scorer_named(
-            scorer, checkpoint=checkpoint, tokenizer=tokenizer, device=loaded.device, embedded=loaded.card.embedded
+            scorer,
+            embedded=loaded.card.embedded,
+            options=Loading(checkpoint=checkpoint, tokenizer=tokenizer, device=loaded.device),
         )
     card = loaded.card
     settings = Tuning(
