@@ -25,7 +25,7 @@ def command(
     limit: Annotated[int, typer.Option(help="Captions to test on, half of them of held-out combinations.")] = 64,
     seeds: Annotated[str, typer.Option(help="Of the test's noise.")] = "42,21",
     batch: Annotated[int, typer.Option(help="Pictures an iteration.")] = 8,
-    iterations: Annotated[int, typer.Option(help="Gradient steps.")] = 40,
+    iterations: Annotated[int, typer.Option(help="Gradient steps.")] = 24,
     device: Annotated[str | None, typer.Option(help="cuda, mps or cpu; by default the best there is.")] = None,
 ) -> None:
     """Tune, then test on captions and noises apart: tuned, ranked and vanilla, in pairs from the same noise."""
