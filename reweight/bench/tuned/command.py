@@ -26,6 +26,7 @@ def command(
     seeds: Annotated[str, typer.Option(help="Of the test's noise.")] = "42,21",
     batch: Annotated[int, typer.Option(help="Pictures an iteration.")] = 8,
     iterations: Annotated[int, typer.Option(help="Gradient steps.")] = 24,
+    probed: Annotated[int, typer.Option(help="Tuning captions whose rankings are averaged; 0 leaves them out.")] = 4,
     device: Annotated[str | None, typer.Option(help="cuda, mps or cpu; by default the best there is.")] = None,
 ) -> None:
     """Tune, then test on captions and noises apart: tuned, ranked and vanilla, in pairs from the same noise."""
@@ -79,9 +80,9 @@ def command(
         rows = {}
         for count in counts:
             tables = {way: table.weights for (way, at), table in made.items() if at == count}
-            if count in {at for _, at in made}:
+            if probed and count in {at for _, at in made}:
                 tables |= {
-                    preset: ranked(loaded, sets.tuning, preset, out, steps=count, guidance=guidance)
+                    preset: ranked(loaded, sets.tuning[:probed], preset, out, steps=count, guidance=guidance)
                     for preset in ("calibrated", "paper-code")
                 }
             tables |= {
