@@ -52,7 +52,7 @@ def test_the_whole_study(tmp_path):
 
     arguments = [
         "bench", "tuned", "--out", str(tmp_path), "--steps", "1,2", "--captions", "3", "--validation", "2", "--limit", "4",
-        "--seeds", "42", "--batch", "2", "--iterations", "2", "--ways", "dynamic;static", "--probed", "1",
+        "--seeds", "42", "--batch", "2", "--iterations", "2", "--ways", "dynamic;static@2", "--probed", "1",
     ]  # fmt: skip
     result = CliRunner().invoke(app, arguments, catch_exceptions=False)
     assert "what dynamic adds" in result.output
