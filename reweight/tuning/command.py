@@ -25,7 +25,12 @@ def command(
     per: Annotated[str, typer.Option(help="A weight for each stage, or for each transformer.")] = "stage",
     iterations: Annotated[int, typer.Option(help="Gradient steps, or generations.")] = 60,
     batch: Annotated[int, typer.Option(help="Pictures an iteration, of each candidate.")] = 16,
-    together: Annotated[int, typer.Option(help="The most pictures in memory at once.")] = 16,
+    together: Annotated[
+        int | None, typer.Option(help="The most pictures in memory at once; by default 16, of a hub model 1.")
+    ] = None,
+    dtype: Annotated[
+        str | None, typer.Option(help="float16 or float32; by default float32 for gradients, which float16 loses.")
+    ] = None,
     rate: Annotated[float, typer.Option(help="Adam's learning rate.")] = 0.01,
     trust: Annotated[float, typer.Option(help="Penalty on (w - 1)^2.")] = 0.02,
     hold: Annotated[float, typer.Option(help="Penalty on match with the prompt that is lost.")] = 1.0,
@@ -60,7 +65,7 @@ def command(
     texts = list(dict.fromkeys(prompt for given in read_prompts(prompts, limit).values() for prompt in given))
     console = Console(stderr=True)
     with console.status("Loading"):
-        loaded = load_model(model, device=device, local=True)
+        loaded = load_model(model, device=device, dtype=dtype or ("float32" if by == "gradient" else None), local=True)
         judge = scorer_named(
             scorer,
             embedded=loaded.card.embedded,
@@ -68,7 +73,8 @@ def command(
         )
     card = loaded.card
     settings = Tuning(
-        by=by, static=static, one_number=one_number, per=per, iterations=iterations, batch=batch, together=together, rate=rate,
+        by=by, static=static, one_number=one_number, per=per, iterations=iterations, batch=batch, rate=rate,
+        together=together or (16 if card.embedded else 1),
         trust=trust, hold=hold, floor=floor, likeness=likeness, seed=seed, checkpointing=not card.embedded,
     )  # fmt: skip
     side = size or card.size
