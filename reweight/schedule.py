@@ -140,12 +140,12 @@ CONTROLS.register(
         probed=False,
     )
 )
-CONTROLS.register(Control("tuned", "Tuned", lambda scores, blocks, seed: scores, probed=False, shipped=True))
 CONTROLS.register(Control("inverted", "Inverted (the paper's ablation)", lambda scores, blocks, seed: inverted(scores)))
 CONTROLS.register(Control("reversed", "Reversed (same mean)", lambda scores, blocks, seed: reversed_(scores)))
 CONTROLS.register(Control("flat", "Flat (all blocks alike)", lambda scores, blocks, seed: flat(scores)))
 CONTROLS.register(Control("random", "Random order", lambda scores, blocks, seed: permuted(scores, seed)))
 CONTROLS.register(Control("calibrated", "Calibrated importance (ours)", lambda scores, blocks, seed: scores))
+CONTROLS.register(Control("tuned", "Tuned", lambda scores, blocks, seed: scores, probed=False, shipped=True))
 
 
 class _Document(BaseModel):
