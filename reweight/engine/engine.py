@@ -31,6 +31,8 @@ from .drawing import draw, overlong, sentences
 from .pictures import Pictures
 from .request import REWEIGHTED, Request
 from .resolving import Chosen, choose, drawing_of
+from .threads import Threads, staged
+from .threads import measure as measure_threads
 from .worker import Busy, Job, Waiting, Worker
 
 __all__ = [
@@ -135,6 +137,7 @@ class Engine:
         self.worker = Worker(seconds=seconds)
         self._loaded: dict[str, LoadedModel] = {}
         self._pictures = Pictures()
+        self._threads: dict[str, Threads] = {}
 
     def open(self, name: str, *, client: str = "") -> Iterator[Waiting | Loading | LoadedModel]:
         """Load a model, or find it loaded; the last event is the `LoadedModel`. ModelError when it cannot be had."""
@@ -325,6 +328,7 @@ class Engine:
         guests = [other for other in self._loaded if other not in self.models] if name not in self.models else []
         for guest in guests:
             del self._loaded[guest]
+        self._threads[name] = measure_threads(loaded)
         self._loaded[name] = loaded
         if guests:
             gc.collect()
@@ -340,7 +344,8 @@ class Engine:
             job.check()
             job.emit(Step(column, step, request.steps))
 
-        made = self._pictures.picture(loaded, request, column, drawing, on_step)
+        with staged(loaded.pipe, self._threads.get(request.model)):
+            made = self._pictures.picture(loaded, request, column, drawing, on_step)
         used = chosen.table if REWEIGHTED in column.split("+") else None
         return Picture(
             column,
