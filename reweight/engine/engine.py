@@ -33,11 +33,12 @@ from .request import REWEIGHTED, Request
 from .resolving import Chosen, choose, drawing_of
 from .threads import Threads, staged
 from .threads import measure as measure_threads
+from .watching import predictions
 from .worker import Busy, Job, Waiting, Worker
 
 __all__ = [
     "Agreement", "Batch", "Busy", "Engine", "Loading", "ModelError", "Notice", "Picture", "ProbeSnapshot", "Step",
-    "Waiting",
+    "Waiting", "Watched",
 ]  # fmt: skip
 
 
@@ -96,6 +97,14 @@ class Batch:
     first: int
     images: list[Image.Image]
     seconds: float
+
+
+@dataclass(frozen=True, eq=False)
+class Watched:
+    """The clean pictures that a column predicts, one a step."""
+
+    column: str
+    images: list[Image.Image]
 
 
 @dataclass(frozen=True)
@@ -249,6 +258,28 @@ class Engine:
                 chosen = None if seeds is None else seeds[part]
                 drawn = draw(loaded, request, REWEIGHTED, drawing, seeds=chosen, on_step=on_step)
                 job.emit(Batch(first, drawn.images, time.perf_counter() - start))
+
+        return self.worker.stream(work, client)
+
+    def watch(
+        self, request: Request, chosen: Chosen, columns: Sequence[str], *, noisy: bool = False, client: str = ""
+    ) -> Iterator[Waiting | Step | Watched]:
+        """What each column takes the clean picture to be at every step, from one drawing each; see `predictions`."""
+        self._check_served(request.model)
+
+        def work(job: Job) -> Generator[None, None, None]:
+            loaded = self._model(request.model, lambda *_: job.check())
+            _check_blocks(loaded, chosen.scores)
+            drawing = drawing_of(request, chosen, loaded)
+            for i, column in enumerate(columns):
+                if i:
+                    yield
+
+                def on_step(step: int, column: str = column) -> None:
+                    job.check()
+                    job.emit(Step(column, step, request.steps))
+
+                job.emit(Watched(column, predictions(loaded, request, column, drawing, noisy=noisy, on_step=on_step)))
 
         return self.worker.stream(work, client)
 
