@@ -298,7 +298,7 @@
     const name = tab?.textContent.trim();
     if (!name || name === rw.screen) return;
     const panel = document.getElementById(tab.getAttribute("aria-controls"));
-    if (!(panel && visible(panel) && panel.children.length) && looks++ < 60) return requestAnimationFrame(tabbed);
+    if (!(panel && visible(panel) && panel.innerText.trim()) && looks++ < 120) return requestAnimationFrame(tabbed);
     looks = 0;
     rw.screen = name;
     place();
