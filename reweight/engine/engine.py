@@ -36,11 +36,14 @@ from .drawing import draw, overlong, sentences
 from .pictures import Pictures
 from .request import REWEIGHTED, Request
 from .resolving import Chosen, choose, drawing_of
+from .threads import Threads, staged
+from .threads import measure as measure_threads
+from .watching import predictions
 from .worker import Busy, Job, Waiting, Worker
 
 __all__ = [
     "Agreement", "Batch", "Busy", "Engine", "Loading", "ModelError", "Notice", "Picture", "ProbeSnapshot", "Step",
-    "Waiting",
+    "Waiting", "Watched",
 ]  # fmt: skip
 
 
@@ -101,6 +104,14 @@ class Batch:
     seconds: float
 
 
+@dataclass(frozen=True, eq=False)
+class Watched:
+    """The clean pictures that a column predicts, one a step."""
+
+    column: str
+    images: list[Image.Image]
+
+
 @dataclass(frozen=True)
 class Agreement:
     """Kendall's tau-b of a table with the error of scaling each block by 1 -+ .02, and with that of bypassing it."""
@@ -141,6 +152,7 @@ class Engine:
         self._loaded: dict[str, LoadedModel] = {}
         self._pictures = Pictures()
         self._scorers: dict[tuple[str, str, bool], Scorer | None] = {}
+        self._threads: dict[str, Threads] = {}
 
     def open(self, name: str, *, client: str = "") -> Iterator[Waiting | Loading | LoadedModel]:
         """Load a model, or find it loaded; the last event is the `LoadedModel`. ModelError when it cannot be had."""
@@ -255,6 +267,28 @@ class Engine:
                 chosen = None if seeds is None else seeds[part]
                 drawn = draw(loaded, request, REWEIGHTED, drawing, seeds=chosen, on_step=on_step)
                 job.emit(Batch(first, drawn.images, time.perf_counter() - start))
+
+        return self.worker.stream(work, client)
+
+    def watch(
+        self, request: Request, chosen: Chosen, columns: Sequence[str], *, noisy: bool = False, client: str = ""
+    ) -> Iterator[Waiting | Step | Watched]:
+        """What each column takes the clean picture to be at every step, from one drawing each; see `predictions`."""
+        self._check_served(request.model)
+
+        def work(job: Job) -> Generator[None, None, None]:
+            loaded = self._model(request.model, lambda *_: job.check())
+            _check_blocks(loaded, chosen.scores)
+            drawing = drawing_of(request, chosen, loaded)
+            for i, column in enumerate(columns):
+                if i:
+                    yield
+
+                def on_step(step: int, column: str = column) -> None:
+                    job.check()
+                    job.emit(Step(column, step, request.steps))
+
+                job.emit(Watched(column, predictions(loaded, request, column, drawing, noisy=noisy, on_step=on_step)))
 
         return self.worker.stream(work, client)
 
@@ -396,6 +430,7 @@ class Engine:
             raise
         if not left:
             leave()
+        self._threads[name] = measure_threads(loaded)
         self._loaded[name] = loaded
         return loaded
 
@@ -421,7 +456,8 @@ class Engine:
             job.check()
             job.emit(Step(column, step, request.steps))
 
-        made = self._pictures.picture(loaded, request, column, drawing, on_step)
+        with staged(loaded.pipe, self._threads.get(request.model)):
+            made = self._pictures.picture(loaded, request, column, drawing, on_step)
         used = (chosen.weight_table or chosen.table) if REWEIGHTED in column.split("+") else None
         return Picture(
             column,
