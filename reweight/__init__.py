@@ -15,6 +15,7 @@ _HOMES = {
     "load": "models.loading",
     "probe": "probing.importance_probe",
     "iter_probe": "probing.importance_probe",
+    "ProbeRequest": "probing.request",
     "sensitivity": "probing.ablation",
     "agreement": "probing.ablation",
     "proposition_1": "probing.proposition",

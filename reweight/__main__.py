@@ -61,6 +61,15 @@ def _folder_for(file: Path) -> None:
         raise ValueError(f"{file} cannot be written: give the name of a file in a folder of your own.")
 
 
+def _check_figure(file: Path) -> None:
+    """ValueError for a suffix that matplotlib cannot write, before a probe is made for it."""
+    from matplotlib.backend_bases import FigureCanvasBase
+
+    known = FigureCanvasBase.get_supported_filetypes()
+    if file.suffix.lower().removeprefix(".") not in known:
+        raise ValueError(f"A figure cannot be written as {file.name}: end its name in .png, .svg or .pdf.")
+
+
 def _say(text: str, **options: Any) -> None:
     console.print(text, markup=False, highlight=False, soft_wrap=True, **options)
 
@@ -166,7 +175,11 @@ def probe(
         float | None, typer.Option(help="Stop once every score's 95% interval is narrower than this.")
     ] = None,
     surrogate: Annotated[
-        bool, typer.Option("--surrogate", help="Evaluate only what comes near its tolerance; foresee the rest.")
+        bool,
+        typer.Option(
+            "--surrogate",
+            help="Evaluate only what comes near its tolerance; predict the rest by a linear approximation.",
+        ),
     ] = False,
     resume: Annotated[
         Path | None, typer.Option(help="A file that keeps the probe's state; a killed probe goes on from it.")
@@ -179,11 +192,15 @@ def probe(
     device: Device = None,
 ) -> None:
     """Probe which block matters at which step for a prompt. Ctrl-C keeps what is done."""
+    from .bench.stats.choices import check_presets
     from .probing.importance_probe import ProbeSnapshot
 
+    check_presets([preset])
     for file in (out, figure, resume):
         if file is not None:
             _folder_for(file)
+    if figure is not None:
+        _check_figure(figure)
     engine, request = _start(
         model, device, prompt=prompt, seed=seed, steps=steps, guidance=guidance, negative_prompt=negative_prompt,
         size=size,

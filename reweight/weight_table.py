@@ -16,7 +16,7 @@ import numpy as np
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, JsonValue, ValidationError, model_validator
 
 from .schedule import ImportanceTable
-from .storage.atomic import write_whole
+from .storage.atomic import write_atomic
 from .storage.strict_json import plain, read_object, sentence
 
 MAX_BYTES = 1_000_000
@@ -104,7 +104,7 @@ class WeightTable:
         try:
             values = {name: plain(value) for name, value in values.items()}
             values["weights"] = _cells(values["weights"], plain(bypass))
-            document = _Document(format=FORMAT, **values)
+            document = _Document(format="reweight-weights-1", **values)
         except ValidationError as error:
             raise ValueError(sentence(error, WHAT)) from error
         except ValueError as error:
@@ -140,7 +140,7 @@ class WeightTable:
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the JSON to path, atomically."""
-        write_whole(Path(path), self.to_json().encode())
+        write_atomic(Path(path), self.to_json().encode())
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> WeightTable:

@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from ..storage.atomic import write_whole
+from ..storage.atomic import write_atomic
 from ..storage.strict_json import plain, read_object
 
 FORMAT = "reweight-tuning-1"
@@ -38,4 +38,4 @@ def write_state(path: Path | None, about: dict[str, Any], state: dict[str, Any])
     """Keep the state. OSError leaves what was there."""
     if path is not None:
         text = json.dumps(plain({"format": FORMAT, "about": about} | state), allow_nan=False)
-        write_whole(path, text.encode())
+        write_atomic(path, text.encode())

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from ..tables.commands import whole_numbers
+from ..tables.table_commands import whole_numbers
 
 
 def command(
@@ -38,7 +38,7 @@ def command(
     from ...models.loading import load_model
     from ...patching.blocks import target_blocks
     from ...scoring.toy_scorer import load_toy_scorer
-    from ...storage.atomic import write_whole
+    from ...storage.atomic import write_atomic
     from ...toy.judges.classifier import load_judge
     from ...weight_table import WeightTable
     from ..stats.about import about
@@ -118,7 +118,7 @@ def command(
         "fewer_steps": fewer_steps(rows, "dynamic"),
     }  # fmt: skip
     text = json.dumps(result, ensure_ascii=False, indent=1) + "\n"
-    write_whole(out / f"tuned-{model}.json", text.encode())
+    write_atomic(out / f"tuned-{model}.json", text.encode())
     figure([result], out / f"tuned-{model}.png")
     for (way, at), table in made.items():
         if way == "dynamic":
