@@ -27,7 +27,7 @@ def command(
     limit: Annotated[int, typer.Option(help="Captions to test on, half of them of held-out combinations.")] = 64,
     seeds: Annotated[str, typer.Option(help="Of the test's noise.")] = "42,21",
     batch: Annotated[int, typer.Option(help="Pictures an iteration.")] = 8,
-    iterations: Annotated[int, typer.Option(help="Gradient steps.")] = 24,
+    iterations: Annotated[int, typer.Option(help="Gradient steps.")] = 20,
     probed: Annotated[int, typer.Option(help="Tuning captions whose rankings are averaged; 0 leaves them out.")] = 4,
     device: Annotated[str | None, typer.Option(help="cuda, mps or cpu; by default the best there is.")] = None,
 ) -> None:
