@@ -13,9 +13,10 @@ from ...engine.request import Request, validate
 from ...methods import columns
 from ...methods.base import Drawing
 from ...models.loading import LoadedModel
-from ...scoring import Scorer, distance
+from ...scoring import Scorer
 from ...storage.rowfile import Row, RowFile, check_settings, read_rows
 from ...toy.judges.classifier import Judge, obeyed
+from ..stats.ssim import ssim
 from .flops import flops
 from .variants import VANILLA, Variant, variants
 
@@ -104,7 +105,7 @@ def _rows(
             rows.append({
                 "category": CATEGORY, "prompt": prompt, "seed": seed, "steps": steps, "variant": label,
                 "seconds": seconds / len(prompts), "cpu": busy / len(prompts), "score": float(scores[i]), "obeyed": float(seen[i]),
-                "ssim": distance(found.images[i], vanilla[i]).ssim, "report": said,
+                "ssim": float(ssim([found.images[i]], vanilla[i])[0]), "report": said,
                 "features": np.round(features[i], DECIMALS).tolist(),
             })  # fmt: skip
     return rows
