@@ -6,6 +6,7 @@ from .embedded import picture_quality as toy
 from .embedded import scorer_quality as toy_scorer
 from .overhead import full_size, plan
 from .peers import compare as peers
+from .peers import full_size as peers_full_size
 from .peers import which_steps
 from .published import report, whole_run
 from .studies import agreement, pruning
@@ -22,6 +23,7 @@ app.command("agreement")(agreement.command)
 app.command("full-size")(full_size.command)
 app.command("importance")(importance.command)
 app.command("peers")(peers.command)
+app.command("peers-full-size")(peers_full_size.command)
 app.command("peers-steps")(which_steps.command)
 app.command("probe")(probe.command)
 app.command("proposition")(proposition.command)

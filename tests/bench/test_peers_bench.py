@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from reweight.bench.embedded.held_out import captions
-from reweight.bench.peers import drawing, summary, which_steps
+from reweight.bench.peers import drawing, full_size, summary, which_steps
 from reweight.bench.peers.flops import flops
 from reweight.bench.peers.variants import VANILLA, Variant, variants
 from reweight.engine.request import validate
@@ -106,3 +106,12 @@ def test_steps_are_drawn_and_movement_is_measured(turbo, tmp_path):
     with pytest.raises(ValueError, match="plans"):
         which_steps.draw_all(turbo, captions(2), {"all": [1]}, tmp_path, **options)
     assert validate(turbo.card, model="toy-turbo", prompt="a cat", steps=3).steps == 3
+
+
+@pytest.mark.slow
+def test_full_size_shares():
+    found = full_size.measure("sd-turbo")
+    assert found["vanilla"]["share"] == 1
+    assert found["vanilla"]["teraflops"] == pytest.approx(80, rel=0.05)  # 0.8 T a call, twice for guidance, 50 steps
+    assert all(line["share"] < 1 for label, line in found.items() if label != "vanilla")
+    assert found["inherit, every 5"]["share"] < found["inherit, every 3"]["share"] < found["inherit, every 2"]["share"]
