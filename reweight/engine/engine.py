@@ -222,7 +222,7 @@ class Engine:
                     loaded.pipe, request.prompt, steps=request.steps, seed=request.seed,
                     guidance_scale=request.guidance, negative_prompt=request.negative_prompt or None,
                     height=request.size, width=request.size, model=request.model, revision=loaded.revision,
-                    check=job.check, resume=file, **settings,
+                    check=job, resume=file, **settings,
                 )  # fmt: skip
 
             if resume is not None:
@@ -249,7 +249,7 @@ class Engine:
             options = {
                 "steps": request.steps, "seed": request.seed, "guidance_scale": request.guidance,
                 "negative_prompt": request.negative_prompt or None, "height": request.size, "width": request.size,
-                "check": job.check,
+                "check": job,
             }  # fmt: skip
             with sentences():
                 scaling = agreement(scores, sensitivity(loaded.pipe, request.prompt, **options))

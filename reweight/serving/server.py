@@ -18,7 +18,7 @@ from .logs import adopt_uvicorn
 from .rules import Rules
 
 log = logging.getLogger(__name__)
-LAST = 4.0  # seconds that the end may take; then the process goes as it is
+LAST = 3.0  # seconds that the end may take; then the process goes as it is
 
 
 def rules_for(local: bool, host: str, environment: dict[str, str] | None = None) -> Rules:
@@ -93,8 +93,9 @@ class Stop:
         self._awaited = True
 
     def wait(self) -> None:
-        """Wait for a signal."""
-        self._asked.wait()
+        """Wait for a signal. One that another thread was given is noticed when this one wakes, hence the rounds."""
+        while not self._asked.wait(0.25):
+            continue
 
     def _heard(self, number: int, frame: Any) -> None:
         if not self._asked.is_set():
