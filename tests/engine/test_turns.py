@@ -19,7 +19,9 @@ def engine(sd_folder):
 
 
 def asked(engine: Engine, **changes):
-    return validate(engine.opened(engine.models[0]).card, prompt="a red apple on table", steps=3, guidance=2.0, **changes)
+    return validate(
+        engine.opened(engine.models[0]).card, prompt="a red apple on table", steps=3, guidance=2.0, **changes
+    )
 
 
 def drawn(engine: Engine, seed: int, client: str) -> list[bytes]:
