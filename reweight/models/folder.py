@@ -120,7 +120,7 @@ def check_sums(folder: Path, title: str, *, required: bool = False) -> None:
     for name, path in sorted(files.items()):
         if name in sums and sha256(path) != sums[name]:
             raise ModelError(f"{title} is damaged: {name} differs from its checksum, get the folder again.")
-        if name not in sums and (path.suffix == ".safetensors" or whole and _shapes(name)):
+        if name not in sums and (path.suffix == ".safetensors" or (whole and _shapes(name))):
             raise ModelError(f"{title} has a file without a checksum, {name[:80]}: get the folder again.")
 
 
