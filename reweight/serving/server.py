@@ -18,7 +18,7 @@ from .logs import adopt_uvicorn
 from .rules import Rules
 
 log = logging.getLogger(__name__)
-LAST = 3.0  # seconds that the end may take; then the process goes as it is
+LAST = 2.0  # seconds that the end may take; then the process goes as it is
 
 
 def rules_for(local: bool, host: str, environment: dict[str, str] | None = None) -> Rules:

@@ -33,6 +33,19 @@ def binary(data: bytes) -> bool:
         return True
 
 
+def faults_of_card(text: str) -> list[dict[str, str]]:
+    """What the hub would not take in the README's front matter."""
+    head = text.split("---")[1] if text.startswith("---\n") else ""
+    card = dict(line.split(": ", 1) for line in head.strip().splitlines() if ": " in line)
+    colours = {"red", "yellow", "green", "blue", "indigo", "purple", "pink", "gray"}
+    good = {
+        "title": bool(card.get("title")), "sdk": card.get("sdk") == "gradio", "app_file": card.get("app_file") == "app.py",
+        "colorFrom": card.get("colorFrom") in colours, "colorTo": card.get("colorTo") in colours,
+        "short_description": len(card.get("short_description", "")) <= 60,
+    }  # fmt: skip
+    return [{"message": f"{name} is not allowed"} for name, fine in good.items() if not fine]
+
+
 def handler(spaces: Spaces) -> type[BaseHTTPRequestHandler]:
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
@@ -60,7 +73,10 @@ def handler(spaces: Spaces) -> type[BaseHTTPRequestHandler]:
                 assert asked["type"] == "space" and asked["sdk"] == "gradio"
                 there = name in spaces.files
                 spaces.files.setdefault(name, {".gitattributes": b"*.png filter=lfs\n"})
-                return self.answer(409 if there else 200, {"url": f"http://hub/spaces/{name}", "name": name})
+                return self.answer(409 if there else 200, {"url": f"http://{self.headers['Host']}/spaces/{name}", "name": name})
+            if path == "/api/validate-yaml":
+                errors = faults_of_card(json.loads(body)["content"])
+                return self.answer(400 if errors else 200, {"errors": errors, "warnings": []})
             if "/preupload/" in path:
                 asked = [(file["path"], base64.b64decode(file["sample"])) for file in json.loads(body)["files"]]
                 modes = [
@@ -99,7 +115,7 @@ def handler(spaces: Spaces) -> type[BaseHTTPRequestHandler]:
                     del files[value["path"]]
             spaces.files[name] = files
             spaces.commits.append(sorted(files))
-            return self.answer(200, {"commitUrl": f"http://hub/spaces/{name}/commit/{'b' * 40}", "commitOid": "b" * 40})
+            return self.answer(200, {"commitUrl": f"http://{self.headers['Host']}/spaces/{name}/commit/{'b' * 40}", "commitOid": "b" * 40})
 
         def answer(self, status: int, value: object, headers: dict[str, str] | None = None) -> None:
             body = json.dumps(value).encode()
