@@ -44,8 +44,7 @@ def _python() -> Iterator[Finding]:
     good = sys.version_info[:2] >= (3, 11)
     text = f"{platform.python_version()} on {platform.system()} {platform.machine()}"
     yield Finding("Python", good, text, "Install Python 3.11 or newer.")
-    encoding = tempfile.TemporaryFile("w")
-    with encoding as file:
+    with tempfile.TemporaryFile("w") as file:
         yield Finding("text encoding", True, f"{file.encoding}; files are read and written as UTF-8 whatever it is")
 
 
