@@ -5,9 +5,7 @@ import signal
 import subprocess
 import sys
 import time
-from enum import StrEnum
 from pathlib import Path
-from typing import get_args
 
 import numpy as np
 import pytest
@@ -15,9 +13,9 @@ from PIL import Image
 from typer.testing import CliRunner
 
 import reweight
-from reweight.__main__ import ScheduleName, app, main
+from reweight.__main__ import app, main
 from reweight.engine.provenance import read_png
-from reweight.engine.request import Schedule, validate
+from reweight.engine.request import validate
 from reweight.schedule import ImportanceTable
 
 ROOT = Path(reweight.__file__).parents[1]
@@ -30,7 +28,9 @@ def command(*arguments):
 
 
 def run(*arguments):
-    return subprocess.run(command(*arguments), cwd=ROOT, env=ENV, capture_output=True, text=True, timeout=300)
+    return subprocess.run(
+        command(*arguments), cwd=ROOT, env=ENV, capture_output=True, text=True, timeout=300, encoding="utf-8"
+    )
 
 
 def refused(result):
@@ -142,20 +142,30 @@ class TestRefusals:
         assert "There is no model" in said and "'nope'" in said
 
     def test_files_that_cannot_be_read_or_written(self, error, tmp_path):
-        (tmp_path / "bad.json").write_text("{")
-        (tmp_path / "file").write_text("")
-        assert "not an importance table" in error("generate", "fox", "--table", tmp_path / "bad.json")
+        (tmp_path / "bad.json").write_text("{", encoding="utf-8")
+        (tmp_path / "file").write_text("", encoding="utf-8")
+        assert "not an importance or weight table" in error("generate", "fox", "--table", tmp_path / "bad.json")
         assert "none.json: No such file" in error("generate", "fox", "--table", tmp_path / "none.json")
         assert "file: File exists" in error("generate", "fox", "--out", tmp_path / "file")
 
     def test_requests_are_checked_before_the_model_is_loaded(self, error, monkeypatch):
-        monkeypatch.setattr("reweight.engine.engine.load_model", None)
+        monkeypatch.setattr("reweight.engine.resident.load_model", None)
         assert error("generate", "  ", "--model", "sdxl").startswith("The prompt is empty")
         assert "above the high weight" in error("generate", "fox", "--low", "1.2", "--high", "1", "--model", "sdxl")
         assert "from 1 to 50" in error("generate", "fox", "--steps", "0")
+        assert "no method of that name" in error("generate", "fox", "--method", "best")
+        assert "no schedule of that name" in error("generate", "fox", "--schedule", "best")
+        assert "method.setting=value" in error("generate", "fox", "--set", "b1=2")
+        assert "from 0 to 4" in error("generate", "fox", "--set", "freeu.b1=9")
         assert "seed" in error("generate", "fox", "--seed", "-1")
         assert "multiple of 8" in error("generate", "fox", "--size", "100")
         assert "The prompt is empty" in error("probe", "")
+
+    def test_pictures_that_are_there_are_kept(self, error, made, sd_folder):
+        folder = made[4]
+        before = {file.name: file.read_bytes() for file in folder.iterdir()}
+        assert "vanilla.png is there already" in error("generate", "fox", "--model", sd_folder, "--out", folder)
+        assert {file.name: file.read_bytes() for file in folder.iterdir()} == before
 
     def test_a_table_that_does_not_fit(self, error, made, sdxl_folder, sd_folder):
         said = error("generate", "fox", "--model", sdxl_folder, "--table", made[2]).splitlines()[-1]
@@ -164,9 +174,17 @@ class TestRefusals:
         assert "uses no table" in error("generate", "f", "--schedule", "empirical", "--table", made[2])
 
     def test_where_a_probe_goes_is_checked_before_it_is_made(self, error, tmp_path, monkeypatch):
-        monkeypatch.setattr("reweight.engine.engine.load_model", None)
+        monkeypatch.setattr("reweight.engine.resident.load_model", None)
         assert "cannot be written" in error("probe", "fox", "--out", tmp_path)
         assert "cannot be written" in error("probe", "fox", "--out", tmp_path / "a.json", "--figure", tmp_path)
+
+    def test_a_wrong_preset_or_figure_is_refused_before_the_model_is_loaded(self, error, tmp_path, monkeypatch):
+        monkeypatch.chdir(tmp_path)
+        gone = ("--model", tmp_path / "gone")
+        assert "There is no preset 'nobody': choose from paper-code" in error(
+            "probe", "fox", *gone, "--preset", "nobody"
+        )
+        assert "cannot be written as heat.docx" in error("probe", "fox", *gone, "--figure", tmp_path / "heat.docx")
 
     def test_a_probe_that_cannot_be(self, error, sd_folder, tmp_path):
         for options in (("--preset", "mine"), ("--runs", 0)):
@@ -186,6 +204,7 @@ def test_ctrl_c_keeps_what_a_probe_has_done(sd_folder, tmp_path):
         command("probe", PROMPT, "--model", sd_folder, "--steps", 2, "--runs", 5000, "--out", out),
         cwd=ROOT, env=ENV | {"FORCE_COLOR": "1"}, stderr=subprocess.PIPE, text=True,
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # which a shell's background job ignores
+        encoding="utf-8",
     )  # fmt: skip
     try:
         shown = ""
@@ -200,8 +219,13 @@ def test_ctrl_c_keeps_what_a_probe_has_done(sd_folder, tmp_path):
     assert 1 <= table.runs < 5000 and np.isfinite(table.scores).all()
 
 
-def test_schedules_are_those_of_a_request():
-    assert issubclass(ScheduleName, StrEnum) and {one.value for one in ScheduleName} == set(get_args(Schedule))
+def test_columns_and_settings_by_name(sd_folder, tmp_path):
+    options = ["--method", "reweighted+freeu", "--method", "freeu", "--set", "freeu.b1=1.9", "--set", "freeu.version=2"]
+    result = run("generate", PROMPT, "--model", sd_folder, "--steps", 1, "--out", tmp_path, *options)
+    assert result.returncode == 0 and "Wrote reweighted+freeu.png and freeu.png" in result.stderr, result.stderr
+    settings = read_png(tmp_path / "reweighted+freeu.png")
+    assert settings["method"] == "reweighted+freeu" and settings["request"]["freeu"]["b1"] == 1.9
+    assert settings["weights"] is not None and read_png(tmp_path / "freeu.png")["weights"] is None
 
 
 def test_help_is_there_without_loading_anything():

@@ -6,96 +6,42 @@ something gets a generator: it yields events while the worker works, and closing
 
 from __future__ import annotations
 
+import time
 from collections.abc import Generator, Iterator, Sequence
-from contextlib import closing, suppress
-from dataclasses import dataclass, field, replace
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
 
-from ..methods.base import Drawing, Report
+from ..methods.base import Drawing
 from ..methods.columns import parts
-from ..models.folder import ModelError, Progress, out_of_memory
-from ..models.loading import LoadedModel, load_model
+from ..models.folder import ModelError
+from ..models.loading import LoadedModel
 from ..models.registry import DEFAULT, ModelCard, card_for
 from ..patching.blocks import TargetBlock, target_blocks
 from ..probing.ablation import agreement, sensitivity
 from ..probing.checkpoints import resumed
 from ..probing.importance_probe import ProbeSnapshot, iter_probe
+from ..probing.request import ProbeRequest
 from ..schedule import ImportanceTable
-from . import memory
-from .drawing import overlong, sentences
+from ..scoring import Scorer, scorer_named
+from ..scoring.scorers import Loading as ScorerLoading
+from ..tuning.loop import TuneSnapshot
+from ..tuning.one_prompt import PromptTuning, tune_prompt
+from ..weight_table import WeightTable
+from .drawing import draw, overlong, sentences
+from .events import Agreement, Batch, Loading, Notice, Picture, Step, Watched
 from .pictures import Pictures
 from .request import REWEIGHTED, Request
+from .resident import ResidentModels
 from .resolving import Chosen, choose, drawing_of
+from .watching import predictions
 from .worker import Busy, Job, Waiting, Worker
 
 __all__ = [
-    "Agreement", "Busy", "Engine", "Loading", "ModelError", "Notice", "Picture", "ProbeSnapshot", "Step",
-    "Waiting",
+    "Agreement", "Batch", "Busy", "Engine", "Loading", "ModelError", "Notice", "Picture", "ProbeSnapshot", "Step",
+    "Waiting", "Watched",
 ]  # fmt: skip
-
-
-@dataclass(frozen=True)
-class Loading:
-    """A model is on its way: stage "downloading" or "loading", fraction of it in [0, 1], and what in words."""
-
-    stage: str
-    fraction: float
-    text: str
-
-
-@dataclass(frozen=True)
-class Notice:
-    """Something the person should know about the request, as a sentence."""
-
-    text: str
-
-
-@dataclass(frozen=True)
-class Step:
-    """A denoising step of a column has ended: `step` of `steps`, 1-based."""
-
-    column: str
-    step: int
-    steps: int
-
-
-@dataclass(frozen=True)
-class Picture:
-    """A finished picture of a column, drawn from `seed`; `seconds` is the time it took to draw.
-
-    drawing: what its methods knew, such as the weights (T, m). table_sha256: of the importance table that these are
-    from, where it is one prompt's own. reports: what each of its methods says that it did.
-    """
-
-    column: str
-    image: Image.Image
-    seconds: float
-    cached: bool
-    seed: int
-    drawing: Drawing
-    table_sha256: str | None = None
-    reports: dict[str, Report] = field(default_factory=dict)
-
-    @property
-    def weights(self) -> np.ndarray | None:
-        """The weights (T, m) of a column with re-weighting in it, None for any other."""
-        return self.drawing.weights if REWEIGHTED in self.column.split("+") else None
-
-
-@dataclass(frozen=True)
-class Agreement:
-    """Kendall's tau-b of a table with the error of scaling each block by 1 -+ .02, and with that of bypassing it."""
-
-    scaling: float
-    bypass: float
-
-    def recorded_in(self, table: ImportanceTable) -> ImportanceTable:
-        """The table with both among its diagnostics, as tau_b_scaling and tau_b_bypass."""
-        found = {"tau_b_scaling": self.scaling, "tau_b_bypass": self.bypass}
-        return replace(table, diagnostics=table.diagnostics | found)
 
 
 class Engine:
@@ -122,12 +68,13 @@ class Engine:
     ) -> None:
         self.models, self.local, self.device, self.unfinished = models, local, device, unfinished
         self.worker = Worker(seconds=seconds)
-        self._loaded: dict[str, LoadedModel] = {}
+        self._resident = ResidentModels(models, local=local, device=device)
         self._pictures = Pictures()
+        self._scorers: dict[tuple[str, str, bool], Scorer | None] = {}
 
     def open(self, name: str, *, client: str = "") -> Iterator[Waiting | Loading | LoadedModel]:
         """Load a model, or find it loaded; the last event is the `LoadedModel`. ModelError when it cannot be had."""
-        if loaded := self._loaded.get(name):
+        if loaded := self._resident.loaded(name):
             yield loaded
             return
         self._check_served(name)
@@ -137,7 +84,7 @@ class Engine:
                 job.check()
                 job.emit(Loading(stage, fraction, text))
 
-            job.emit(self._model(name, progress))
+            job.emit(self._resident.model(name, progress))
 
         yield from self.worker.stream(work, client, seconds=float("inf"))
 
@@ -146,9 +93,13 @@ class Engine:
         *_, loaded = self.open(name)
         return loaded
 
+    def is_open(self, name: str) -> bool:
+        """Whether a model is in memory."""
+        return self._resident.loaded(name) is not None
+
     def card(self, name: str) -> ModelCard:
         """What is known of a model, loaded or not. ModelError for one that this engine does not serve."""
-        if loaded := self._loaded.get(name):
+        if loaded := self._resident.loaded(name):
             return loaded.card
         self._check_served(name)
         return card_for(name, local=self.local)
@@ -162,9 +113,12 @@ class Engine:
         return request.size // self.opened(request.model).pipe.vae_scale_factor
 
     def chosen(
-        self, request: Request, probed: tuple[ImportanceTable, ...] = (), pinned: ImportanceTable | None = None
+        self,
+        request: Request,
+        probed: tuple[ImportanceTable, ...] = (),
+        pinned: ImportanceTable | WeightTable | None = None,
     ) -> Chosen:
-        """The importance scores that serve a request, see `resolving.choose`."""
+        """The importance scores, or the weights, that serve a request, see `resolving.choose`."""
         loaded = self.opened(request.model)
         return choose(request, target_blocks(loaded.pipe.unet), probed, pinned, revision=loaded.revision)
 
@@ -184,7 +138,7 @@ class Engine:
         request.weights(chosen.scores, [("", 0)] * chosen.scores.shape[-1], chosen.weights)
 
         def work(job: Job) -> Generator[None, None, None]:
-            loaded = self._model(request.model, lambda *_: job.check())
+            loaded = self._resident.model(request.model, lambda *_: job.check())
             _check_blocks(loaded, chosen.scores)
             for text in overlong(loaded, request):
                 job.emit(Notice(text))
@@ -199,6 +153,63 @@ class Engine:
 
         return self.worker.stream(work, client)
 
+    def batches(
+        self, request: Request, weights: np.ndarray, bypass: np.ndarray | None = None, *, together: int = 0,
+        seeds: Sequence[int] | None = None, client: str = "",
+    ) -> Iterator[Waiting | Step | Batch]:  # fmt: skip
+        """One request drawn re-weighted by n tables, some at a time; others have turns in between.
+
+        weights: (n, T, m). bypass: the same shape, bool. seeds: n of them in the place of the request's. together: the
+        most pictures at once, by default what is 24 of 128 by 128 pixels. Nothing of this is cached.
+        """
+        self._check_served(request.model)
+        count = together or max(1, 24 * 128**2 // request.size**2)
+
+        def work(job: Job) -> Generator[None, None, None]:
+            loaded = self._resident.model(request.model, lambda *_: job.check())
+            _check_blocks(loaded, weights[0])
+
+            def on_step(step: int) -> None:
+                job.check()
+                job.emit(Step(REWEIGHTED, step, request.steps))
+
+            for first in range(0, len(weights), count):
+                if first:
+                    yield
+                part = slice(first, first + count)
+                drawing = Drawing(
+                    request.steps, request.guidance, loaded.card.family, weights=weights[part],
+                    bypass=None if bypass is None or not bypass[part].any() else bypass[part],
+                )  # fmt: skip
+                start = time.perf_counter()
+                chosen = None if seeds is None else seeds[part]
+                drawn = draw(loaded, request, REWEIGHTED, drawing, seeds=chosen, on_step=on_step)
+                job.emit(Batch(first, drawn.images, time.perf_counter() - start))
+
+        return self.worker.stream(work, client)
+
+    def watch(
+        self, request: Request, chosen: Chosen, columns: Sequence[str], *, noisy: bool = False, client: str = ""
+    ) -> Iterator[Waiting | Step | Watched]:
+        """What each column takes the clean picture to be at every step, from one drawing each; see `predictions`."""
+        self._check_served(request.model)
+
+        def work(job: Job) -> Generator[None, None, None]:
+            loaded = self._resident.model(request.model, lambda *_: job.check())
+            _check_blocks(loaded, chosen.scores)
+            drawing = drawing_of(request, chosen, loaded)
+            for i, column in enumerate(columns):
+                if i:
+                    yield
+
+                def on_step(step: int, column: str = column) -> None:
+                    job.check()
+                    job.emit(Step(column, step, request.steps))
+
+                job.emit(Watched(column, predictions(loaded, request, column, drawing, noisy=noisy, on_step=on_step)))
+
+        return self.worker.stream(work, client)
+
     def probe(
         self, request: Request, *, preset: str = "paper-code", runs: int | None = None, iterations: int | None = None,
         candidates: int | None = None, precision: float | None = None, surrogate: bool | None = None,
@@ -206,24 +217,24 @@ class Engine:
     ) -> Iterator[Waiting | ProbeSnapshot]:  # fmt: skip
         """The Importance Probe on a request's prompt; a snapshot after each iteration. Others have turns in between.
 
-        The other arguments are those of `iter_probe`.
+        The other arguments are those of `ProbeRequest.of` and `iter_probe`.
         """
         self._check_served(request.model)
 
         def work(job: Job) -> Generator[None, None, None]:
-            loaded = self._model(request.model, lambda *_: job.check())
+            loaded = self._resident.model(request.model, lambda *_: job.check())
             settings = {
                 "preset": preset, "runs": runs, "iterations": iterations, "candidates": candidates,
                 "precision": precision, "surrogate": surrogate,
             }  # fmt: skip
 
             def search(file: Path | None) -> Iterator[ProbeSnapshot]:
-                return iter_probe(
-                    loaded.pipe, request.prompt, steps=request.steps, seed=request.seed,
+                asked = ProbeRequest.of(
+                    request.prompt, steps=request.steps, seed=request.seed,
                     guidance_scale=request.guidance, negative_prompt=request.negative_prompt or None,
-                    height=request.size, width=request.size, model=request.model, revision=loaded.revision,
-                    check=job, resume=file, **settings,
+                    height=request.size, width=request.size, model=request.model, revision=loaded.revision, **settings,
                 )  # fmt: skip
+                return iter_probe(loaded.pipe, asked, check=job, resume=file)
 
             if resume is not None:
                 snapshots = search(resume)
@@ -239,12 +250,40 @@ class Engine:
 
         return self.worker.stream(work, client)
 
+    def tune(
+        self, request: Request, *, settings: PromptTuning | None = None, scorer: str = "auto", client: str = ""
+    ) -> Iterator[Waiting | TuneSnapshot]:
+        """Weights tuned for one prompt; a snapshot after each iteration, the last of which has the best table.
+
+        Closing it keeps what the last snapshot has. settings: see `tuning.one_prompt`. scorer: a name of
+        `scoring.scorers`. ModelError or ValueError of one sentence where there is nothing to score with.
+        """
+        self._check_served(request.model)
+
+        def work(job: Job) -> Generator[None, None, None]:
+            loaded = self._resident.model(request.model, lambda *_: job.check())
+            judge = self._scorer(scorer, loaded)
+            snapshots = tune_prompt(
+                loaded.pipe, request.prompt, judge, steps=request.steps, seed=request.seed,
+                guidance_scale=request.guidance, negative_prompt=request.negative_prompt or None,
+                height=request.size, width=request.size, model=request.model, revision=loaded.revision,
+                check=job, settings=settings or PromptTuning(),
+            )  # fmt: skip
+            with sentences(), closing(snapshots):
+                for snapshot in snapshots:
+                    job.emit(snapshot)
+                    job.check()
+                    if snapshot.done < 1:
+                        yield
+
+        return self.worker.stream(work, client)
+
     def agreement(self, request: Request, scores: np.ndarray, *, client: str = "") -> Iterator[Waiting | Agreement]:
         """How far scores (T, m) agree with the direct sensitivity of the blocks on this prompt."""
         self._check_served(request.model)
 
         def work(job: Job) -> Generator[None, None, None]:
-            loaded = self._model(request.model, lambda *_: job.check())
+            loaded = self._resident.model(request.model, lambda *_: job.check())
             _check_blocks(loaded, scores)
             options = {
                 "steps": request.steps, "seed": request.seed, "guidance_scale": request.guidance,
@@ -271,51 +310,14 @@ class Engine:
         if not self.local and name not in self.models:
             raise ModelError(f"This demo serves {', '.join(self.models)}: choose one of them.")
 
-    def _model(self, name: str, progress: Progress) -> LoadedModel:
-        """The loaded model, on the worker's thread.
-
-        A guest takes the place of the one before it: once it is there, or where both do not fit, before it is loaded;
-        then the one before comes back if it cannot be had.
-        """
-        if loaded := self._loaded.get(name):
-            return loaded
-        guests = [other for other in self._loaded if other not in self.models] if name not in self.models else []
-        left: list[str] = []
-
-        def leave() -> None:
-            left.extend(guests)
-            for guest in guests:
-                del self._loaded[guest]
-            memory.collect()
-
-        def report(stage: str, fraction: float, text: str) -> None:
-            if stage == "loading" and guests and not left and not self._fits_beside(name, guests):
-                leave()
-            progress(stage, fraction, text)
-
-        try:
-            try:
-                loaded = load_model(name, device=self.device, local=self.local, on_progress=report)
-            except ModelError as error:
-                if not guests or left or not out_of_memory(error.__cause__ or error):
-                    raise
-                leave()
-                loaded = load_model(name, device=self.device, local=self.local, on_progress=report)
-        except Exception:
-            memory.collect()
-            for guest in left:
-                with suppress(ModelError):
-                    self._loaded[guest] = load_model(guest, device=self.device, local=self.local)
-            raise
-        if not left:
-            leave()
-        self._loaded[name] = loaded
-        return loaded
-
-    def _fits_beside(self, name: str, guests: list[str]) -> bool:
-        pipes = [self._loaded[guest].pipe for guest in guests]
-        device, half = self._loaded[guests[0]].device, self._loaded[guests[0]].dtype == "float16"
-        return memory.fits(name, card_for(name, local=self.local).download_gb, pipes, device, half)
+    def _scorer(self, name: str, loaded: LoadedModel) -> Scorer | None:
+        """The scorer, loaded once for each model's device."""
+        key = name, loaded.device, loaded.card.embedded
+        if key not in self._scorers:
+            self._scorers[key] = scorer_named(
+                name, embedded=loaded.card.embedded, options=ScorerLoading(device=loaded.device)
+            )
+        return self._scorers[key]
 
     def _picture(self, loaded: LoadedModel, request: Request, column: str, chosen: Chosen, job: Job) -> Picture:
         job.check()
@@ -326,7 +328,7 @@ class Engine:
             job.emit(Step(column, step, request.steps))
 
         made = self._pictures.picture(loaded, request, column, drawing, on_step)
-        used = chosen.table if REWEIGHTED in column.split("+") else None
+        used = (chosen.weight_table or chosen.table) if REWEIGHTED in column.split("+") else None
         return Picture(
             column,
             made.image.copy(),

@@ -12,6 +12,7 @@ import numpy as np
 from .. import schedule
 from ..patching.blocks import target_blocks
 from ..patching.patch import reweighted
+from ..schedule import Control
 from .base import Drawing, Method, Report
 from .settings import number, read_settings, setting, whole
 
@@ -44,7 +45,7 @@ class Reweighting:
         if self.low > self.high:
             raise ValueError(f"The low weight {self.low:g} is above the high weight {self.high:g}: swap them.")
 
-    def control(self) -> schedule.Control:
+    def control(self) -> Control:
         """How scores become those that the weights follow. ValueError for an unknown schedule."""
         return schedule.CONTROLS.named(self.schedule)
 
@@ -68,9 +69,12 @@ class Reweighting:
             w[t, i] = 1.0 if cell == OFF else cell
         return w
 
-    def bypass(self, shape: tuple[int, int]) -> np.ndarray | None:
-        """Where a block is switched off, (T, m) bool; None where none is. ValueError where shapes do not fit."""
-        off = np.zeros(shape, dtype=bool)
+    def bypass(self, shape: tuple[int, int], base: np.ndarray | None = None) -> np.ndarray | None:
+        """Where a block is switched off, (T, m) bool; None where none is. ValueError where shapes do not fit.
+
+        base: (T, m) bool, where a table that is applied as it is does so.
+        """
+        off = np.zeros(shape, dtype=bool) if base is None else base & self.mask(*shape)
         for t, i, cell in self._painted(shape):
             off[t, i] = cell == OFF
         return off if off.any() else None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import locale
 import os
 import platform
 import shutil
@@ -44,8 +45,8 @@ def _python() -> Iterator[Finding]:
     good = sys.version_info[:2] >= (3, 11)
     text = f"{platform.python_version()} on {platform.system()} {platform.machine()}"
     yield Finding("Python", good, text, "Install Python 3.11 or newer.")
-    with tempfile.TemporaryFile("w") as file:
-        yield Finding("text encoding", True, f"{file.encoding}; files are read and written as UTF-8 whatever it is")
+    encoding = locale.getpreferredencoding(False)
+    yield Finding("text encoding", True, f"{encoding}; files are read and written as UTF-8 whatever it is")
 
 
 def _versions() -> Iterator[Finding]:

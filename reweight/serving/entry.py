@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from .server import Stop
 
 ENVIRONMENT = {
+    "OMP_WAIT_POLICY": "PASSIVE",  # no spinning while other processes want the cores
     "GRADIO_ANALYTICS_ENABLED": "False",
     "GRADIO_ANALYTICS_CACHE_FREQUENCY": "1000000000",  # Gradio computes statistics of all events after each else
     "GRADIO_ANALYTICS_MAX_EVENTS": "1",
@@ -93,7 +94,7 @@ def _serve(options: argparse.Namespace, host: str, scratch: Scratch, stop: Stop)
             engine.opened(name)
         demo = build_demo(engine)
         serve(
-            demo, engine, launch_options(), host=host, port=options.port, rules=rules_for(options.local, host),
+            demo, engine, launch_options(demo), host=host, port=options.port, rules=rules_for(options.local, host),
             scratch=scratch, stop=stop, ready=lambda url: _say(f"Open {url}"),
         )  # fmt: skip
     except ModelError as error:

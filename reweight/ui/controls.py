@@ -1,128 +1,148 @@
-"""The controls beside the results, and how their values become a Request."""
+"""The controls beside the results, as HTML: every setting of a Request has one, and each registered method its own."""
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import asdict, fields
+from html import escape
+from typing import Any, get_type_hints
 
-import gradio as gr
-
-from ..engine.resolving import EXAMPLES
-from ..methods.freeu import PRESETS
+from ..engine.request import COLUMNS, MAX_COLUMNS, REWEIGHTED
+from ..engine.resolving import CALIBRATED, shipped
+from ..methods import METHODS, Method
+from ..methods.settings import limits_of
 from ..models.loading import LoadedModel
 from ..models.registry import ModelCard
-from ..patching.blocks import TargetBlock
 from ..schedule import CONTROLS
-from .address import SLIDER
+from .examples import examples
 from .panels.word_chips import words_panel
 
-FREEU = ("b1", "b2", "s1", "s2", "version")
+SLIDER = (0.4, 1.6)  # what low and high can be set to by their sliders
+SEED = 7
+COMBINED = (f"{REWEIGHTED}+freeu",)  # offered beside single methods
 
 
-@dataclass
-class Controls:
-    """Every input component by the name that `validate` knows it by, and the buttons."""
-
-    inputs: dict[str, gr.components.Component]
-    generate: gr.Button
-    stop: gr.Button
-    dice: gr.Button
-    reset: gr.Button
-    examples: gr.Dataset
-    surprise: gr.Button
-    words: gr.HTML
-    live: gr.Checkbox
-
-    @property
-    def values(self) -> list[gr.components.Component]:
-        return list(self.inputs.values())
-
-
-def raw(named: dict[str, Any]) -> dict[str, Any]:
-    """Control values by name as keyword arguments of `validate`: FreeU's five in one."""
-    named = dict(named)
-    freeu = {name: named.pop(name) for name in FREEU}
-    blocks = named.get("blocks")
-    return named | {"freeu": freeu, "blocks": None if blocks is None else tuple(blocks)}
-
-
-def defaults(card: ModelCard, blocks: tuple[TargetBlock, ...]) -> dict[str, Any]:
-    """A model's values for every control but the prompt, model and seed."""
+def defaults(card: ModelCard) -> dict[str, Any]:
+    """A model's values for every control but the prompt: what `validate` takes, and rows, how many seeds are drawn."""
+    calibrated = any(table.method == f"probe:{CALIBRATED}" for table in shipped(card.key))
+    schedule = CALIBRATED if calibrated else "importance"
     return {
-        "negative_prompt": card.negative_prompt, "steps": card.steps, "guidance": card.guidance, "size": card.size,
-        "low": card.low, "high": card.high, "schedule": "importance", "first_step": 1, "last_step": card.steps,
-        "blocks": [block.index for block in blocks],
-    } | asdict(PRESETS[card.family])  # fmt: skip
+        "model": card.key, "seed": SEED, "rows": 1, "negative_prompt": card.negative_prompt, "steps": card.steps,
+        "guidance": card.guidance, "size": card.size, "low": card.low, "high": card.high, "schedule": schedule,
+        "first_step": 1, "last_step": card.steps, "blocks": None, "painted": None, "columns": list(COLUMNS),
+    } | {
+        key: asdict(method.settings_for(card.family)) for key, method in adjustable().items()
+    }  # fmt: skip
 
 
-def build_controls(
-    models: list[tuple[str, str]], local: bool, loaded: LoadedModel, blocks: tuple[TargetBlock, ...]
-) -> Controls:
-    """Lay out the controls. models: (title, name) pairs; loaded: the model that is chosen at first."""
+def adjustable() -> dict[str, Method]:
+    """The registered methods with settings of their own; re-weighting's stand beside the request's."""
+    return {key: method for key, method in METHODS.items() if key != REWEIGHTED and fields(method.settings)}
+
+
+def controls(models: list[tuple[str, str]], local: bool, loaded: LoadedModel, start: dict[str, Any]) -> str:
+    """The column of controls. models: (title, name) pairs; loaded: the model that is chosen at first."""
     card = loaded.card
-    start = defaults(card, blocks)
-    made: dict[str, gr.components.Component] = {}
-    made["prompt"] = gr.Textbox(
-        EXAMPLES[0],
-        label="Prompt",
-        lines=2,
-        max_lines=4,
-        elem_id="prompt",
-        placeholder="What should be in the picture?",
+    return f"""
+<form class="rw-card" id="ask" autocomplete="off">
+  <label class="rw-label" for="prompt">Prompt</label>
+  <div id="prompt-box"><textarea id="prompt" rows="2" maxlength="2000" data-setting="prompt" enterkeyhint="go" aria-describedby="unknown"
+    placeholder="What should be in the picture?"></textarea></div>
+  <p class="rw-unknown" id="unknown" aria-live="polite"></p>
+  <div id="examples" role="group" aria-label="Examples">{examples(card.key)}</div>
+  <div id="words">{words_panel(loaded)}</div>
+  <div class="rw-line"><button type="button" class="rw-link" id="surprise"{"" if loaded.vocabulary else " hidden"}>surprise me</button></div>
+</form>
+<div class="rw-card" id="weights">
+  {_slider("low", "low", *SLIDER, 0.005, start["low"], "the weight of the least important block")}
+  {_slider("high", "high", *SLIDER, 0.005, start["high"], "the weight of the most important block")}
+  {_row("Weights from", _select("schedule", [(control.title, key) for key, control in CONTROLS.items()], start["schedule"], "schedule"))}
+  {_row("Seed", _number("seed", 0, 2**32 - 1, 1, start["seed"]) + '<button type="button" id="dice" class="rw-small-button" title="another seed">dice</button>', "seed")}
+  {_row("Model", _models(models, local, card.key), "model")}
+  <div class="rw-line rw-buttons"><button type="button" id="generate" class="rw-primary">Draw</button><button type="button" id="stop">Stop</button></div>
+  <details id="more"><summary>More</summary>{_more(card, start)}</details>
+</div>
+"""
+
+
+def _more(card: ModelCard, start: dict[str, Any]) -> str:
+    offered = [*METHODS, *COMBINED]
+    columns = "".join(
+        f'<label class="rw-check"><input type="checkbox" data-column="{key}"{" checked" if key in start["columns"] else ""}>'
+        f"{escape(' + '.join(METHODS[part].title for part in key.split('+')))}</label>"
+        for key in offered
     )
-    words = gr.HTML(words_panel(loaded), elem_id="words", elem_classes="rw-words", padding=False)
-    with gr.Group():
-        made["low"] = gr.Slider(*SLIDER, start["low"], step=0.005, label="low weight", elem_id="low")
-        made["high"] = gr.Slider(*SLIDER, start["high"], step=0.005, label="high weight", elem_id="high")
-    live = gr.Checkbox(True, label="Draw again while sliding", elem_id="live", container=False)
-    with gr.Row():
-        generate = gr.Button("Generate", variant="primary", elem_id="generate", scale=2, min_width=110)
-        stop = gr.Button("Stop", elem_id="stop", scale=1, min_width=70)
-    examples = gr.Dataset(
-        components=[gr.Textbox(visible=False)], samples=[[text] for text in EXAMPLES], label="Try one", elem_id="examples",
-        type="values",
-    )  # fmt: skip
-    surprise = gr.Button("Surprise me", size="sm", elem_id="surprise", visible=loaded.vocabulary is not None)
-    with gr.Row(elem_classes="rw-seed"):
-        made["seed"] = gr.Number(
-            7, label="Seed", precision=0, minimum=0, maximum=2**32 - 1, elem_id="seed", min_width=110
-        )
-        dice = gr.Button("Other seed", elem_id="dice", min_width=110)
-    made["schedule"] = gr.Dropdown(
-        [(control.title, name) for name, control in CONTROLS.items()],
-        value="importance",
-        label="Schedule",
-        elem_id="schedule",
+    text = (
+        f'<fieldset id="columns" data-most="{MAX_COLUMNS}"><legend>Columns</legend>{columns}</fieldset>'
+        + _slider("rows", "Seeds at once, as rows", 1, 4, 1, 1)
+        + _slider("steps", "Steps", 1, card.max_steps, 1, start["steps"])
+        + _slider("guidance", "Guidance", 0, 15, 0.1, start["guidance"])
+        + f'<label class="rw-label" for="negative">Negative prompt</label><input id="negative" type="text" maxlength="2000" data-setting="negative_prompt" value="{escape(start["negative_prompt"])}">'
+        + _slider("first_step", "Re-weight from step", 1, card.max_steps, 1, 1)
+        + _slider("last_step", "to step", 1, card.max_steps, 1, start["last_step"])
+        + '<fieldset id="blocks"><legend>Blocks that are re-weighted</legend></fieldset>'
+        + _slider("size", "Size in pixels", 64, card.max_size, 8, start["size"])
+        + '<label class="rw-check"><input type="checkbox" id="live" checked>Draw while sliding and painting</label>'
     )
-    made["model"] = gr.Dropdown(
-        models, value=card.key, label="Model, folder or owner/name" if local else "Model", elem_id="model",
-        allow_custom_value=local,
-    )  # fmt: skip
-    with gr.Accordion("More settings", open=False, elem_id="more"):
-        made["negative_prompt"] = gr.Textbox(start["negative_prompt"], label="Negative prompt", elem_id="negative")
-        with gr.Row():
-            made["steps"] = gr.Slider(
-                1, card.max_steps, start["steps"], step=1, label="Steps", elem_id="steps", min_width=120
+    for key, method in adjustable().items():
+        text += _method(key, method, start[key])
+    return text + '<div class="rw-line"><button type="button" id="reset">Back to this model’s defaults</button></div>'
+
+
+def _method(key: str, method: Method, values: dict[str, Any]) -> str:
+    """The settings of any registered method, from the limits that its fields declare."""
+    hints = get_type_hints(method.settings)
+    rows = []
+    for item in fields(method.settings):
+        limits, kind, name, value = limits_of(item), hints[item.name], f"{key}.{item.name}", values[item.name]
+        if limits.choices:
+            rows.append(_row(limits.title, _select(name, [(str(c), c) for c in limits.choices], value, name), name))
+        elif kind is bool:
+            checked = " checked" if value else ""
+            rows.append(
+                f'<label class="rw-check"><input type="checkbox" data-setting="{name}"{checked}>{escape(limits.title)}</label>'
             )
-            made["guidance"] = gr.Slider(
-                0, 15, start["guidance"], step=0.1, label="Guidance", elem_id="guidance", min_width=120
-            )
-        with gr.Row():
-            made["first_step"] = gr.Slider(
-                1, card.max_steps, 1, step=1, label="Re-weight from step", elem_id="first-step", min_width=120
-            )
-            made["last_step"] = gr.Slider(
-                1, card.max_steps, start["last_step"], step=1, label="to step", elem_id="last-step", min_width=120
-            )
-        made["blocks"] = gr.CheckboxGroup(
-            [(block.label, block.index) for block in blocks], value=start["blocks"], label="Blocks that are re-weighted",
-            elem_id="blocks",
-        )  # fmt: skip
-        gr.Markdown("**FreeU** — backbone factors b, skip factors s; all four count.")
-        with gr.Row():
-            for name in ("b1", "b2", "s1", "s2"):
-                made[name] = gr.Slider(0, 2, start[name], step=0.05, label=name, elem_id=name, min_width=120)
-        made["version"] = gr.Radio([1, 2], value=start["version"], label="FreeU version", elem_id="version")
-        made["size"] = gr.Slider(64, card.max_size, start["size"], step=8, label="Size in pixels", elem_id="size")
-    reset = gr.Button("Reset to this model's defaults", size="sm", elem_id="reset")
-    return Controls(made, generate, stop, dice, reset, examples, surprise, words, live)
+        elif kind in (int, float) and limits.low is not None and limits.high is not None:
+            step = limits.step or (1 if kind is int else 0.01)
+            rows.append(_slider(name, limits.title, limits.low, limits.high, step, value))
+    inside = "".join(rows)
+    return f'<fieldset class="rw-method" data-method="{key}"><legend>{escape(method.title)}</legend><p class="rw-inert"></p>{inside}</fieldset>'
+
+
+def _slider(name: str, title: str, low: float, high: float, step: float, value: Any, hint: str = "") -> str:
+    ident = name.replace("_", "-").replace(".", "-")
+    about = f' title="{escape(hint)}"' if hint else ""
+    limits = f'min="{low:g}" max="{high:g}" step="{step:g}" value="{value}" data-setting="{name}"'
+    return (
+        f'<div class="rw-slider" id="{ident}"{about}><label class="rw-label" for="{ident}-range">{escape(title)}</label>'
+        f'<input type="number" {limits} aria-label="{escape(title)}" inputmode="decimal">'
+        f'<input type="range" id="{ident}-range" {limits}></div>'
+    )
+
+
+def _number(name: str, low: float, high: float, step: float, value: Any) -> str:
+    return f'<input type="number" id="{name}-number" min="{low}" max="{high}" step="{step}" value="{value}" data-setting="{name}">'
+
+
+def _select(name: str, choices: list[tuple[str, Any]], value: Any, ident: str) -> str:
+    options = "".join(
+        f'<option value="{escape(str(key))}" title="{escape(title)}"{" selected" if key == value else ""}>'
+        f"{escape(title.partition(' (')[0])}</option>"
+        for title, key in choices
+    )
+    return f'<select id="{ident.replace(".", "-")}-select" data-setting="{name}">{options}</select>'
+
+
+def _models(models: list[tuple[str, str]], local: bool, value: str) -> str:
+    if not local:
+        return _select("model", models, value, "model")
+    options = "".join(f'<option value="{escape(name)}">{escape(title)}</option>' for title, name in models)
+    return (
+        f'<input type="text" id="model-select" data-setting="model" list="models" value="{escape(value)}" title="a name, a folder, '
+        f'or owner/name on the hub"><datalist id="models">{options}</datalist>'
+    )
+
+
+def _row(title: str, inside: str, ident: str = "schedule") -> str:
+    ident = ident.replace(".", "-")
+    target = f"{ident}-number" if ident == "seed" else f"{ident}-select"
+    return f'<div class="rw-row" id="{ident}"><label class="rw-label" for="{target}">{escape(title)}</label><span>{inside}</span></div>'

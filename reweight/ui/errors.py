@@ -9,7 +9,7 @@ import gradio as gr
 
 
 @contextmanager
-def spoken() -> Iterator[None]:
+def shown_to_people() -> Iterator[None]:
     """Turn a ValueError (a request's, a model's, a table's) or a FloatingPointError into Gradio's message."""
     try:
         yield

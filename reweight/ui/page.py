@@ -1,43 +1,78 @@
-"""The page: header, controls beside the screens."""
+"""The page: header, controls beside the screens, the instrument that each screen shows, and the routes beneath."""
 
 from __future__ import annotations
 
-from pathlib import Path
+import json
+from dataclasses import dataclass, field
 from typing import Any
+from urllib.parse import parse_qsl
 
 import gradio as gr
 
 from ..engine.engine import Engine
+from ..engine.request import Request
+from ..engine.resolving import EXAMPLES
 from ..models.registry import REGISTRY
+from .address import settings_in
 from .api import build_api
-from .controls import build_controls
-from .handlers import Handlers, Tables
-from .screens.compare import build_compare
-from .screens.importance import build_importance
-from .wiring import wire
-from .wording import about_model, line
+from .controls import controls, defaults
+from .files import STATIC
+from .instrument import MARKUP
+from .live import Live
+from .model_facts import about
+from .screens import SCREENS
+from .screens.base import request_of
+from .session import Session, Sessions
 
-STATIC = Path(__file__).parent / "static"
+SCRIPTS = ("page.js", "instrument.js", "compare.js", "importance.js", "words.js")
+STYLES = ("style.css",)
 FONT = ["system-ui", "-apple-system", "Segoe UI", "sans-serif"]
 MONO = ["ui-monospace", "Consolas", "monospace"]
 
 
-def launch_options() -> dict[str, Any]:
-    """What `launch` must be told: looks, and no connections but to this server."""
-    theme = gr.themes.Soft(
+@dataclass
+class Page:
+    """What a screen is built with.
+
+    engine: draws. sessions: the visitors'. settings: a hidden component; an event that has it first among its inputs
+    and `js=page.js` gets the settings on the page, as JSON text, in its place; `asked` reads them.
+    """
+
+    engine: Engine
+    sessions: Sessions
+    settings: gr.Textbox
+    js: str = field(default="(_, ...others) => [window.reweight.given(), ...others]", init=False)
+
+    def html(self, text: str) -> gr.HTML:
+        """Markup of a screen's own, as it stands."""
+        return gr.HTML(text, padding=False, js_on_load=None, apply_default_css=False)
+
+    def asked(self, text: str) -> tuple[Session, Request]:
+        """Who asks, and the request that the page's settings make. ValueError of one sentence otherwise."""
+        given = json.loads(text)
+        return self.sessions.of(given.get("session")), request_of(self.engine, given["settings"])
+
+
+def launch_options(demo: gr.Blocks) -> dict[str, Any]:
+    """What `launch` must be told of a demo: its looks and routes, and no connections but to this server."""
+    theme = gr.themes.Base(
         primary_hue="orange", neutral_hue="stone", font=FONT, font_mono=MONO, spacing_size="sm", text_size="md"
     ).set(
+        body_background_fill="#faf8f4", body_background_fill_dark="#1b1916",
+        block_background_fill="transparent", block_background_fill_dark="transparent", block_border_width="0px",
         block_title_background_fill="transparent", block_title_background_fill_dark="transparent",
         block_title_text_color="*body_text_color", block_title_text_color_dark="*body_text_color",
-        block_title_padding="0", block_label_background_fill="*background_fill_primary",
-        button_primary_background_fill="#b4490e", button_primary_background_fill_hover="#9a3d0a",
-        button_primary_background_fill_dark="#c2520f", button_primary_background_fill_hover_dark="#d45c14",
+        button_primary_background_fill="#a8430a", button_primary_background_fill_hover="#8c3808",
+        button_primary_background_fill_dark="#a8430a", button_primary_background_fill_hover_dark="#c2520f",
         button_primary_text_color="white", button_primary_text_color_dark="white",
     )  # fmt: skip
+    scripts = [*(STATIC / name for name in SCRIPTS), *(path for screen in SCREENS.values() for path in screen.scripts)]
+    styles = [*(STATIC / name for name in STYLES), *(path for screen in SCREENS.values() for path in screen.styles)]
     return {
         "theme": theme,
-        "css": (STATIC / "style.css").read_text(),
-        "head": "".join(f"<script>{(STATIC / name).read_text()}</script>" for name in ("live.js", "words.js")),
+        "css": "\n".join(path.read_text(encoding="utf-8") for path in styles),
+        "head": "".join(f"<script>{path.read_text(encoding='utf-8')}</script>" for path in scripts),
+        "app_kwargs": {"routes": demo.live.routes()},
         "show_error": False,
         "footer_links": ["api"],
         "run_history": False,
@@ -51,34 +86,50 @@ def launch_options() -> dict[str, Any]:
 
 
 def build_demo(engine: Engine) -> gr.Blocks:
-    """The demo, ready to launch with `launch_options()`."""
+    """The demo, ready to launch with `launch_options(demo)`."""
     first = engine.models[0]
     loaded = engine.opened(first)
+    sessions = Sessions()
     with gr.Blocks(
-        title="reweight: which U-Net block matters when", analytics_enabled=False, delete_cache=(600, 3600)
+        title="reweight: turn down one block of a U-Net and watch what breaks",
+        analytics_enabled=False,
+        delete_cache=(600, 3600),
     ) as demo:
-        gr.HTML(
-            "<h1>reweight</h1><p>Each block of a diffusion U-Net matters at other steps. Slide <b>low</b> and "
-            "<b>high</b>: unimportant blocks get a weight near low, important ones near high.</p>",
-            elem_id="header", elem_classes="rw-header",
-        )  # fmt: skip
+        page = Page(engine, sessions, gr.Textbox(visible="hidden", elem_id="given", label="settings"))
+        page.html(
+            '<header id="header"><h1>reweight</h1><p><b>Turn down one block and watch what breaks.</b> '
+            "Click a block in the U-Net, or paint the weights.</p></header>"
+        )
         with gr.Row(elem_classes="rw-page"):
-            with gr.Column(scale=1, min_width=290, elem_classes="rw-controls"):
+            with gr.Column(scale=0, min_width=290, elem_classes="rw-controls"):
                 offered = dict.fromkeys([*engine.models, *(REGISTRY if engine.local else ())])
                 titles = [(REGISTRY[name].title if name in REGISTRY else name, name) for name in offered]
-                controls = build_controls(titles, engine.local, loaded, engine.blocks(first))
-                about = gr.HTML(about_model(loaded), elem_id="about", elem_classes="rw-about")
-            with gr.Column(scale=3, min_width=320):
-                status = gr.HTML(
-                    line("Starting…"), elem_id="status", elem_classes="rw-status",
-                    html_template='<div role="status">${value}</div>',
-                )  # fmt: skip
-                with gr.Tabs():
-                    with gr.Tab("Compare", id="compare"):
-                        view = build_compare()
-                    with gr.Tab("Importance", id="importance", render_children=True):
-                        screen = build_importance()
-        handlers = Handlers(engine, controls, view, screen, status, about, gr.State(Tables()), gr.State(first))
-        wire(demo, handlers)
+                page.html(controls(titles, engine.local, loaded, defaults(loaded.card)))
+                page.html('<div id="about"></div>')
+            with gr.Column(scale=1, min_width=320, elem_classes="rw-main"):
+                page.html('<div id="status" role="status"></div>')
+                with gr.Tabs(elem_id="screens"):
+                    for key, screen in SCREENS.items():
+                        with gr.Tab(screen.title, id=key, elem_id=f"screen-{key}", render_children=True):
+                            screen.build(page)
+                page.html(f'<div id="instrument-home">{MARKUP}</div>')
         build_api(engine)
+
+    def start(query: str) -> dict[str, Any]:
+        return begin(engine, query)
+
+    demo.live = Live(engine, sessions, start)
     return demo.queue(api_open=False, max_size=64, default_concurrency_limit=16)
+
+
+def begin(engine: Engine, query: str) -> dict[str, Any]:
+    """The settings in an address's query, and what the page knows of their model.
+
+    In local mode only a model that is open already, so that no link can start a download.
+    """
+    asked = dict(parse_qsl(query.removeprefix("?"), keep_blank_values=True))
+    name = asked.get("model", "")
+    name = name if name in engine.models or engine.is_open(name) else engine.models[0]
+    facts = about(engine, name)
+    settings = settings_in(asked, engine.card(name))
+    return facts | {"settings": settings | {"prompt": settings["prompt"] or EXAMPLES[0]}}

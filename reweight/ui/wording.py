@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from html import escape
+from typing import Any
 
 import numpy as np
 
-from ..engine.engine import Picture
+from ..engine.engine import Picture, Waiting
 from ..engine.request import Request
 from ..methods import columns
 from ..models.loading import LoadedModel
 from ..patching.blocks import TargetBlock
 from ..schedule import ImportanceTable
 from ..scoring import Distance
+from .panels.names import block_name
 
 STAGES = {"down": "encoder", "mid": "bottleneck", "up": "decoder"}
 PAPER = {
@@ -22,17 +24,34 @@ PAPER = {
     "up": "the paper finds decoder blocks more important than the encoder's",
 }
 NO_BETTER_THAN_CHANCE = 0.3
+CHANGES = (  # from which SSIM on, in words, and how many of four bars
+    (0.99, "hardly", 0),
+    (0.9, "slightly", 1),
+    (0.7, "clearly", 2),
+    (0.45, "a lot", 3),
+    (-2.0, "almost everything", 4),
+)
 
 
-def block_name(block: TargetBlock, side: int) -> str:
-    """Short row label: number, stage and side of the feature map, for latents `side` wide."""
-    return f"{block.label} · {block.stage} {side >> block.level}×{side >> block.level}"
+def change(far: Distance) -> dict[str, Any]:
+    """How far two pictures are apart: in words and in bars of four, by SSIM; "not at all" only where no pixel differs."""
+    same = far.mean_difference == 0
+    word, bars = next((word, bars) for least, word, bars in CHANGES if far.ssim >= least)
+    return {
+        "word": "not at all" if same else word, "bars": 0 if same else bars, "ssim": round(far.ssim, 3),
+        "difference": round(far.mean_difference, 1),
+    }  # fmt: skip
+
+
+def waiting(event: Waiting) -> dict[str, Any] | None:
+    """How many have a turn before this visitor, as an event for the page; None where nobody has."""
+    return {"kind": "status", "done": 0, "text": f"{event.ahead} before you…"} if event.ahead else None
 
 
 def cell_notes(
     blocks: Sequence[TargetBlock], side: int, scores: np.ndarray, table: ImportanceTable | None
 ) -> np.ndarray:
-    """Sentences for every cell, (T, m). The page puts the weight, which follows the sliders, in place of {w}."""
+    """Sentences for every cell of a heatmap of scores, (T, m)."""
     T, m = scores.shape
     interval = score_interval(table)
     notes = np.empty((T, m), dtype=object)
@@ -40,33 +59,25 @@ def cell_notes(
         for i, block in enumerate(blocks):
             low, high = (None, None) if interval is None else (end[t, i] for end in interval)
             doubt = "" if interval is None else f" (95% interval {low:.2f} to {high:.2f})"
-            size = side >> block.level
+            size = max(1, side >> block.level)
             notes[t, i] = (
-                f"Block {block.label}, step {t + 1} of {T}: score {scores[t, i]:.2f}{doubt}, weight {{w}}. "
-                f"It is in the {STAGES[block.stage]} ({block.name}), works on {size}×{size} features with "
+                f"{block_name(block, side)}, step {t + 1} of {T}: score {scores[t, i]:.2f}{doubt}. The paper's block "
+                f"{block.label}, in the {STAGES[block.stage]} ({block.name}), works on {size}×{size} features with "
                 f"{len(block.transformers)} Transformer{'s' if len(block.transformers) > 1 else ''}; {PAPER[block.stage]}."
             )
     return notes
 
 
-def caption(picture: Picture, request: Request, distance: Distance | None) -> str:
-    """Under a picture: the method, its settings, how far it is from vanilla, and the time."""
+def caption(picture: Picture, request: Request) -> str:
+    """The details under a picture: the settings of its methods, what they report, and the time."""
     time = "from cache" if picture.cached else f"{picture.seconds:.2f} s"
     settings = columns.caption(picture.column, request.methods, picture.drawing)
     if picture.weights is not None:
-        schedule = request.reweighting.control().title.partition(" (")[0]
         low, high = picture.weights.min(), picture.weights.max()
         between = f"weights {low:.3f} to {high:.3f}" if low < high else f"every weight {low:.3f}, whatever the ranking"
-        settings = f"{schedule}: {between}"
-    far = ""
-    if distance is not None:
-        same = distance.mean_difference == 0
-        far = (
-            "<br>identical to vanilla, pixel for pixel"
-            if same
-            else f"<br>vs vanilla: SSIM {distance.ssim:.3f}, difference {distance.mean_difference:.1f}/255"
-        )
-    return f"<b>{columns.title(picture.column)}</b> · {time}<br>{escape(settings)}{far}"
+        settings = f"{settings}: {between}"
+    said = [settings, *(report.sentence() for report in picture.reports.values() if report.figures), time]
+    return "; ".join(filter(None, said))
 
 
 def about_model(loaded: LoadedModel) -> str:
@@ -83,22 +94,6 @@ def about_model(loaded: LoadedModel) -> str:
 def shortened(text: str) -> str:
     """A prompt at the length of a line."""
     return text if len(text) <= 60 else text[:59] + "…"
-
-
-def line(text: str) -> str:
-    """One line for the status, escaped; the whole of it on hovering, where it is cut short."""
-    text = escape(text.strip())
-    return f'<p title="{text}">{text}</p>'
-
-
-def bar(done: float, text: str, stale: Iterable[str] = ()) -> str:
-    """A determinate progress bar with its sentence. stale: the methods whose pictures are still those before."""
-    percent = round(100 * done)
-    marks = "".join(f" rw-stale-{method}" for method in stale)
-    return (
-        f'{line(text)}<div class="rw-bar{marks}" role="progressbar" aria-valuemin="0" aria-valuemax="100" '
-        f'aria-valuenow="{percent}" aria-label="progress"><i style="width:{percent}%"></i></div>'
-    )
 
 
 def findings(table: ImportanceTable | None) -> str:

@@ -73,7 +73,9 @@ def handler(spaces: Spaces) -> type[BaseHTTPRequestHandler]:
                 assert asked["type"] == "space" and asked["sdk"] == "gradio"
                 there = name in spaces.files
                 spaces.files.setdefault(name, {".gitattributes": b"*.png filter=lfs\n"})
-                return self.answer(409 if there else 200, {"url": f"http://{self.headers['Host']}/spaces/{name}", "name": name})
+                return self.answer(
+                    409 if there else 200, {"url": f"http://{self.headers['Host']}/spaces/{name}", "name": name}
+                )
             if path == "/api/validate-yaml":
                 errors = faults_of_card(json.loads(body)["content"])
                 return self.answer(400 if errors else 200, {"errors": errors, "warnings": []})
@@ -115,7 +117,10 @@ def handler(spaces: Spaces) -> type[BaseHTTPRequestHandler]:
                     del files[value["path"]]
             spaces.files[name] = files
             spaces.commits.append(sorted(files))
-            return self.answer(200, {"commitUrl": f"http://{self.headers['Host']}/spaces/{name}/commit/{'b' * 40}", "commitOid": "b" * 40})
+            return self.answer(
+                200,
+                {"commitUrl": f"http://{self.headers['Host']}/spaces/{name}/commit/{'b' * 40}", "commitOid": "b" * 40},
+            )
 
         def answer(self, status: int, value: object, headers: dict[str, str] | None = None) -> None:
             body = json.dumps(value).encode()

@@ -60,7 +60,7 @@ def test_the_files_alone_open_the_page(tmp_path: Path):
     code = (
         "from reweight.serving.entry import prepare; prepare();"
         "from reweight.engine.engine import Engine; from reweight.ui import build_demo, launch_options;"
-        "engine = Engine(('toy-turbo',)); build_demo(engine); launch_options(); engine.close(); print('built')"
+        "engine = Engine(('toy-turbo',)); launch_options(build_demo(engine)); engine.close(); print('built')"
     )
     environment = os.environ | {"PYTHONPATH": str(tmp_path), "GRADIO_TEMP_DIR": str(tmp_path / "temporary")}
     done = subprocess.run(

@@ -35,7 +35,9 @@ def test_any_prompt_can_be_the_title(tmp_path):
     assert shown.startswith("costs $5 and $6") and shown.count("\n") == 1 and len(shown) <= 121
 
 
-@pytest.mark.parametrize("title", ["一只狐狸在雪中", "a fox 🦊 in the snow ❄️", "\u202eيا\u0301 हिन्दी \U0010ffff \U000e0041"])
+@pytest.mark.parametrize(
+    "title", ["一只狐狸在雪中", "a fox 🦊 in the snow ❄️", "\u202eيا\u0301 हिन्दी \U0010ffff \U000e0041"]
+)
 def test_a_title_in_any_script_is_drawn_without_a_warning(title, tmp_path, caplog):
     with warnings.catch_warnings():
         warnings.simplefilter("error")

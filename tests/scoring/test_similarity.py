@@ -44,6 +44,16 @@ def test_noise_is_far_and_more_noise_farther():
     assert abs(distance(picture(), picture(1)).ssim) < 0.2
 
 
+@pytest.mark.parametrize("side", [16, 129])
+def test_it_is_the_libraries_value(side):
+    from torchmetrics.functional.image import structural_similarity_index_measure
+
+    a, b = np.asarray(picture(2, side)), np.asarray(picture(3, side)) // 2
+    batches = (torch.from_numpy(x.astype(np.float64)).permute(2, 0, 1)[None] for x in (a, b))
+    expected = float(structural_similarity_index_measure(*batches, data_range=255.0))
+    assert distance(Image.fromarray(a), Image.fromarray(b)).ssim == pytest.approx(expected, abs=1e-9)
+
+
 def test_modes_are_brought_to_rgb():
     grey = Image.new("L", (32, 32), 77)
     assert distance(grey, Image.new("RGBA", (32, 32), (77, 77, 77, 10))).mean_difference == 0

@@ -69,7 +69,9 @@ def test_the_commands_exit_status_says_whether_all_is_well():
     def run(**changes: str) -> subprocess.CompletedProcess[str]:
         command = [sys.executable, "-m", "reweight", "doctor"]
         environment = os.environ | {"NO_COLOR": "1"} | changes
-        return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=170, check=False)
+        return subprocess.run(
+            command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=170, check=False
+        )
 
     done = run(OMP_WAIT_POLICY="ACTIVE")
     assert done.returncode == 1 and "WRONG OpenMP" in done.stdout and "to mend" in done.stdout

@@ -1,4 +1,4 @@
-"""What a model knows, under the prompt: a line that names unknown words, and words to click. `static/words.js` moves it."""
+"""What a model knows, under the prompt: a line that names unknown words, and words to click. `static/words.js` reads it."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def words_panel(loaded: LoadedModel) -> str:
     who = "The embedded model" if loaded.card.embedded else "This model"
     return (
         f'<div class="rw-known" data-who="{who}" data-vocabulary="{escape(json.dumps(known.model_dump(mode="json")))}">'
-        '<p class="rw-unknown" aria-live="polite"></p><details><summary>Words it knows</summary>'
+        "<details><summary>Words it knows</summary>"
         f"{''.join(_chips(group, getattr(known, group)) for group in CHIPS)}</details></div>"
     )
 

@@ -1,1 +1,14 @@
-"""One file for each screen: it builds itself, handles its events and registers itself."""
+"""The screens of the page, one file each; registered here or by an entry point "reweight.screens"."""
+
+from .ablate import Ablate
+from .base import SCREENS, Act, Call, Event, Screen
+from .compare import Compare
+from .importance import Importance
+from .watch import Watch
+
+SCREENS.register(Compare())
+SCREENS.register(Importance())
+SCREENS.register(Ablate())
+SCREENS.register(Watch())
+
+__all__ = ["SCREENS", "Act", "Call", "Event", "Screen"]

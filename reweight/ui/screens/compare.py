@@ -1,169 +1,176 @@
-"""The Compare screen: vanilla, re-weighted and FreeU from the same noise, what differs, and the weights behind it."""
+"""The Compare screen: the same noise drawn by each column's methods, and how far each picture is from vanilla."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
-from html import escape
-from typing import Any
-
-import gradio as gr
-from PIL import Image
+import base64
+import hashlib
+import random
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING
 
 from ...engine.engine import Engine, Notice, Picture, Step, Waiting
-from ...engine.provenance import parameters_text, settings_of
-from ...engine.request import COLUMNS, Request
-from ...engine.resolving import Chosen, places_of
-from ...methods.columns import title
-from ...scoring import difference_map, distance
-from ..panels import svg
-from ..wording import bar, block_name, caption, cell_notes, line, score_interval, shortened
+from ...engine.provenance import png_bytes, settings_of
+from ...engine.request import Request
+from ...engine.resolving import Chosen, drawing_of
+from ...methods import METHODS, columns
+from ...scoring import distance
+from ..address import query_of
+from ..examples import slug
+from ..instrument import drawings, instrument
+from ..model_facts import about
+from ..session import Made
+from ..wording import caption, change, waiting
+from .base import Act, Call, Event, Screen
 
-PAIRS = {
-    "vanilla | re-weighted": ("vanilla", "reweighted"),
-    "vanilla | FreeU": ("vanilla", "freeu"),
-    "re-weighted | FreeU": ("reweighted", "freeu"),
-}
+if TYPE_CHECKING:
+    from ..page import Page
 
 
-@dataclass
-class Shown:
-    """What one visitor has on the screen."""
+class Compare(Screen):
+    """Pictures in columns of methods and rows of seeds; what differs between two of them."""
 
-    request: Request | None = None
-    pictures: dict[str, Picture] | None = None
+    key = "compare"
+    title = "Compare"
 
-    def serves(self, request: Request) -> bool:
-        """Whether vanilla and FreeU on the screen are those of a request, so that only the re-weighted one is drawn."""
-        return (
-            self.pictures is not None
-            and len(self.pictures) == len(COLUMNS)
-            and self.request.vanilla_key() == request.vanilla_key()
-            and self.request.methods["freeu"] == request.methods["freeu"]
+    def build(self, page: Page) -> None:
+        page.html(
+            '<div class="rw-card rw-pictures-card"><div id="pictures" class="rw-pictures" aria-live="off"></div>'
+            '<p id="said" class="rw-said" aria-live="polite">Click a block below: it is switched off, and the picture shows what it did.</p></div>'
+            '<div class="rw-slot"></div>'
+            '<details class="rw-card" id="differ"><summary>What differs, side by side</summary><div class="rw-differ">'
+            '<div class="rw-row"><label class="rw-label" for="pair-left">Pair</label><span><select id="pair-left"></select> '
+            '<select id="pair-right" aria-label="with"></select></span></div>'
+            '<div class="rw-two"><figure><div id="image-slider"><img class="rw-under" alt=""><img class="rw-over" alt="">'
+            '<input type="range" min="0" max="100" value="50" aria-label="Slide from one picture to the other"></div>'
+            "<figcaption>Drag to compare</figcaption></figure>"
+            '<figure><canvas id="difference" role="img" aria-label="Where the two pictures differ: black is equal"></canvas>'
+            "<figcaption>Difference, four times enlarged</figcaption></figure></div></div></details>"
         )
 
-
-@dataclass
-class Compare:
-    """The components of the screen."""
-
-    images: dict[str, gr.Image]
-    captions: dict[str, gr.HTML]
-    heat: gr.HTML
-    pair: gr.Radio
-    slider: gr.ImageSlider
-    difference: gr.Image
-    shown: gr.State
+    def acts(self) -> Mapping[str, Act]:
+        return {"draw": draw, "open": open_model, "surprise": surprise}
 
 
-def build_compare() -> Compare:
-    images, captions = {}, {}
-    with gr.Row(equal_height=False, elem_classes="rw-pictures"):
-        for method in COLUMNS:
-            with gr.Column(min_width=200, elem_classes="rw-column"):
-                images[method] = gr.Image(
-                    label=title(method), show_label=False, format="png", type="pil", interactive=False,
-                    elem_id=f"image-{method}", elem_classes="rw-picture", alt_text=f"{title(method)} picture",
-                    buttons=["download", "fullscreen"],
-                )  # fmt: skip
-                captions[method] = gr.HTML(elem_id=f"caption-{method}", elem_classes="rw-caption")
-    heat = gr.HTML(elem_id="heat-weights", elem_classes="rw-panel")
-    with gr.Accordion("What differs", open=True):
-        pair = gr.Radio(list(PAIRS), value=next(iter(PAIRS)), label="Pair", elem_id="pair")
-        with gr.Row():
-            slider = gr.ImageSlider(
-                format="png", type="pil", interactive=False, label="Drag to compare", elem_id="image-slider", buttons=[]
-            )
-            difference = gr.Image(
-                format="png", type="pil", interactive=False, label="Difference, four times enlarged", elem_id="difference",
-                alt_text="Where the two pictures differ: black is equal", buttons=["download"], elem_classes="rw-picture",
-            )  # fmt: skip
-    return Compare(images, captions, heat, pair, slider, difference, gr.State(Shown()))
+def draw(call: Call) -> Iterator[Event | None]:
+    """Draw what the page does not show yet, then measure it.
+
+    given: `have`, keys of the pictures that the page shows; `panels`, the key of its drawings; `before`, the key of the
+    re-weighted picture before what the visitor did last.
+    """
+    request = call.request()
+    chosen = call.chosen(request)
+    loaded = call.engine.opened(request.model)
+    about, key = instrument(call.engine, request, chosen)
+    about |= {
+        "query": query_of(call.settings, call.engine.card(request.model)),
+        "inert": inert(call.engine, request, chosen),
+    }
+    if call.given.get("panels") != key:
+        about |= {"panels": key, "drawings": drawings(call.engine, request, chosen)}
+    yield {"kind": "about"} | about
+    seeds = (request.seed, *call.seeds(request))
+    keys = {
+        (column, seed): key_of(call.engine, request.model_copy(update={"seed": seed}), column, chosen)
+        for seed in seeds
+        for column in request.columns
+    }
+    have = call.given.get("have")
+    have = set(have) if isinstance(have, list) and all(isinstance(item, str) for item in have) else set()
+    yield {
+        "kind": "grid", "seeds": list(seeds),
+        "columns": [{"key": column, "title": columns.title(column)} for column in request.columns],
+        "keys": [[keys[column, seed] for column in request.columns] for seed in seeds],
+    }  # fmt: skip
+    wanted = [column for column in request.columns if any(keys[column, seed] not in have for seed in seeds)]
+    wanted.sort(key=lambda column: "reweighted" not in column)  # what the hand moves comes first
+    shown: dict[tuple[str, int], Picture] = {}
+    total = len(wanted) * len(seeds) * request.steps
+    done = 0
+    for event in (
+        call.engine.compare(request, chosen, wanted, seeds=seeds[1:], client=call.session.id) if wanted else ()
+    ):
+        if isinstance(event, Waiting):
+            yield waiting(event)
+        elif isinstance(event, Notice):
+            yield {"kind": "notice", "text": event.text}
+        elif isinstance(event, Step):
+            done += 1
+            yield {
+                "kind": "status",
+                "done": min(1, done / total),
+                "text": f"{columns.title(event.column)}: step {event.step} of {event.steps}",
+            }
+        elif isinstance(event, Picture):
+            asked = request if event.seed == request.seed else request.model_copy(update={"seed": event.seed})
+            shown[event.column, event.seed] = event
+            call.session.keep(keys[event.column, event.seed], Made(asked, event))
+            settings = settings_of(asked, loaded, event.column, event.weights, event.table_sha256)
+            yield {
+                "kind": "picture", "column": event.column, "seed": event.seed, "key": keys[event.column, event.seed],
+                "png": base64.b64encode(png_bytes(event.image, settings)).decode(), "name": file_name(asked, event),
+                "caption": caption(event, asked), "alt": f"{columns.title(event.column)}: {request.prompt}, seed {event.seed}",
+            }  # fmt: skip
+    yield from measured(call, request, keys)
 
 
-def heat_panel(engine: Engine, request: Request, chosen: Chosen, kind: str) -> str:
-    """A heatmap of the weights ("weight") or of the scores ("importance"), with legend and a line for explanations."""
-    blocks = engine.blocks(request.model)
-    side = engine.side(request)
-    weights = request.weights(chosen.scores, places_of(blocks), chosen.weights)
-    on = request.mask(len(blocks))
-    scores = request.controlled(chosen.scores, places_of(blocks))
-    names = [block_name(block, side) for block in blocks]
-    notes = cell_notes(blocks, side, chosen.scores, chosen.table)
-    values = weights if kind == "weight" else chosen.scores
-    title = {
-        "weight": "The weight of each block at each step",
-        "importance": "The importance score of each block at each step",
-    }[kind]
-    drawing = svg.heatmap(
-        values, scores, names, notes, kind=kind, on=on, title=title,
-        interval=score_interval(chosen.table) if kind == "importance" else None,
-    )  # fmt: skip
-    return (
-        f'<div class="rw-scroll">{drawing}</div><div class="rw-beside">{svg.legend(kind)}'
-        f'<p class="rw-source">“{escape(shortened(request.prompt))}”. Importance: {escape(chosen.source)}.</p>'
-        '<p class="rw-note" aria-live="polite">Choose a cell to have it explained.</p></div>'
-    )
+def measured(call: Call, request: Request, keys: Mapping[tuple[str, int], str]) -> Iterator[Event | None]:
+    """How far each picture is from vanilla, and how far the last act moved the re-weighted one."""
+    kept = call.session.pictures
+    before = kept.get(str(call.given.get("before")))
+    for (column, seed), key in keys.items():
+        made, vanilla = kept.get(key), kept.get(keys.get(("vanilla", seed), ""))
+        if made is None:
+            continue
+        event: Event = {"kind": "measured", "column": column, "seed": seed, "key": key}
+        if vanilla is not None and column != "vanilla":
+            event |= {"vanilla": change(distance(made.picture.image, vanilla.picture.image))}
+        if before is not None and _alike(before.picture, made.picture):
+            event |= {"before": change(distance(made.picture.image, before.picture.image))}
+        yield event
 
 
-def stamped(engine: Engine, request: Request, picture: Picture) -> Image.Image:
-    """The picture with its settings in its PNG text, as Gradio's png format keeps them."""
+def _alike(a: Picture, b: Picture) -> bool:
+    """Whether two pictures stand in the same place of the grid."""
+    return (a.column, a.seed, a.image.size) == (b.column, b.seed, b.image.size)
+
+
+def open_model(call: Call) -> Iterator[Event | None]:
+    """Load a model, say how far that is, and give the page what it needs to know of it. given: `model`."""
+    name = call.given.get("model")
+    if not isinstance(name, str) or not name:
+        raise ValueError("No model is chosen: choose one.")
+    for event in call.engine.open(name, client=call.session.id):
+        if hasattr(event, "fraction"):
+            yield {"kind": "status", "done": event.fraction, "text": event.text}
+        elif isinstance(event, Waiting):
+            yield waiting(event) if event.ahead else None
+    yield {"kind": "model"} | about(call.engine, name)
+
+
+def surprise(call: Call) -> Iterator[Event | None]:
+    """A caption by chance, of the words that the model knows."""
+    vocabulary = call.engine.opened(call.request().model).vocabulary
+    if vocabulary is not None:
+        yield {"kind": "prompt", "text": vocabulary.surprise(random.randrange(2**32))}
+
+
+def key_of(engine: Engine, request: Request, column: str, chosen: Chosen) -> str:
+    """What stands for a picture: equal for two requests that give the same one."""
     loaded = engine.opened(request.model)
-    settings = settings_of(request, loaded, picture.column, picture.weights, picture.table_sha256)
-    image = picture.image.copy()
-    image.info = {"parameters": parameters_text(settings), "reweight": json.dumps(settings, ensure_ascii=False)}
-    return image
+    drawing = drawing_of(request, chosen, loaded)
+    whole = (request.vanilla_key(), loaded.revision, columns.cache_key(column, request.methods, drawing))
+    return hashlib.sha256(repr(whole).encode()).hexdigest()[:20]
 
 
-def pair_of(pictures: dict[str, Picture], name: str) -> tuple[Any, Any]:
-    """The two pictures for the slider, and their difference map."""
-    left, right = (pictures[method].image for method in PAIRS[name])
-    return (left, right), difference_map(right, left)
+def inert(engine: Engine, request: Request, chosen: Chosen) -> dict[str, str]:
+    """Why a method does nothing with these settings, by its key; only of those that do nothing."""
+    drawing = drawing_of(request, chosen, engine.opened(request.model))
+    reasons = {key: method.inert(request.methods[key], drawing) for key, method in METHODS.items()}
+    return {key: reason for key, reason in reasons.items() if reason}
 
 
-def updates(engine: Engine, view: Compare, shown: Shown, methods: tuple[str, ...], pair: str) -> dict[Any, Any]:
-    """The component updates for the pictures of `methods`, and for what compares them once there are three."""
-    changed: dict[Any, Any] = {}
-    request, pictures = shown.request, shown.pictures
-    vanilla = pictures.get("vanilla")
-    for method in methods:
-        picture = pictures[method]
-        far = distance(picture.image, vanilla.image) if vanilla and method != "vanilla" else None
-        changed[view.images[method]] = stamped(engine, request, picture)
-        changed[view.captions[method]] = caption(picture, request, far)
-    if all(method in pictures for method in COLUMNS):
-        changed[view.slider], changed[view.difference] = pair_of(pictures, pair)
-        changed[view.shown] = replace(shown)
-    return changed
-
-
-def run(
-    engine: Engine, view: Compare, status: gr.HTML, request: Request, chosen: Chosen, shown: Shown, pair: str,
-    methods: tuple[str, ...] = COLUMNS, client: str = "",
-) -> Iterator[dict[Any, Any]]:  # fmt: skip
-    """Draw by each method and yield component updates as steps end and pictures come.
-
-    It yields while it waits too: a generator is closed between two yields only."""
-    kept = dict(shown.pictures or {}) if methods != COLUMNS else {}
-    now = Shown(request, kept)
-    total, done, said, notice = len(methods) * request.steps, 0, "Drawing…", ""
-    left = list(methods)
-    try:
-        for event in engine.compare(request, chosen, methods, client=client):
-            if isinstance(event, Waiting):
-                yield {status: bar(done / total, f"{event.ahead} before you…" if event.ahead else said, left)}
-            elif isinstance(event, Notice):
-                notice += f" {event.text}"
-            elif isinstance(event, Step):
-                done = methods.index(event.column) * request.steps + event.step
-                said = f"{title(event.column)}: step {event.step} of {event.steps}"
-                yield {status: bar(done / total, said, left)}
-            elif isinstance(event, Picture):
-                now.pictures[event.column] = event
-                left.remove(event.column)
-                yield updates(engine, view, now, (event.column,), pair) | {status: bar(done / total, said, left)}
-    except (ValueError, FloatingPointError) as error:
-        yield {status: line(str(error))}
-        raise
-    yield {status: line(f"{notice} Importance: {chosen.source}.")}
+def file_name(request: Request, picture: Picture) -> str:
+    """A name for a download: fox-snow_s7_reweighted_0.9-1.5.png."""
+    about = f"_{request.reweighting.low:g}-{request.reweighting.high:g}" if picture.weights is not None else ""
+    painted = "_painted" if picture.weights is not None and request.reweighting.painted else ""
+    return f"{slug(request.prompt)}_s{picture.seed}_{picture.column}{about}{painted}.png"

@@ -13,7 +13,7 @@
   const vocabularyOf = (panel) => JSON.parse(panel.dataset.vocabulary);
 
   function unknown(prompt, { words }) {
-    const said = prompt.toLowerCase().match(/(?<![\p{L}\p{N}])\p{L}+(?:['’]\p{L}+)?(?![\p{L}\p{N}])/gu) ?? [];
+    const said = prompt.toLowerCase().match(/(?<![\p{L}\p{N}])\p{L}+(?:['’]\p{L}+)?(?![\p{L}\p{N}])|\p{Extended_Pictographic}/gu) ?? [];
     const all = new Set(words);
     return [...new Set(said)].filter((one) => !all.has(one));
   }
@@ -72,7 +72,7 @@
     },
     styles(text, name, vocabulary) {
       const scene = withoutStyle(text, vocabulary).replace(/^An? /, (article) => article.toLowerCase());
-      return vocabulary.styles[name][0].replace("{}", scene).trim();
+      return vocabulary.styles[name][0].replace("{}", () => scene).trim();
     },
   };
 
@@ -85,20 +85,19 @@
   }
 
   let pause;
-  window.reweightUnknown = (prompt) => {
-    clearTimeout(pause);
-    pause = setTimeout(() => {
-      const panel = known();
-      if (panel) panel.querySelector(".rw-unknown").textContent = notice(prompt, vocabularyOf(panel), panel.dataset.who);
-    }, PAUSE);
+  const tell = (prompt) => {
+    const panel = known();
+    document.querySelector("#unknown").textContent = panel ? notice(prompt, vocabularyOf(panel), panel.dataset.who) : "";
   };
   window.reweightPut = put;
+  window.reweight?.on("prompt", (prompt) => {
+    clearTimeout(pause);
+    pause = setTimeout(() => tell(prompt), PAUSE);
+  });
 
   document.addEventListener("click", (event) => {
     const chip = event.target.closest?.(".rw-chip");
-    const box = document.querySelector("#prompt textarea");
-    if (!chip || !box) return;
-    box.value = put(box.value, chip.dataset.group, chip.dataset.name, vocabularyOf(known()));
-    box.dispatchEvent(new Event("input", { bubbles: true }));
+    const box = document.querySelector("#prompt");
+    if (chip && box) window.reweight.prompt(put(box.value, chip.dataset.group, chip.dataset.name, vocabularyOf(known())));
   });
 })();

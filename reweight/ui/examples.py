@@ -1,0 +1,33 @@
+"""The examples under the prompt: small pictures that the embedded model really drew, and their prompts."""
+
+from __future__ import annotations
+
+import base64
+from functools import lru_cache
+from html import escape
+
+from ..engine.resolving import EXAMPLES
+from ..models.registry import ASSETS
+
+
+def examples(model: str) -> str:
+    """A button for each example prompt; with its picture where the model comes with one."""
+    return "".join(
+        f'<button type="button" class="rw-example" data-prompt="{escape(prompt)}" title="{escape(prompt)}">{_picture(model, prompt)}</button>'
+        for prompt in EXAMPLES
+    )
+
+
+def slug(prompt: str) -> str:
+    """A prompt as part of a file's name."""
+    words = "".join(c if c.isascii() and c.isalnum() else " " for c in prompt.lower()).split()
+    return "-".join(words)[:60].strip("-") or "picture"
+
+
+@lru_cache(maxsize=64)
+def _picture(model: str, prompt: str) -> str:
+    path = ASSETS / "examples" / model / f"{slug(prompt)}.webp"
+    if not path.is_file():
+        return f"<span>{escape(prompt)}</span>"
+    data = base64.b64encode(path.read_bytes()).decode()
+    return f'<img src="data:image/webp;base64,{data}" alt="{escape(prompt)}" width="64" height="64">'

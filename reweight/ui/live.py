@@ -1,0 +1,117 @@
+"""Acts of the screens as streams: the page posts JSON and reads one JSON object a line, past Gradio's queue and files."""
+
+from __future__ import annotations
+
+import json
+import logging
+import threading
+from collections.abc import Iterator
+from contextlib import closing
+from typing import Any
+
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import Request as HttpRequest
+from starlette.responses import JSONResponse, Response, StreamingResponse
+from starlette.routing import Route
+
+from ..engine.engine import Engine
+from ..storage.strict_json import read_object
+from .screens.base import SCREENS, Act, Call, Event
+from .session import Session, Sessions
+
+log = logging.getLogger(__name__)
+MAX_BODY = 2_000_000
+MAX_STREAMS = 32  # of all visitors together; each holds a thread
+
+
+class Live:
+    """The routes. start: gives a new visitor the page's first settings, from the address's query."""
+
+    def __init__(self, engine: Engine, sessions: Sessions, start: Any) -> None:
+        self.engine, self.sessions, self.start = engine, sessions, start
+        self._room = threading.BoundedSemaphore(MAX_STREAMS)
+
+    def routes(self) -> list[Route]:
+        """For the app that serves the page."""
+        return [
+            Route("/reweight/begin", self.begin, methods=["POST"]),
+            Route("/reweight/stop", self.stop, methods=["POST"]),
+            Route("/reweight/{screen}/{act}", self.act, methods=["POST"]),
+        ]
+
+    async def begin(self, http: HttpRequest) -> Response:
+        """A new session, and the settings that the address asks for."""
+        try:
+            body = await _body(http)
+            query = body.get("query", "")
+            if not isinstance(query, str):
+                raise ValueError("The address is text.")
+            session = self.sessions.begin()
+            return JSONResponse({"session": session.id} | await run_in_threadpool(self.start, query))
+        except ValueError as error:
+            return JSONResponse({"kind": "error", "text": str(error)}, 400)
+
+    async def stop(self, http: HttpRequest) -> Response:
+        """Stop whatever a visitor has running."""
+        try:
+            self.sessions.of((await _body(http)).get("session")).stop()
+        except ValueError as error:
+            return JSONResponse({"kind": "error", "text": str(error)}, 400)
+        return JSONResponse({})
+
+    async def act(self, http: HttpRequest) -> Response:
+        """Run an act and stream its events."""
+        try:
+            body = await _body(http)
+            session = self.sessions.of(body.get("session"))
+            name = f"{http.path_params['screen']}/{http.path_params['act']}"
+            act = SCREENS.named(http.path_params["screen"]).acts().get(http.path_params["act"])
+            if act is None:
+                raise ValueError(f"There is no act {http.path_params['act'][:40]!r} on that screen.")
+            settings, given = body.get("settings"), body.get("given")
+            if not isinstance(settings, dict) or not isinstance(given, dict):
+                raise ValueError("Settings are given by name.")
+        except ValueError as error:
+            return JSONResponse({"kind": "error", "text": str(error)}, 400)
+        call = Call(self.engine, session, settings, given)
+        return StreamingResponse(self._lines(call, session, name, act), media_type="application/x-ndjson")
+
+    def _lines(self, call: Call, session: Session, name: str, act: Act) -> Iterator[bytes]:
+        if not self._room.acquire(blocking=False):
+            text = "Too many people are drawing at this moment: try again in a little while."
+            yield _line({"kind": "error", "text": text})
+            return
+        token = session.begin(name)
+        try:
+            with closing(act(call)) as events:
+                for event in events:
+                    if not session.current(name, token):
+                        yield _line({"kind": "stopped"})
+                        return
+                    if event is not None:
+                        yield _line(event)
+            yield _line({"kind": "done"})
+        except (ValueError, FloatingPointError) as error:
+            yield _line({"kind": "error", "text": str(error)})
+        except Exception:
+            log.exception("The act %s failed.", name)
+            yield _line({"kind": "error", "text": "Something went wrong here; the console of the demo says what."})
+        finally:
+            session.end(name, token)
+            self._room.release()
+
+
+def _line(event: Event) -> bytes:
+    return json.dumps(event, allow_nan=False, separators=(",", ":")).encode() + b"\n"
+
+
+async def _body(http: HttpRequest) -> dict[str, Any]:
+    """The JSON object that was posted; no other site's page can post this type without asking first."""
+    if http.headers.get("content-type", "").partition(";")[0] != "application/json":
+        raise ValueError("This takes JSON only.")
+    data = bytearray()
+    async for chunk in http.stream():
+        data += chunk
+        if len(data) > MAX_BODY:
+            raise ValueError("That is too much at once.")
+    return read_object(bytes(data), "a page's message", MAX_BODY)

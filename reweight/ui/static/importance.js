@@ -1,0 +1,85 @@
+// The Importance screen: asks for its drawings when it is open, probes, and brings tables in and out.
+(() => {
+  const rw = window.reweight;
+  const { $, all } = rw;
+  let latest = null;
+
+  function take(event) {
+    if (event.kind === "importance") {
+      latest = event;
+      $("#findings").innerHTML = event.findings;
+      $("#heat-importance").innerHTML = event.heat;
+      $("#ranks").innerHTML = event.ranks;
+      if (rw.drawings) $("#curves").innerHTML = rw.drawings.curves;
+      rw.repaint();
+      frame(event);
+    }
+    if (event.kind === "schedule") rw.set({ schedule: event.value }, { draw: false });
+    if (event.kind === "file") rw.download(event.name, event.text, "application/json");
+  }
+
+  function frame({ names, scores }) {
+    const cells = (row, tag) => row.map((value) => `<${tag}>${value}</${tag}>`).join("");
+    const body = scores.map((row, t) => `<tr><th scope="row">step ${t + 1}</th>${cells(row.map((v) => v.toFixed(3)), "td")}</tr>`).join("");
+    const weights = scores.map((row, t) => `<tr><th scope="row">step ${t + 1}</th>${cells(row.map((_, i) => (rw.weight(t, i) === "off" ? "off" : rw.weight(t, i).toFixed(3))), "td")}</tr>`).join("");
+    const table = (title, rows) =>
+      `<table><caption>${title}</caption><thead><tr><th></th>${names.map((name) => `<th scope="col">${name}</th>`).join("")}</tr></thead><tbody>${rows}</tbody></table>`;
+    $("#frame").innerHTML = table("Importance scores", body) + table("Weights", weights);
+  }
+  rw.on("painted", () => latest && $("#numbers")?.open && frame(latest));
+
+  const open = () => rw.screen === "Importance";
+  const refresh = () => open() && rw.act("importance", "show", {}, take);
+  rw.on("screen", refresh);
+  rw.on("drawn", refresh);
+
+  function explain(cell) {
+    const note = $(".rw-note", cell.closest(".rw-card"));
+    if (note) note.textContent = cell.dataset.note;
+    all(".rw-chosen", cell.closest("svg")).forEach((one) => one.classList.remove("rw-chosen"));
+    cell.classList.add("rw-chosen");
+  }
+  document.addEventListener("keydown", (event) => {
+    const cell = event.target.closest?.(".rw-importance .rw-cell");
+    if (!cell) return;
+    const step = { ArrowLeft: [0, -1], ArrowRight: [0, 1], ArrowUp: [-1, 0], ArrowDown: [1, 0] }[event.key];
+    if (event.key === "Enter" || event.key === " ") explain(cell);
+    else if (step) {
+      const next = $(`[data-row="${+cell.dataset.row + step[0]}"][data-column="${+cell.dataset.column + step[1]}"]`, cell.closest("svg"));
+      if (!next) return;
+      cell.setAttribute("tabindex", "-1");
+      next.setAttribute("tabindex", "0");
+      next.focus();
+    } else return;
+    event.preventDefault();
+  });
+  document.addEventListener("click", async (event) => {
+    const cell = event.target.closest?.(".rw-importance .rw-cell");
+    if (cell) explain(cell);
+    const id = event.target.closest?.("button")?.id;
+    if (id === "probe") {
+      const runs = $("#runs");
+      runs.value = Math.min(+runs.max, Math.max(1, Math.round(+runs.value || 15)));
+      const preset = $('#preset input:checked').value;
+      const end = await rw.act("importance", "probe", { preset, runs: +runs.value }, take);
+      if (end !== "error") rw.draw();
+    }
+    if (id === "save-table") rw.act("importance", "save", {}, take);
+    if (id === "save-csv" && latest) csv();
+    if (id === "load-table") $("#table-file").click();
+  });
+  document.addEventListener("change", async (event) => {
+    if (event.target.id !== "table-file") return;
+    const file = event.target.files[0];
+    const text = file && file.size <= 1e6 ? await file.text() : "";
+    event.target.value = "";
+    if (!file) return;
+    if (!text) return rw.say("This file is empty, or too large to be an importance table.", true);
+    if ((await rw.act("importance", "load", { text }, take)) === "done") rw.draw();
+  });
+  function csv() {
+    const rows = [["step", "block", "score", "weight"]];
+    latest.scores.forEach((row, t) => row.forEach((score, i) => rows.push([t + 1, latest.names[i], score, rw.weight(t, i)])));
+    rw.download("importance.csv", rows.map((row) => row.join(",")).join("\n") + "\n", "text/csv");
+  }
+})();
