@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import typer
 
-from ..tables.commands import Device, Dtype, Limit, Model, Runs, Seeds, Steps, whole_numbers
+from ...tuning.settings import Tuning
+from ..tables.table_commands import Device, Dtype, Limit, Model, Runs, Seeds, Steps, whole_numbers
+
+TUNING_COST = 5  # times drawing: vanilla once, forward, recomputation under checkpointing, and backward as two forwards
 
 
 def command(
@@ -19,7 +22,7 @@ def command(
     from ...models.loading import load_model
     from ..tables.experiments import NAMES
     from ..tables.prompts import CATEGORIES
-    from .pace import calibrate, device_name, seconds_for, spoken
+    from .pace import calibrate, device_name, duration, seconds_for
 
     counts, noises = whole_numbers(steps, "steps"), len(whole_numbers(seeds, "seeds"))
     loaded = load_model(model, device=device, dtype=dtype, local=True)
@@ -34,7 +37,13 @@ def command(
         except ValueError as error:
             table.add_row(name, str(error), "")
         else:
-            table.add_row(name, *(spoken(part / processes) for part in parts))
+            table.add_row(name, *(duration(part / processes) for part in parts))
+    tuning = Tuning()
+    pictures = tuning.iterations * tuning.batch * TUNING_COST
+    seconds = pictures * (loaded.card.steps * pace.step + pace.fixed)
+    table.add_row(
+        f"tune, {tuning.iterations} x {tuning.batch} pictures at {loaded.card.steps} steps", duration(seconds), ""
+    )
     table.caption = (
         f"{prompts} prompts with {noises} seeds; {pace.step:.3g} s a step and {pace.fixed:.3g} s a picture besides; "
         f"{pace.memory / 1e9:.1f} GB; the scorer is not counted, HPS takes 4 GB more"

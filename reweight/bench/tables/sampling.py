@@ -6,6 +6,7 @@ import hashlib
 import time
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
+from io import BytesIO
 from pathlib import Path
 
 import numpy as np
@@ -17,11 +18,14 @@ from ...engine.request import Request, validate
 from ...methods.base import Drawing
 from ...models.loading import LoadedModel
 from ...patching.blocks import target_blocks
-from ...scoring import ImageFeatures, Scorer, distance, feature_cosine
+from ...scoring import ImageFeatures, Scorer, feature_cosine
+from ...storage.atomic import write_atomic
 from ...storage.rowfile import Key, Row, key_of
+from ..stats.random_order import order_seed
+from ..stats.ssim import ssim
 from .experiments import Experiment, Variant
 from .prompts import Prompts
-from .ranking import Ranking
+from .score_source import Ranking
 
 
 @dataclass(frozen=True)
@@ -43,7 +47,7 @@ def keys(experiment: Experiment, work: Sequence[Item]) -> list[Key]:
     """The keys of all rows that an experiment will have."""
     variants = experiment.variants
     return [
-        (item.category, item.prompt, item.seed, variant.steps, variant.label) for item in work for variant in variants
+        (item.category, item.prompt, item.seed, variant.steps, variant.name) for item in work for variant in variants
     ]
 
 
@@ -66,26 +70,26 @@ class Sampler:
         """A row for each variant that is not done yet, as soon as its picture is judged."""
         for steps in dict.fromkeys(variant.steps for variant in self.experiment.variants):
             variants = [variant for variant in self.experiment.variants if variant.steps == steps]
-            due = [variant for variant in variants if key_of(_named(item, variant)) not in done]
-            if due:
-                yield from self._at(item, steps, due)
+            missing = [variant for variant in variants if key_of(_row_of(item, variant)) not in done]
+            if missing:
+                yield from self._at(item, steps, missing)
 
-    def _at(self, item: Item, steps: int, due: list[Variant]) -> Iterator[Row]:
+    def _at(self, item: Item, steps: int, missing: list[Variant]) -> Iterator[Row]:
         request = self.request(item.prompt, item.seed, steps)
         vanilla = self._pictures.picture(self.loaded, request, "vanilla", self._drawing(request))
-        for group in self._groups(due):
+        for group in self._groups(missing):
             if group[0].column == "vanilla":
                 pictures, each = [vanilla.image], vanilla.seconds
             else:
                 pictures, took = _timed(lambda group=group: self._draw(request, group))
                 each = took / len(group)
             scores = None if self.scorer is None else self.scorer.score(pictures, [item.prompt] * len(pictures))
-            alike = self._cosines(pictures, vanilla.image)
+            cosines, alike = self._cosines(pictures, vanilla.image), ssim(pictures, vanilla.image)
             for i, (variant, picture) in enumerate(zip(group, pictures, strict=True)):
-                far = distance(picture, vanilla.image)
-                row = _named(item, variant) | {
-                    "score": None if scores is None else float(scores[i]), "ssim": far.ssim,
-                    "mean_difference": far.mean_difference, "cosine": alike and alike[i], "seconds": round(each, 4),
+                moved = np.abs(np.asarray(picture, float) - np.asarray(vanilla.image, float)).mean()
+                row = _row_of(item, variant) | {
+                    "score": None if scores is None else float(scores[i]), "ssim": float(alike[i]),
+                    "mean_difference": float(moved), "cosine": cosines and cosines[i], "seconds": round(each, 4),
                 }  # fmt: skip
                 if self.pictures is not None:
                     self._keep(picture, row)
@@ -102,12 +106,12 @@ class Sampler:
             return None
         return feature_cosine(pictures, [vanilla] * len(pictures), self.scorer).tolist()
 
-    def _groups(self, due: list[Variant]) -> Iterator[list[Variant]]:
+    def _groups(self, missing: list[Variant]) -> Iterator[list[Variant]]:
         """Variants that are drawn together: those with weights, as many as the batch size; any other alone."""
-        for variant in due:
+        for variant in missing:
             if variant.table is None:
                 yield [variant]
-        weighted = [variant for variant in due if variant.table is not None]
+        weighted = [variant for variant in missing if variant.table is not None]
         for i in range(0, len(weighted), self.batch_size):
             yield weighted[i : i + self.batch_size]
 
@@ -119,7 +123,9 @@ class Sampler:
         shape = request.steps, len(target_blocks(self.loaded.pipe.unet))
         probed = any(variant.probed for variant in group)
         scores = self.ranking.scores(self.loaded, request) if probed else np.ones(shape)
-        tables = [variant.table(scores) for variant in group]
+        tables = [
+            variant.table(scores, order_seed(request.prompt, request.seed, variant.draw or 0)) for variant in group
+        ]
         masks = [table if table.dtype == bool else np.zeros(shape, bool) for table in tables]
         weights = [np.ones(shape) if table.dtype == bool else table for table in tables]
         if len(group) == 1:
@@ -132,10 +138,9 @@ class Sampler:
 
     def _keep(self, picture: Image.Image, row: Row) -> None:
         self.pictures.mkdir(parents=True, exist_ok=True)
-        path = self.pictures / picture_name(row)
-        draft = path.with_suffix(".tmp")
-        picture.save(draft, format="PNG")
-        draft.replace(path)
+        file = BytesIO()
+        picture.save(file, format="PNG")
+        write_atomic(self.pictures / picture_name(row), file.getvalue())
 
 
 def picture_name(row: Row) -> str:
@@ -143,10 +148,10 @@ def picture_name(row: Row) -> str:
     return hashlib.sha256(repr(key_of(row)).encode()).hexdigest()[:24] + ".png"
 
 
-def _named(item: Item, variant: Variant) -> Row:
+def _row_of(item: Item, variant: Variant) -> Row:
     return {
         "category": item.category, "prompt": item.prompt, "seed": item.seed, "steps": variant.steps,
-        "variant": variant.label,
+        "variant": variant.name,
     }  # fmt: skip
 
 
