@@ -18,42 +18,49 @@ from reweight.ui.screens.base import SCREENS, Call
 from reweight.ui.session import Sessions
 
 TEXT = (Path(__file__).parent.parent / "CONTRIBUTING.md").read_text(encoding="utf-8")
-NAMES = {
-    name: globals()[name]
-    for name in (
-        "CONTROLS", "Control", "METHODS", "Method", "Report", "SCORERS", "SCREENS", "Screen", "ScorerEntry",
-        "concatenations", "contextmanager", "dataclass", "edited_concatenations", "np", "setting",
-    )
-}  # fmt: skip
+IMPORTS = """
+from contextlib import contextmanager
+from dataclasses import dataclass
+import numpy as np
+from reweight.methods.base import METHODS, Method, Report
+from reweight.methods.settings import setting
+from reweight.patching.blocks import concatenations
+from reweight.patching.patch import edited_concatenations
+from reweight.schedule import CONTROLS, Control
+from reweight.scoring.scorers import SCORERS, ScorerEntry
+from reweight.ui.screens.base import SCREENS, Screen
+"""
 
 
 @pytest.fixture
 def added():
     """All four, registered as the document says; gone again afterwards."""
-    before = {registry: set(registry) for registry in (METHODS, CONTROLS, SCORERS, SCREENS)}
+    registries = (METHODS, CONTROLS, SCORERS, SCREENS)
+    before = [set(registry) for registry in registries]
+    names = {"__name__": "examples"}
+    exec(IMPORTS, names)
     for block in re.findall(r"```python\n(.*?)```", TEXT, re.S):
-        exec(block, NAMES)
+        exec(block, names)
     yield
-    for registry, keys in before.items():
+    for registry, keys in zip(registries, before, strict=True):
         for key in set(registry) - keys:
             registry.remove(key)
 
 
 def test_each_does_what_it_says(added, sd_folder):
-    engine = Engine((str(sd_folder),), local=True)
+    name = str(sd_folder)
+    engine = Engine((name,), local=True)
     try:
-        card = engine.card(str(sd_folder))
         request = validate(
-            card, prompt="a red apple on table", model=str(sd_folder), steps=1, schedule="squared", low=0.5, high=1.5,
+            engine.card(name), prompt="a red apple on table", model=name, steps=1, schedule="squared", low=0.5, high=1.5,
             columns=["vanilla", "dim-skips", "reweighted+dim-skips"], **{"dim-skips": {"factor": 0.3}},
         )  # fmt: skip
         chosen = Chosen(np.full((1, 7), 0.5), "given")
         pictures = [event for event in engine.compare(request, chosen) if isinstance(event, Picture)]
+        call = Call(engine, Sessions().begin(), {"model": name, "prompt": "a", "high": 1.5}, {})
+        assert list(SCREENS["mood"].acts()["say"](call)) == [{"kind": "mood", "text": "high is 1.5"}]
     finally:
         engine.close()
     assert len({picture.image.tobytes() for picture in pictures}) == 3
     assert pictures[1].reports["dim-skips"].modules == 12 and (pictures[2].weights == 0.75).all()
     assert scorer_named("redness").score([Image.new("RGB", (2, 2), (9, 0, 0))], ["a"]) == 9
-    asked = {"model": "toy-turbo", "prompt": "a", "high": 1.5}
-    call = Call(Engine(("toy-turbo",)), Sessions().begin(), asked, {})
-    assert list(SCREENS["mood"].acts()["say"](call)) == [{"kind": "mood", "text": "high is 1.5"}]
