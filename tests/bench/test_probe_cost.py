@@ -39,7 +39,7 @@ def test_the_command_prints_and_writes_the_figures(sd_folder, tmp_path):
     result = CliRunner().invoke(app, ["probe", *asked, "--out", str(out)])
     assert result.exit_code == 0, result.output
     assert "the same votes" in result.output
-    figures = json.loads(out.read_text())
+    figures = json.loads(out.read_text(encoding="utf-8"))
     assert [timing["runs"] for timing in figures["timings"]][:2] == [4, 4]
     assert figures["timings"][0]["ratio"] == 1.0 and figures["same_votes"] is True
 
@@ -52,7 +52,9 @@ result, megabytes = peak(lambda: float(np.ones(6_250_000).sum()), "cpu")
 assert result == 6_250_000
 print(megabytes)
 """
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)  # where nothing else is freed
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, encoding="utf-8"
+    )  # where nothing else is freed
     assert done.returncode == 0, done.stderr
     if done.stdout.strip() == "None":
         pytest.skip("This system does not say how much memory a process takes.")
@@ -80,7 +82,7 @@ def test_the_surrogates_command_compares_both_searches(sd_folder, tmp_path):
     result = CliRunner().invoke(app, ["surrogate", *asked, "--preset", "paper-code", "--out", str(out)])
     assert result.exit_code == 0, result.output
     assert "0 of 2" in result.output and "paper-code" in result.output
-    found = json.loads(out.read_text())
+    found = json.loads(out.read_text(encoding="utf-8"))
     assert [row["gap"] for row in found["prompts"]] == [0, 0] and found["format"] == "reweight-surrogate-1"
     assert all(row["surrogate"] > 1 for row in found["prompts"])
     wrong = CliRunner().invoke(app, ["surrogate", *asked, "--preset", "nobody"])

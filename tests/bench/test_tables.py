@@ -140,7 +140,9 @@ class TestPrompts:
 
     def test_files(self, tmp_path, monkeypatch):
         for category in CATEGORIES:
-            (tmp_path / f"{category}.json").write_text(json.dumps([f"{category} {i}" for i in range(9)]))
+            (tmp_path / f"{category}.json").write_text(
+                json.dumps([f"{category} {i}" for i in range(9)]), encoding="utf-8"
+            )
         found = read_prompts(str(tmp_path), 9)
         assert {category: sorted(prompts) for category, prompts in found.items()} == {
             category: [f"{category} {i}" for i in range(9)] for category in CATEGORIES
@@ -151,7 +153,7 @@ class TestPrompts:
         package = tmp_path / "root" / "datasets" / "benchmark"
         package.mkdir(parents=True)
         for category in CATEGORIES:
-            (package / f"{category}.json").write_text('["one"]')
+            (package / f"{category}.json").write_text('["one"]', encoding="utf-8")
         monkeypatch.setenv("HPS_ROOT", str(tmp_path / "root"))
         assert read_prompts("hpd", 1) == {category: ["one"] for category in CATEGORIES}
 
@@ -302,9 +304,9 @@ class TestRuns:
         assert all(one["mean_difference"] > 0 and 0 < one["score"] < 1 for one in others)
         assert all(one["cosine"] == pytest.approx(1) for one in vanilla) and any(one["cosine"] < 1 for one in others)
         alone.write()
-        lines = list(csv.DictReader((alone.folder / "table.csv").read_text().splitlines()))
+        lines = list(csv.DictReader((alone.folder / "table.csv").read_text(encoding="utf-8").splitlines()))
         assert {line["row"] for line in lines} == set(alone.experiment.labels) and len(lines) == 7 * 6
-        lines = list(csv.DictReader((alone.folder / "paired.csv").read_text().splitlines()))
+        lines = list(csv.DictReader((alone.folder / "paired.csv").read_text(encoding="utf-8").splitlines()))
         assert [line["variant"] for line in lines] == [label for label in alone.experiment.labels if label != "vanilla"]
         assert all(float(line["low"]) <= float(line["minus_vanilla"]) <= float(line["high"]) for line in lines)
         assert Image.open(alone.folder / "table.png").width > 500
@@ -333,7 +335,7 @@ class TestRuns:
         for i in range(3):
             bench(loaded, tmp_path, place=Share(i, 3)).draw()
         assert untimed(bench(loaded, tmp_path).rows()) == untimed(alone.rows())
-        assert sum(path.read_text().count("\n") for path in tmp_path.glob("rows-*")) == 40
+        assert sum(path.read_text(encoding="utf-8").count("\n") for path in tmp_path.glob("rows-*")) == 40
 
     def test_a_batch_gives_the_pictures_of_one_at_a_time(self, alone, loaded, tmp_path):
         together = bench(loaded, tmp_path, batch_size=4, seeds=(42,))
@@ -400,10 +402,12 @@ class TestCommands:
         first = CliRunner().invoke(app, arguments)
         assert first.exit_code == 0, first.exception
         assert "blk-6" in first.stdout and "score: none" in first.stdout and "SSIM" in first.stdout
-        rows = (tmp_path / "table1" / "rows-0.jsonl").read_text()
+        rows = (tmp_path / "table1" / "rows-0.jsonl").read_text(encoding="utf-8")
         assert rows.count("\n") == 4 * 8
         again = CliRunner().invoke(app, arguments)
-        assert again.stdout == first.stdout and (tmp_path / "table1" / "rows-0.jsonl").read_text() == rows
+        assert (
+            again.stdout == first.stdout and (tmp_path / "table1" / "rows-0.jsonl").read_text(encoding="utf-8") == rows
+        )
         assert {path.name for path in (tmp_path / "table1").iterdir()} == {
             "rows-0.jsonl", "settings.json", "table.csv", "table.png", "results.json",
         }  # fmt: skip

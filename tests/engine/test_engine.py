@@ -43,7 +43,6 @@ from reweight.probing.ablation import sensitivity
 from reweight.probing.checkpoints import MAX_FILES, SUFFIX, checkpoint, resumed
 from reweight.probing.importance_probe import probe
 from reweight.schedule import ImportanceTable
-from reweight.ui.screens.compare import Shown, run
 
 PROMPT = "a red apple on table"
 SOON = 20  # seconds, for what takes a fraction of one
@@ -225,8 +224,8 @@ class TestPictures:
         asked = ask(engine, negative_prompt=long, guidance=2.0)
         assert "The negative prompt has" in next(e.text for e in compared(engine, asked) if isinstance(e, Notice))
         both = ask(engine, prompt=long, negative_prompt=long, guidance=2.0)
-        *_, last = run(engine, None, "status", both, engine.chosen(both), Shown(), "", ())
-        assert "The prompt has" in last["status"] and "The negative prompt has" in last["status"]
+        said = [event.text for event in compared(engine, both) if isinstance(event, Notice)]
+        assert len(said) == 2 and "The prompt has" in said[0] and "The negative prompt has" in said[1]
         for asked in (ask(engine), ask(engine, negative_prompt=long)):  # which nobody reads without guidance
             assert not any(isinstance(event, Notice) for event in compared(engine, asked))
 
@@ -476,7 +475,7 @@ class TestErrors:
         before = {key: value.clone() for part in parts for key, value in part.state_dict().items()}
         with pytest.raises(ModelError):
             pictures(fresh, asked)  # said to be float32: no second try
-        fresh._loaded[name] = replace(loaded, dtype="float16")
+        fresh._resident._loaded[name] = replace(loaded, dtype="float16")
         drawn = pictures(fresh, asked)
         assert len(drawn) == 3
         after = {key: value for part in parts for key, value in part.state_dict().items()}
@@ -554,7 +553,7 @@ class TestModels:
             pass
         events.close()
         idle(fresh)
-        assert not fresh._loaded
+        assert not fresh._resident._loaded
         assert isinstance(fresh.opened(fresh.models[0]), LoadedModel)
 
     def test_a_model_that_cannot_be_loaded_leaves_the_one_before(self, fresh, sd_folder, tmp_path):
@@ -600,7 +599,7 @@ class TestModels:
         fresh.opened(str(folders[1]))
         idle(fresh)
         assert guest() is None and unet() is None and own() is not None
-        assert list(fresh._loaded) == [fresh.models[0], str(folders[1])]
+        assert list(fresh._resident._loaded) == [fresh.models[0], str(folders[1])]
         weights = folders[0] / "unet/diffusion_pytorch_model.safetensors"
         tensors = load_file(weights)
         tensors["conv_out.bias"] += 0.3
@@ -660,10 +659,10 @@ class TestProbe:
             engine.close()
 
     def test_a_folder_that_cannot_be_written_costs_nothing(self, sd_folder, tmp_path):
-        (tmp_path / "probes").write_text("in the way")
+        (tmp_path / "probes").write_text("in the way", encoding="utf-8")
         engine = Engine((str(sd_folder),), local=True, unfinished=tmp_path / "probes")
         *_, last = engine.probe(ask(engine), runs=1, iterations=1)
-        assert last.done == 1 and (tmp_path / "probes").read_text() == "in the way"
+        assert last.done == 1 and (tmp_path / "probes").read_text(encoding="utf-8") == "in the way"
         engine.close()
 
     @pytest.mark.parametrize("there", [MAX_FILES // 2 + 5, MAX_FILES - 1, MAX_FILES + 5])
