@@ -41,7 +41,7 @@ def command(
     from ...storage.atomic import write_atomic
     from ...toy.judges.classifier import load_judge
     from ...weight_table import WeightTable
-    from ..stats.about import about
+    from ..stats.run_info import run_info
     from .captions import caption_sets
     from .figure import figure, pairs
     from .report import screen
@@ -95,7 +95,7 @@ def command(
                 loaded, sets.test(), noises, count, guidance, tables, out / "rows", scorer, judge, say
             )  # fmt: skip
     against = [("dynamic", name) for name in ("static", "one number", "calibrated", "paper-code")]
-    result = about(
+    result = run_info(
         "tuned", loaded, guidance=guidance, captions={"tuning": captions, "validation": validation, "test": limit},
         seeds=list(noises), scorer=scorer.version, judge=judge.digest[:12],
     ) | {
