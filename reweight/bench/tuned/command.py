@@ -43,7 +43,7 @@ def command(
     from ...weight_table import WeightTable
     from ..stats.run_info import run_info
     from .captions import caption_sets
-    from .figure import figure, pairs
+    from .figure import SHOWN, figure, pairs
     from .report import screen
     from .rows import draw_rows
     from .summary import claims, differences, effects, fewer_steps, likeness
@@ -120,8 +120,9 @@ def command(
     text = json.dumps(result, ensure_ascii=False, indent=1) + "\n"
     write_atomic(out / f"tuned-{model}.json", text.encode())
     figure([result], out / f"tuned-{model}.png")
+    shown = [prompt for _, prompt in caption_sets(captions, validation, max(limit, SHOWN)).test()]
     for (way, at), table in made.items():
         if way == "dynamic":
-            pairs(loaded, [prompt for _, prompt in sets.test()], at, table.weights, out / f"pairs-{model}-{at}.jpg")
+            pairs(loaded, shown, at, table.weights, out / f"pairs-{model}-{at}.jpg")
     for part in screen(result):
         Console(width=max(150, console.width)).print(part)

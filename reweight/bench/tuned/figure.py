@@ -16,7 +16,8 @@ from ...methods.base import Drawing
 from ...models.loading import LoadedModel
 from ..stats.result_file import write_figure
 
-PAIRS = (0, 13, 26, 39, 52)  # of the test captions, chosen before any was drawn
+PAIRS = (0, 13, 26, 39, 52)  # of SHOWN test captions, chosen before any was drawn
+SHOWN = 64
 SEED = 42
 ORDER = ("dynamic", "static", "one number", "calibrated", "paper-code")
 
