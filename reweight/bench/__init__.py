@@ -2,13 +2,14 @@
 
 import typer
 
+from .embedded import defaults
 from .embedded import picture_quality as toy
 from .embedded import scorer_quality as toy_scorer
-from .overhead import full_size, plan
+from .overhead import full_size, live, plan
 from .peers import compare as peers
 from .peers import full_size as peers_full_size
 from .peers import which_steps
-from .published import report, whole_run
+from .published import whole_run, write_documents
 from .studies import agreement, pruning
 from .studies import error_parabola as proposition
 from .studies import importance_study as importance
@@ -20,8 +21,10 @@ from .tuned import command as tuned
 
 app = typer.Typer(no_args_is_help=True, help=__doc__)
 app.command("agreement")(agreement.command)
+app.command("defaults")(defaults.command)
 app.command("full-size")(full_size.command)
 app.command("importance")(importance.command)
+app.command("live")(live.command)
 app.command("peers")(peers.command)
 app.command("peers-full-size")(peers_full_size.command)
 app.command("peers-steps")(which_steps.command)
@@ -29,7 +32,7 @@ app.command("probe")(probe.command)
 app.command("proposition")(proposition.command)
 app.command("pruning")(pruning.command)
 app.command("all")(whole_run.command)
-app.command("report")(report.command)
+app.command("report")(write_documents.command)
 app.command("surrogate")(surrogate.command)
 app.command("toy")(toy.command)
 app.command("toy-scorer")(toy_scorer.command)

@@ -476,7 +476,7 @@ class TestErrors:
         before = {key: value.clone() for part in parts for key, value in part.state_dict().items()}
         with pytest.raises(ModelError):
             pictures(fresh, asked)  # said to be float32: no second try
-        fresh._loaded[name] = replace(loaded, dtype="float16")
+        fresh._resident._loaded[name] = replace(loaded, dtype="float16")
         drawn = pictures(fresh, asked)
         assert len(drawn) == 3
         after = {key: value for part in parts for key, value in part.state_dict().items()}
@@ -554,7 +554,7 @@ class TestModels:
             pass
         events.close()
         idle(fresh)
-        assert not fresh._loaded
+        assert not fresh._resident._loaded
         assert isinstance(fresh.opened(fresh.models[0]), LoadedModel)
 
     def test_a_model_that_cannot_be_loaded_leaves_the_one_before(self, fresh, sd_folder, tmp_path):
@@ -600,7 +600,7 @@ class TestModels:
         fresh.opened(str(folders[1]))
         idle(fresh)
         assert guest() is None and unet() is None and own() is not None
-        assert list(fresh._loaded) == [fresh.models[0], str(folders[1])]
+        assert list(fresh._resident._loaded) == [fresh.models[0], str(folders[1])]
         weights = folders[0] / "unet/diffusion_pytorch_model.safetensors"
         tensors = load_file(weights)
         tensors["conv_out.bias"] += 0.3
@@ -660,10 +660,10 @@ class TestProbe:
             engine.close()
 
     def test_a_folder_that_cannot_be_written_costs_nothing(self, sd_folder, tmp_path):
-        (tmp_path / "probes").write_text("in the way")
+        (tmp_path / "probes").write_text("in the way", encoding="utf-8")
         engine = Engine((str(sd_folder),), local=True, unfinished=tmp_path / "probes")
         *_, last = engine.probe(ask(engine), runs=1, iterations=1)
-        assert last.done == 1 and (tmp_path / "probes").read_text() == "in the way"
+        assert last.done == 1 and (tmp_path / "probes").read_text(encoding="utf-8") == "in the way"
         engine.close()
 
     @pytest.mark.parametrize("there", [MAX_FILES // 2 + 5, MAX_FILES - 1, MAX_FILES + 5])

@@ -4,9 +4,11 @@ from .ablate import Ablate
 from .base import SCREENS, Act, Call, Event, Screen
 from .compare import Compare
 from .importance import Importance
+from .watch import Watch
 
 SCREENS.register(Compare())
 SCREENS.register(Importance())
 SCREENS.register(Ablate())
+SCREENS.register(Watch())
 
 __all__ = ["SCREENS", "Act", "Call", "Event", "Screen"]

@@ -88,6 +88,12 @@
     });
   }
   rw.repaint = paint;
+  // Colour the U-Net for a step, counted from 0, or with null for what is chosen; as long as no cell is pointed at.
+  rw.lookAt = (step) => {
+    hovered = step;
+    paint();
+    all("#heat-weights .rw-head[data-column]").forEach((head) => head.classList.toggle("rw-now", +head.dataset.column === step));
+  };
 
   // ---- changing cells
   const blank = () => steps().map(() => data.blocks.map(() => null));
