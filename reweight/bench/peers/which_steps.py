@@ -85,18 +85,17 @@ def command(
 
 def measures(loaded: Any, prompts: Sequence[str], steps: int) -> dict[str, np.ndarray]:
     """Of each step (T,), means over prompts: "importance", the error of the output summed over its blocks bypassed one
-    at a time; "importance, scaled" likewise with blocks scaled by 2%; "movement", the error where the step inherits
+    at a time; "movement", the error where the step inherits
     from the one before it, 0 at the first."""
     from ...probing.ablation import sensitivity
 
-    def table(prompt: str, bypass: bool) -> np.ndarray:
+    def table(prompt: str) -> np.ndarray:
         return sensitivity(
-            loaded.pipe, prompt, steps=steps, bypass=bypass, seed=SEED, guidance_scale=loaded.card.guidance
+            loaded.pipe, prompt, steps=steps, bypass=True, seed=SEED, guidance_scale=loaded.card.guidance
         ).sum(1)
 
     return {
-        "importance": np.mean([table(prompt, True) for prompt in prompts], axis=0),
-        "importance, scaled": np.mean([table(prompt, False) for prompt in prompts], axis=0),
+        "importance": np.mean([table(prompt) for prompt in prompts], axis=0),
         "movement": np.mean([_movement(loaded, prompt, steps) for prompt in prompts], axis=0),
     }
 
