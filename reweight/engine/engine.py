@@ -234,7 +234,7 @@ class Engine:
                     guidance_scale=request.guidance, negative_prompt=request.negative_prompt or None,
                     height=request.size, width=request.size, model=request.model, revision=loaded.revision, **settings,
                 )  # fmt: skip
-                return iter_probe(loaded.pipe, asked, check=job.check, resume=file)
+                return iter_probe(loaded.pipe, asked, check=job, resume=file)
 
             if resume is not None:
                 snapshots = search(resume)
@@ -267,7 +267,7 @@ class Engine:
                 loaded.pipe, request.prompt, judge, steps=request.steps, seed=request.seed,
                 guidance_scale=request.guidance, negative_prompt=request.negative_prompt or None,
                 height=request.size, width=request.size, model=request.model, revision=loaded.revision,
-                check=job.check, settings=settings or PromptTuning(),
+                check=job, settings=settings or PromptTuning(),
             )  # fmt: skip
             with sentences(), closing(snapshots):
                 for snapshot in snapshots:
@@ -288,13 +288,29 @@ class Engine:
             options = {
                 "steps": request.steps, "seed": request.seed, "guidance_scale": request.guidance,
                 "negative_prompt": request.negative_prompt or None, "height": request.size, "width": request.size,
-                "check": job.check,
+                "check": job,
             }  # fmt: skip
             with sentences():
                 scaling = agreement(scores, sensitivity(loaded.pipe, request.prompt, **options))
                 yield
                 bypass = agreement(scores, sensitivity(loaded.pipe, request.prompt, bypass=True, **options))
             job.emit(Agreement(scaling, bypass))
+
+        return self.worker.stream(work, client)
+
+    def direct(self, request: Request, *, client: str = "") -> Iterator[Waiting | np.ndarray]:
+        """The error of switching each block off at each step, (T, m), measured on a request's prompt."""
+        self._check_served(request.model)
+
+        def work(job: Job) -> None:
+            loaded = self._resident.model(request.model, lambda *_: job.check())
+            with sentences():
+                found = sensitivity(
+                    loaded.pipe, request.prompt, steps=request.steps, seed=request.seed, guidance_scale=request.guidance,
+                    negative_prompt=request.negative_prompt or None, height=request.size, width=request.size, bypass=True,
+                    check=job.check,
+                )  # fmt: skip
+            job.emit(found)
 
         return self.worker.stream(work, client)
 
