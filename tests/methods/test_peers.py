@@ -5,6 +5,7 @@ from itertools import combinations, product
 
 import numpy as np
 import pytest
+import tiny
 import torch
 from diffusers import StableDiffusionImg2ImgPipeline, StableDiffusionXLImg2ImgPipeline
 from nets import draw, predict
@@ -268,3 +269,13 @@ def test_tome_where_no_attention_is_fine_enough(sdxl_pipe):
     with pytest.raises(ValueError, match="coarser"), apply("tomesd", sdxl_pipe, downsample=1):
         pass
     assert state(sdxl_pipe) == clean
+
+
+@pytest.mark.parametrize("key", ["faster-diffusion", "inherit"])
+def test_a_unet_without_a_mid_block(sd_pipe, key):
+    pipe = copy.copy(sd_pipe)
+    pipe.unet = tiny.build_sd_unet(mid_block_type=None)
+    clean = state(pipe)
+    with pytest.raises(ValueError, match=r"^This U-Net has no mid block[^\n]+\.$"), apply(key, pipe):
+        pass
+    assert state(pipe) == clean

@@ -7,7 +7,6 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Annotated, Any
 
-import torch
 import typer
 
 STEPS = 50
@@ -38,6 +37,7 @@ def command(
     out: Annotated[Path, typer.Option(help="The JSON file to write.")] = Path("bench/peers-full-size.json"),
 ) -> None:
     """Count the U-Net's FLOPs over 50 steps under guidance, on tensors that have shapes and no values."""
+    import torch
     from rich.console import Console
     from rich.table import Table
 
@@ -62,6 +62,7 @@ def command(
 
 def measure(key: str) -> dict[str, dict[str, float]]:
     """TFLOPs of 50 steps of a published U-Net at its own resolution, a picture with both halves of guidance, by method."""
+    import torch
     from diffusers import DDIMScheduler, UNet2DConditionModel
 
     from ...methods import METHODS, Drawing
@@ -88,6 +89,8 @@ def measure(key: str) -> dict[str, dict[str, float]]:
 
 
 def _call(unet: Any, timestep: Any) -> None:
+    import torch
+
     config = unet.config
     sample = torch.empty(2, 4, config.sample_size, config.sample_size, device="meta")
     text = torch.empty(2, 77, config.cross_attention_dim, device="meta")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Sequence
 from itertools import pairwise
 from pathlib import Path
@@ -10,17 +11,20 @@ from typing import Annotated, Any
 import numpy as np
 import typer
 
+from ...storage.atomic import write_atomic
+
 CATEGORY = "peers-steps"
 SEED = 42
+OTHER = 7901  # of the held-out prompts on which steps are measured
 CENTRE, POWER = 15, 1.4  # of DeepCache's non-uniform steps, for 50 of them
 
 
 def command(
     model: Annotated[str, typer.Option(help="An embedded model.")] = "toy",
     steps: Annotated[int, typer.Option(min=3, max=50, help="Denoising steps.")] = 10,
-    full: Annotated[list[int] | None, typer.Option(help="How many of them are in full; by default 4 and 5.")] = None,
-    limit: Annotated[int, typer.Option(min=2, help="Held-out prompts that are drawn.")] = 32,
-    probes: Annotated[int, typer.Option(min=1, help="Other held-out prompts, on which steps are measured.")] = 4,
+    full: Annotated[list[int] | None, typer.Option(help="How many of them are in full; by default 4.")] = None,
+    limit: Annotated[int, typer.Option(min=2, help="Held-out prompts that are drawn.")] = 16,
+    probes: Annotated[int, typer.Option(min=1, help="Other held-out prompts, on which steps are measured.")] = 2,
     batch_size: Annotated[int, typer.Option(min=1, help="Pictures drawn together.")] = 4,
     minutes: Annotated[float | None, typer.Option(help="Stop after so many; started again it goes on.")] = None,
     rows: Annotated[Path, typer.Option(help="A folder for what is drawn.")] = Path("bench/peers-steps"),
@@ -40,14 +44,16 @@ def command(
 
     loaded, scorer = load_model(model), scorer_named("toy")
     loaded.pipe.set_progress_bar_config(disable=True)
-    some = captions(limit + probes)
-    measured = measures(loaded, some[limit:], steps)
+    rows.mkdir(parents=True, exist_ok=True)
+    measured = _measured_once(rows, loaded, captions(probes, OTHER), steps)
     plans = {
         f"{count} of {steps}, {name}": chosen
-        for count in full or (4, 5) for name, chosen in choices(measured, steps, count).items()
+        for count in full or (4,) for name, chosen in choices(measured, steps, count).items()
     }  # fmt: skip
     console = Console(width=150)
-    if not draw_all(loaded, some[:limit], plans, rows, steps=steps, scorer=scorer, batch=batch_size, minutes=minutes):
+    if not draw_all(
+        loaded, captions(limit), plans, rows, steps=steps, scorer=scorer, batch=batch_size, minutes=minutes
+    ):
         console.print("Not all is drawn: start again to go on.")
         return
     found = {label: [row for row in read_rows(rows).values() if row["variant"] == label] for label in plans}
@@ -79,20 +85,34 @@ def command(
 
 def measures(loaded: Any, prompts: Sequence[str], steps: int) -> dict[str, np.ndarray]:
     """Of each step (T,), means over prompts: "importance", the error of the output summed over its blocks bypassed one
-    at a time; "importance, scaled" likewise with blocks scaled by 2%; "movement", the error where the step inherits
+    at a time; "movement", the error where the step inherits
     from the one before it, 0 at the first."""
     from ...probing.ablation import sensitivity
 
-    def table(prompt: str, bypass: bool) -> np.ndarray:
+    def table(prompt: str) -> np.ndarray:
         return sensitivity(
-            loaded.pipe, prompt, steps=steps, bypass=bypass, seed=SEED, guidance_scale=loaded.card.guidance
+            loaded.pipe, prompt, steps=steps, bypass=True, seed=SEED, guidance_scale=loaded.card.guidance
         ).sum(1)
 
     return {
-        "importance": np.mean([table(prompt, True) for prompt in prompts], axis=0),
-        "importance, scaled": np.mean([table(prompt, False) for prompt in prompts], axis=0),
+        "importance": np.mean([table(prompt) for prompt in prompts], axis=0),
         "movement": np.mean([_movement(loaded, prompt, steps) for prompt in prompts], axis=0),
     }
+
+
+def _measured_once(folder: Path, loaded: Any, prompts: Sequence[str], steps: int) -> dict[str, np.ndarray]:
+    """The measures, kept in a file beside the rows for the next start."""
+    path = folder / "measured.json"
+    told = {"revision": loaded.revision, "prompts": list(prompts), "steps": steps}
+    if path.is_file():
+        found = json.loads(path.read_text(encoding="utf-8"))
+        if {name: found.get(name) for name in told} == told:
+            return {name: np.array(values) for name, values in found["measured"].items()}
+    measured = measures(loaded, prompts, steps)
+    write_atomic(
+        path, json.dumps(told | {"measured": {name: values.tolist() for name, values in measured.items()}}).encode()
+    )
+    return measured
 
 
 def choices(measured: dict[str, np.ndarray], steps: int, count: int) -> dict[str, list[int]]:
@@ -109,7 +129,7 @@ def choices(measured: dict[str, np.ndarray], steps: int, count: int) -> dict[str
         found[name] = highest(values)
     found["importance, least"] = highest(-measured["importance"])
     rng = np.random.default_rng(SEED)
-    for draw in range(3):
+    for draw in range(2):
         found[f"random {draw + 1}"] = highest(rng.random(steps))
     return found
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from .results import Results, interval, markdown
 
+METHODS = ("freeu", "skip-tuning", "faster-diffusion", "inherit", "at-edm", "tomesd", "tgate", "deis")
 CLAIMS = {
     "inherit, every 3": "2.3x in time", "inherit, every 5": "3.2x in time", "faster-diffusion": "41% faster",
     "at-edm": "SDXL: 38.8% fewer FLOPs", "tomesd, 0.5": "32% less time", "tgate": "39% less time (SD), 47% (SDXL)",
@@ -32,6 +33,23 @@ def comparison(results: Results, model: str) -> str:
         ])  # fmt: skip
     text = markdown([*head, "prompt adherence, x - vanilla", "Frechet", "SSIM"], rows)
     return f"{found['prompts']} held-out prompts, {found['threads']} thread(s), 95% intervals.\n\n{text}"
+
+
+def of_method(results: Results, key: str) -> str:
+    """One method's lines on both embedded models, and its share of the full-size U-Nets' FLOPs."""
+    head = ["model", "steps", "variant", "processor / vanilla", "FLOPs / vanilla", "score, x - vanilla"]
+    rows = []
+    for model in ("toy", "toy-turbo"):
+        for line in results.found.get(f"peers-{model}", {"lines": []})["lines"]:
+            if line["variant"].split(",")[0] == key:
+                rows.append([
+                    model, str(line["steps"]), line["variant"], interval(line["cpu"], "{:.2f}"), f"{line['flops']:.2f}",
+                    interval(line["over_vanilla"], "{:+.3f}"), interval(line["obeyed_over_vanilla"], "{:+.3f}"),
+                    f"{line['ssim'][0]:.3f}",
+                ])  # fmt: skip
+    return (
+        markdown([*head, "prompt adherence, x - vanilla", "SSIM"], rows) if rows else "Not measured on this checkout."
+    )
 
 
 def packages(results: Results) -> str:

@@ -82,6 +82,7 @@ def tables(results: Results) -> dict[str, Callable[[], str]]:
         "scaling": readme.scaling,
         "peers toy": partial(peers.comparison, results, "toy"),
         "peers toy-turbo": partial(peers.comparison, results, "toy-turbo"),
+        **{f"peers {key}": partial(peers.of_method, results, key) for key in peers.METHODS},
         "peers packages": partial(peers.packages, results),
         "peers full size": partial(peers.full_size, results),
         "peers steps": partial(peers.steps, results),
