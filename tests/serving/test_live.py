@@ -65,9 +65,7 @@ def test_a_flood_of_acts_leaves_room_for_another_visitor(public: Server, caller:
     kinds = {event["kind"] for event in events(answer)}
     print(f"{len(refused)} of 60 refused; another visitor was drawn for within {took:.1f} s")
     assert "error" not in kinds and "done" in kinds
-    assert len(refused) >= 12 and all(
-        one["kind"] == "error" and "busy" in one["text"] for one in refused
-    )
+    assert len(refused) >= 12 and all(one["kind"] == "error" and "busy" in one["text"] for one in refused)
     until(lambda: not other.health()["running"] and other.health()["places_held"] == 0)
 
 
