@@ -18,11 +18,12 @@ from typing import Any
 import httpx
 import psutil
 import pytest
-from calling import LONG, QUICK, Caller, memory_of, new_session, until
+from calling import LONG, QUICK, Caller, memory_of, new_session, until, whole
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from server import Server, no_insides
 
+JSON = {"content-type": "application/json"}
 pytestmark = pytest.mark.full
 SECONDS = float(os.environ.get("REWEIGHT_LOAD_SECONDS", "120"))
 
@@ -134,7 +135,9 @@ def test_nobody_sees_anothers_words(public: Server, caller: Caller):
     def client(number: int) -> tuple[str, str]:
         mine, marker = Caller(public, address(number), new_session()), f"marker{number:03d}x"
         event = mine.join("compare", asked(number, f"a cat {marker}")).json()["event_id"]
-        return marker, mine.http.get(f"gradio_api/call/compare/{event}").text + mine.http.get("config").text
+        said = mine.http.get(f"gradio_api/call/compare/{event}").text
+        assert "event: complete" in said
+        return marker, said + mine.http.get("config").text
 
     with ThreadPoolExecutor(10) as pool:
         seen = list(pool.map(client, range(20)))
@@ -175,9 +178,9 @@ def test_any_values_at_any_endpoint(public: Server, caller: Caller):
     @settings(max_examples=500, deadline=None, database=None, suppress_health_check=list(HealthCheck))
     @given(st.sampled_from(sorted(good)), st.integers(0, 10), VALUES)
     def case(name: str, place: int, value: Any) -> None:
-        data = list(good[name])
+        data = whole(name, good[name])
         data[place % len(data)] = value
-        answer = caller.http.post(f"gradio_api/call/{name}", content=_json({"data": data}))
+        answer = caller.http.post(f"gradio_api/call/{name}", content=_json({"data": data}), headers=JSON)
         said = answer.text
         if answer.status_code == 200:
             kind, message = caller.listen(name, answer.json()["event_id"])
