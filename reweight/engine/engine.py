@@ -298,6 +298,22 @@ class Engine:
 
         return self.worker.stream(work, client)
 
+    def direct(self, request: Request, *, client: str = "") -> Iterator[Waiting | np.ndarray]:
+        """The error of switching each block off at each step, (T, m), measured on a request's prompt."""
+        self._check_served(request.model)
+
+        def work(job: Job) -> None:
+            loaded = self._resident.model(request.model, lambda *_: job.check())
+            with sentences():
+                found = sensitivity(
+                    loaded.pipe, request.prompt, steps=request.steps, seed=request.seed, guidance_scale=request.guidance,
+                    negative_prompt=request.negative_prompt or None, height=request.size, width=request.size, bypass=True,
+                    check=job.check,
+                )  # fmt: skip
+            job.emit(found)
+
+        return self.worker.stream(work, client)
+
     def cancel(self) -> None:
         """Stop the job under way within one step, and take no more; returns at once."""
         self.worker.cancel()

@@ -122,5 +122,5 @@ def test_nothing_that_shapes_a_picture_can_be_missing_changed_or_added(embedded:
     (embedded / "tokenizer" / ".DS_Store").write_bytes(b"x")
     load_model("toy")
     (embedded / "SHA256SUMS.json").unlink()
-    with pytest.raises(ModelError, match="SHA256SUMS.json is missing"):
+    with pytest.raises(ModelError, match=r"SHA256SUMS\.json is missing"):
         load_model("toy")

@@ -15,7 +15,7 @@ import torch
 from diffusers import UNet2DConditionModel
 from safetensors.torch import load_file
 
-from reweight.models.folder import shaping_files, fingerprint
+from reweight.models.folder import fingerprint, shaping_files
 from reweight.models.loading import load_model
 from reweight.models.registry import ASSETS
 from reweight.toy import __main__ as commands

@@ -14,6 +14,7 @@ from ...engine.request import Request
 from ...engine.resolving import Chosen, drawing_of
 from ...methods import METHODS, columns
 from ...scoring import distance
+from .. import painted
 from ..address import query_of
 from ..examples import slug
 from ..instrument import drawings, instrument
@@ -48,7 +49,13 @@ class Compare(Screen):
         )
 
     def acts(self) -> Mapping[str, Act]:
-        return {"draw": draw, "open": open_model, "surprise": surprise}
+        return {
+            "draw": draw,
+            "open": open_model,
+            "surprise": surprise,
+            "save-weights": painted.save,
+            "load-weights": painted.load,
+        }
 
 
 def draw(call: Call) -> Iterator[Event | None]:
