@@ -102,7 +102,8 @@ def test_visits_leave_nothing_behind(public: Server, caller: Caller):
         visit = mine.http.post("reweight/begin", json={"query": ""}).json()["session"]
         mine.http.post("reweight/stop", json={"session": visit})
         with mine.http.stream("GET", f"gradio_api/heartbeat/{mine.session}") as stream:
-            next(stream.iter_lines())
+            lines = stream.iter_lines()  # dropped, it would close the connection
+            next(lines)
             if number % 5 == 0:
                 mine.ask("reweight", asked(number))
         mine.http.close()
@@ -154,7 +155,8 @@ def test_a_hundred_who_leave(public: Server, caller: Caller):
         if number % 3:
             with mine.http.stream("GET", f"gradio_api/call/importance/{event}") as stream:
                 if number % 3 == 2:
-                    next(stream.iter_lines())
+                    lines = stream.iter_lines()  # dropped, it would close the connection
+                    next(lines)
             took.append(until(lambda: caller.health()["places_held"] == 0))
         mine.http.close()
         if number % 20 == 0:

@@ -30,7 +30,8 @@ def events(answer: httpx.Response) -> list[dict[str, Any]]:
 def test_a_visitor_who_leaves_stops_the_work_and_frees_the_place(caller: Caller):
     visit = begun(caller)
     with caller.http.stream("POST", "reweight/importance/probe", json=body(visit, PROBE)) as stream:
-        next(stream.iter_lines())
+        lines = stream.iter_lines()  # dropped, it would close the connection
+        next(lines)
         until(lambda: caller.health()["running"])
         assert caller.health()["places_held"] == 1
     took = until(lambda: not caller.health()["running"] and caller.health()["places_held"] == 0)
@@ -48,7 +49,8 @@ def test_a_flood_of_acts_leaves_room_for_another_visitor(public: Server, caller:
                 stream.read()
                 refused.append(json.loads(stream.text))
             else:
-                next(stream.iter_lines())
+                lines = stream.iter_lines()  # dropped, it would close the connection
+                next(lines)
                 done.wait(60)
 
     threads = [threading.Thread(target=probe, args=(number,)) for number in range(60)]
