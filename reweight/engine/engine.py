@@ -308,7 +308,7 @@ class Engine:
                 found = sensitivity(
                     loaded.pipe, request.prompt, steps=request.steps, seed=request.seed, guidance_scale=request.guidance,
                     negative_prompt=request.negative_prompt or None, height=request.size, width=request.size, bypass=True,
-                    check=job.check,
+                    check=job,
                 )  # fmt: skip
             job.emit(found)
 

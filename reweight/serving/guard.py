@@ -317,6 +317,7 @@ class _Request:
         self.receive = counted
 
     async def _body(self, most: int) -> bytes:
+        receive = self.receive
         self._limit(most, "request")
         body = bytearray()
         while True:
@@ -325,6 +326,7 @@ class _Request:
                 raise _Refused(400, "The request ended early.")
             body.extend(message.get("body", b""))
             if not message.get("more_body"):
+                self.receive = receive  # what comes next is the caller's leaving, for which there is no time limit
                 return bytes(body)
 
     async def _healthz(self) -> None:

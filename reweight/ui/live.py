@@ -21,7 +21,7 @@ from .session import Session, Sessions
 
 log = logging.getLogger(__name__)
 MAX_BODY = 2_000_000
-MAX_STREAMS = 32  # of all visitors together; each holds a thread
+MAX_STREAMS = 128  # of all visitors together; each holds a thread. Who gets one is decided before, in serving
 
 
 class Live:

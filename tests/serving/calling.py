@@ -17,6 +17,11 @@ QUICK = ("the blue cat in rain", "toy-turbo", 0.9, 1.2, "importance", 7, 1, 0, "
 LONG = ("paper-code", 100, "a photo of a fox in the snow", "toy", 0.9, 1.2, "importance", 7, 12, 3, "")
 
 
+def whole(name: str, data: tuple[Any, ...]) -> list[Any]:
+    """An endpoint's values with the last ones, which are optional, left to it."""
+    return [*data, *[None] * {"reweight": 2}.get(name, 1)]
+
+
 @dataclass
 class Caller:
     """A script, or a page with a session of its own. address: what a proxy says that it has."""
@@ -37,7 +42,7 @@ class Caller:
     def join(self, name: str, data: tuple[Any, ...], session: str | None = None) -> httpx.Response:
         """Ask an endpoint, and do not listen."""
         session = session or self.session
-        return self.post(f"call/{name}", data=list(data), **({"session_hash": session} if session else {}))
+        return self.post(f"call/{name}", data=whole(name, data), **({"session_hash": session} if session else {}))
 
     def listen(self, name: str, event: str) -> tuple[str, Any]:
         """The last message about a job: its kind, and what it holds."""
