@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
+from functools import wraps
 from typing import Any
 
 import numpy as np
@@ -35,6 +36,7 @@ def listening(heard: Callable[[torch.Tensor | None, torch.Tensor], object]) -> L
         scheduler = pipe.scheduler
         plain = scheduler.step
 
+        @wraps(plain)  # a pipeline looks at its signature for what it may hand on, such as a generator
         def step(
             model_output: Any, timestep: Any, sample: Any, *more: Any, return_dict: bool = True, **options: Any
         ) -> Any:
