@@ -57,6 +57,7 @@ def controls(models: list[tuple[str, str]], local: bool, loaded: LoadedModel, st
   {_slider("high", "high", *SLIDER, 0.01, start["high"], "the weight of the most important block")}
   {_row("Weights from", _select("schedule", [(control.title, key) for key, control in CONTROLS.items()], start["schedule"], "schedule"))}
   {_row("Seed", _number("seed", 0, 2**32 - 1, 1, start["seed"]) + '<button type="button" id="dice" class="rw-small-button" title="another seed">dice</button>', "seed")}
+  <p class="rw-inert" id="seed-note" aria-live="polite"></p>
   {_row("Model", _models(models, local, card.key), "model")}
   <div class="rw-line rw-buttons"><button type="button" id="generate" class="rw-primary">Draw</button><button type="button" id="stop">Stop</button></div>
   <details id="more"><summary>More</summary>{_more(card, start)}</details>

@@ -42,7 +42,7 @@ def test_number_boxes_are_clamped_and_come_back_when_emptied(visit, control, typ
     box.blur()
     expect(box).to_have_value(value)
     if control == "seed":
-        expect(page.locator("#status")).to_contain_text(f"it is {value} now")
+        expect(page.locator("#seed-note")).to_contain_text(f"it is {value} now")
     page.locator("#stop").click()
 
 
