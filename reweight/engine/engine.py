@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import time
 from collections.abc import Generator, Iterator, Sequence
-from contextlib import closing
+from contextlib import closing, nullcontext
 from pathlib import Path
 
 import numpy as np
+from PIL import Image
 
 from ..methods.base import Drawing
 from ..methods.columns import parts
@@ -30,16 +31,16 @@ from ..tuning.loop import TuneSnapshot
 from ..tuning.one_prompt import PromptTuning, tune_prompt
 from ..weight_table import WeightTable
 from .drawing import draw, overlong, sentences
-from .events import Agreement, Batch, Loading, Notice, Picture, Step, Watched
+from .events import Agreement, Batch, Loading, Notice, Picture, Preview, Step, Watched
 from .pictures import Pictures
 from .request import REWEIGHTED, Request
 from .resident import ResidentModels
 from .resolving import Chosen, choose, drawing_of
-from .watching import predictions
+from .watching import predictions, previews
 from .worker import Busy, Job, Waiting, Worker
 
 __all__ = [
-    "Agreement", "Batch", "Busy", "Engine", "Loading", "ModelError", "Notice", "Picture", "ProbeSnapshot", "Step",
+    "Agreement", "Batch", "Busy", "Engine", "Loading", "ModelError", "Notice", "Picture", "Preview", "ProbeSnapshot", "Step",
     "Waiting", "Watched",
 ]  # fmt: skip
 
@@ -124,12 +125,13 @@ class Engine:
 
     def compare(
         self, request: Request, chosen: Chosen, columns: Sequence[str] | None = None, *, seeds: Sequence[int] = (),
-        client: str = "",
-    ) -> Iterator[Waiting | Notice | Step | Picture]:  # fmt: skip
+        preview: bool = False, client: str = "",
+    ) -> Iterator[Waiting | Notice | Step | Preview | Picture]:  # fmt: skip
         """The same noise drawn by each column, in order; by default the request's. A picture comes from a cache when
         nothing that it depends on has changed, so another low or high only pays for the re-weighted one.
 
         chosen: the scores behind the weights. seeds: further ones, each drawn by every column after the request's own.
+        preview: give the predicted picture now and then too, where drawing takes more than a moment.
         """
         columns = tuple(request.columns if columns is None else columns)
         for column in columns:
@@ -149,7 +151,7 @@ class Engine:
                     if begun:
                         yield
                     begun = True
-                    job.emit(self._picture(loaded, asked, column, chosen, job))
+                    job.emit(self._picture(loaded, asked, column, chosen, job, preview))
 
         return self.worker.stream(work, client)
 
@@ -335,7 +337,9 @@ class Engine:
             )
         return self._scorers[key]
 
-    def _picture(self, loaded: LoadedModel, request: Request, column: str, chosen: Chosen, job: Job) -> Picture:
+    def _picture(
+        self, loaded: LoadedModel, request: Request, column: str, chosen: Chosen, job: Job, preview: bool
+    ) -> Picture:
         job.check()
         drawing = drawing_of(request, chosen, loaded)
 
@@ -343,7 +347,11 @@ class Engine:
             job.check()
             job.emit(Step(column, step, request.steps))
 
-        made = self._pictures.picture(loaded, request, column, drawing, on_step)
+        def shown(step: int, image: Image.Image) -> None:
+            job.emit(Preview(column, request.seed, step, image))
+
+        beside = previews(loaded.pipe, request.steps, shown) if preview else lambda pipe: nullcontext()
+        made = self._pictures.picture(loaded, request, column, drawing, on_step, beside)
         used = (chosen.weight_table or chosen.table) if REWEIGHTED in column.split("+") else None
         return Picture(
             column,

@@ -77,6 +77,16 @@ class Watched:
     images: list[Image.Image]
 
 
+@dataclass(frozen=True, eq=False)
+class Preview:
+    """What the picture of a column is predicted to be after `step`, while it is drawn."""
+
+    column: str
+    seed: int
+    step: int
+    image: Image.Image
+
+
 @dataclass(frozen=True)
 class Agreement:
     """Kendall's tau-b of a table with the error of scaling each block by 1 -+ .02, and with that of bypassing it."""

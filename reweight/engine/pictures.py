@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections import OrderedDict
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -38,9 +39,9 @@ class Pictures:
 
     def picture(
         self, loaded: LoadedModel, request: Request, column: str, drawing: Drawing,
-        on_step: Callable[[int], object] = lambda step: None,
+        on_step: Callable[[int], object] = lambda step: None, beside: Callable[[Any], Any] = lambda pipe: nullcontext(),
     ) -> Made:  # fmt: skip
-        """The picture of a request by a column, drawn where it is not there yet; on_step as for `draw`."""
+        """The picture of a request by a column, drawn where it is not there yet; on_step and beside as for `draw`."""
         key = (
             loaded.source, loaded.revision, loaded.dtype, loaded.device, request.vanilla_key(),
             columns.cache_key(column, request.methods, drawing),
@@ -49,7 +50,7 @@ class Pictures:
             self._kept.move_to_end(key)
             return replace(self._kept[key], cached=True)
         start = time.perf_counter()
-        drawn = draw(loaded, request, column, drawing, on_step=on_step)
+        drawn = draw(loaded, request, column, drawing, on_step=on_step, beside=beside)
         made = Made(drawn.images[0], time.perf_counter() - start, reports=drawn.reports)
         self._kept[key] = made
         self._bytes += _size(made.image)

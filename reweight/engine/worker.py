@@ -253,12 +253,18 @@ class Worker:
         return [job for _, _, job in sorted(rounds, key=lambda turn: turn[:2])]
 
     def _ahead(self, job: Job) -> tuple[int, int]:
-        """How many jobs have a turn before this one, and how many wait at all."""
+        """How many jobs of others have a turn before this one, and how many wait at all. Those of its own client are
+        not others, and one that is cancelled is about to end."""
         with self._lock:
             order = [other for other in self._order() if not other.cancelled.is_set()]
             if job not in order:
                 return 0, len(order)
-            return order.index(job) + bool(self._running), len(order)
+            others = [
+                one
+                for one in (*self._running[-1:], *order[: order.index(job)])
+                if not job.client or one.client != job.client
+            ]
+            return sum(not one.cancelled.is_set() for one in others), len(order)
 
 
 def _place(client: str) -> str:

@@ -14,7 +14,9 @@ from ..engine.engine import Picture
 from ..engine.request import Request
 from ..schedule import ImportanceTable
 
-KEPT_TABLES, KEPT_PICTURES, KEPT_SESSIONS = 20, 48, 512
+KEPT_TABLES, KEPT_SESSIONS = 20, 512
+KEPT_BYTES = 24_000_000  # of one visitor's pictures
+WITH_PICTURES = 24  # visitors, those seen last, whose pictures are kept
 
 
 @dataclass(frozen=True)
@@ -87,7 +89,7 @@ class Session:
         with self._lock:
             self.pictures[key] = made
             self.pictures.move_to_end(key)
-            while len(self.pictures) > KEPT_PICTURES:
+            while len(self.pictures) > 2 and sum(map(_size, self.pictures.values())) > KEPT_BYTES:
                 self.pictures.popitem(last=False)
 
 
@@ -113,4 +115,10 @@ class Sessions:
             if not isinstance(id, str) or id not in self._kept:
                 raise ValueError("This page was open for too long, or the demo has started again: reload the page.")
             self._kept.move_to_end(id)
+            for idle in list(self._kept.values())[:-WITH_PICTURES]:
+                idle.pictures.clear()
             return self._kept[id]
+
+
+def _size(made: Made) -> int:
+    return made.picture.image.width * made.picture.image.height * 3

@@ -430,3 +430,10 @@ def test_a_thousand_jobs_from_many_threads_leave_nothing_behind(worker):
     assert counts == [3] * 660
     list(worker.stream(lambda job: None))
     assert not worker._waiting and not worker._running
+
+
+def test_ones_own_jobs_are_not_people_ahead(worker, gate):
+    mine, again = (worker.stream(lambda job: job.emit("mine"), "me") for _ in range(2))
+    assert next(mine) == Waiting(1) and next(again) == Waiting(1)  # the gate, which is somebody else's
+    mine.close()
+    again.close()

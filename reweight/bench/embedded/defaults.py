@@ -8,9 +8,8 @@ from typing import Annotated
 
 import typer
 
-PAIRS = ((0.9, 1.1), (0.9, 1.3), (0.9, 1.5), (0.8, 1.2), (0.8, 1.4), (0.7, 1.3), (0.7, 1.5), (0.6, 1.4))
-DRAG = 0.1  # of the first move of a slider
-SHIPPED = 0.5  # the least SSIM of the defaults with vanilla: the subject is still there
+PAIRS = ((0.9, 1.1), (0.9, 1.3), (0.9, 1.5), (0.8, 1.4), (0.7, 1.3), (0.7, 1.5), (0.5, 1.5))
+DRAG = 0.25  # of a slider's length: a first move
 
 
 def command(
@@ -47,7 +46,8 @@ def command(
         for prompt in EXAMPLES:
             vanilla, here = picture(prompt, 1, 1, "vanilla"), picture(prompt, low, high, "reweighted")
             far.append(distance(here, vanilla).ssim)
-            drag.append(distance(picture(prompt, max(low - DRAG, SLIDER[0] - DRAG), high, "reweighted"), here).ssim)
+            moved = max(SLIDER[0], low - DRAG * (SLIDER[1] - SLIDER[0]))
+            drag.append(distance(picture(prompt, moved, high, "reweighted"), here).ssim)
         found[name] = {"ssim": round(float(np.mean(far)), 3), "drag_ssim": round(float(np.mean(drag)), 3)}
         Console().print(
             f"{name:>18}  SSIM with vanilla {found[name]['ssim']:.3f}, of a first drag {found[name]['drag_ssim']:.3f}",

@@ -166,8 +166,9 @@
         if (ended) {
           const typed = control.value;
           control.value = value ?? rw.get(name);
-          if (name === "seed" && typed.trim() !== String(control.value))
-            rw.say(`The seed is a whole number from 0 to 4294967295: it is ${control.value} now.`);
+          if (name === "seed")
+            $("#seed-note").textContent =
+              typed.trim() === String(control.value) ? "" : `The seed is a whole number from 0 to 4294967295: it is ${control.value} now.`;
           if (value === null) return;
         }
       }

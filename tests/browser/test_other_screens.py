@@ -1,0 +1,99 @@
+"""Importance, Ablate and Watch in a real browser."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from looking import block, cell, has_drawn, number, query_of, wait_for_query
+from playwright.sync_api import expect
+
+pytestmark = pytest.mark.browser
+
+
+def test_the_verdict_comes_first_and_a_probe_fills_the_heatmap(visit, tmp_path):
+    page = visit("steps=2")
+    page.get_by_role("tab", name="Importance").click()
+    expect(page.locator("#rankings section")).to_have_count(3)
+    expect(page.locator("#verdict")).to_contain_text("the direct check")
+    before = page.locator("#rankings section").first.locator(".rw-number").all_text_contents()
+    page.locator("#runs").fill("2")
+    page.locator("#probe").click()
+    page.wait_for_function("() => document.querySelector('#findings').textContent.includes('2 runs voted')")
+    assert page.locator("#rankings section").first.locator(".rw-number").all_text_contents() != before
+    page.locator("#rankings section").first.locator(".rw-cell").nth(3).click()
+    expect(page.locator(".rw-note").first).to_contain_text("95% interval")
+    page.locator("#numbers > summary").click()
+    table = page.locator("#frame table").first
+    expect(table.locator("tbody tr")).to_have_count(2)
+    assert table.locator("thead th").nth(1).text_content().startswith("Encoder")
+    with page.expect_download() as download:
+        page.locator("#save-table").click()
+    saved = json.loads(download.value.path().read_text(encoding="utf-8"))
+    assert saved["runs"] == 2
+    saved["blocks"] = [f"x{label}" for label in saved["blocks"]]
+    (tmp_path / "other.json").write_text(json.dumps(saved), encoding="utf-8")
+    page.locator("#table-file").set_input_files(tmp_path / "other.json")
+    expect(page.locator("#status")).to_contain_text("choose those, or load another")
+    page.locator(".rw-use:not([disabled])").click()
+    wait_for_query(page, "schedule", "calibrated")
+
+
+def test_the_left_stop_stops_a_probe_and_what_was_done_is_kept(visit):
+    page = visit("steps=3")
+    page.get_by_role("tab", name="Importance").click()
+    page.locator("#runs").fill("30")
+    page.locator("#probe").click()
+    page.wait_for_function("() => document.querySelector('#status').textContent.includes('voted')")
+    page.locator("#stop").click()
+    page.wait_for_timeout(800)
+    assert "Probing" not in page.locator("#status").text_content()
+
+
+def test_the_grid_of_ablations_and_a_click_that_paints_one(visit):
+    page = visit("steps=2")
+    page.get_by_role("tab", name="Ablate").click()
+    page.wait_for_function("() => document.querySelectorAll('.rw-without img[src]').length === 21")
+    one = page.locator('.rw-without[data-row="5"][data-column="2"]')
+    one.hover()
+    expect(page.locator("#ablate-says")).to_contain_text("at all steps: changed")
+    assert page.locator("#ablate-vanilla").get_attribute("src")
+    one.click()
+    expect(block(page, 5)).to_contain_text("off")
+    expect(cell(page, 5, 1)).to_have_text("off")
+    page.locator("#prune > summary").click()
+    page.locator("#prune-start").click()
+    expect(page.locator("#prune-chart polyline")).to_have_count(4)
+
+
+def test_the_film_is_scrubbed_and_does_not_play_for_those_who_want_no_motion(visit):
+    page = visit("steps=4")
+    page.get_by_role("tab", name="Watch").click()
+    page.wait_for_function(
+        "() => document.querySelector('#watch-says').textContent === 'step 1 of 4' && !document.querySelector('#status .rw-bar')"
+    )
+    expect(page.locator("#watch-play")).to_have_text("Play")
+    before = page.locator("#films img").first.get_attribute("src")
+    page.locator("#watch-step").fill("3")
+    expect(page.locator("#watch-says")).to_have_text("step 3 of 4")
+    assert page.locator("#films img").first.get_attribute("src") != before
+    expect(page.locator("#heat-weights .rw-now")).to_contain_text("step 3")
+    page.locator("#watch-play").click()
+    expect(page.locator("#watch-play")).to_have_text("Pause")
+    page.wait_for_function("() => document.querySelector('#watch-says').textContent !== 'step 3 of 4'")
+    page.locator("#watch-play").click()
+
+
+def test_previews_and_other_screens_leave_the_pictures_as_they_are(visit):
+    from looking import png
+
+    page = visit("steps=8")
+    first = png(page, "vanilla")
+    page.get_by_role("tab", name="Watch").click()
+    page.wait_for_function("() => document.querySelector('#watch-says').textContent.includes('of 8')")
+    fresh = visit("steps=8")
+    assert png(fresh, "vanilla") == first
+    assert query_of(fresh)["steps"] == "8"
+    number(page, "seed").fill("9")
+    number(page, "seed").press("Enter")
+    has_drawn(page)

@@ -1,0 +1,76 @@
+"""Listening to a drawing changes nothing in it, and hears what is predicted."""
+
+import numpy as np
+import pytest
+import torch
+
+from reweight.engine.drawing import draw
+from reweight.engine.engine import Engine, Picture, Preview, Watched
+from reweight.engine.request import validate
+from reweight.engine.watching import decoded, listening
+
+MODELS = ("toy", "toy-turbo")
+
+
+@pytest.fixture(scope="module")
+def engine():
+    engine = Engine(MODELS)
+    yield engine
+    engine.close()
+
+
+def asked(engine, model, **settings):
+    return validate(engine.card(model), prompt="a photo of a boat on a beach", model=model, seed=7, **settings)
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_a_picture_that_is_listened_to_is_the_same_bit_for_bit(engine, model):
+    request, loaded = asked(engine, model, steps=3), engine.opened(model)
+    plain = draw(loaded, request).images[0]
+    seen = []
+    heard = draw(loaded, request, beside=listening(lambda clean, now: seen.append((clean, now)))).images[0]
+    assert heard.tobytes() == plain.tobytes()
+    assert len(seen) == 3 and "step" not in vars(loaded.pipe.scheduler)
+    last = decoded(loaded.pipe, [seen[-1][0]])[0]
+    assert np.abs(np.asarray(last, float) - np.asarray(plain, float)).max() <= 2  # the last prediction is the picture
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_what_is_predicted_comes_nearer_to_the_picture(engine, model):
+    request = asked(engine, model, steps=4)
+    (film,) = (e for e in engine.watch(request, engine.chosen(request), ("vanilla",)) if isinstance(e, Watched))
+    last = np.asarray(film.images[-1], float)
+    far = [np.abs(np.asarray(image, float) - last).mean() for image in film.images]
+    assert len(far) == 4 and far == sorted(far, reverse=True) and far[0] > 1
+
+
+def test_previews_come_while_it_is_drawn_and_the_picture_is_the_same(engine, monkeypatch):
+    monkeypatch.setattr("reweight.engine.watching.FIRST", 0.0)
+    monkeypatch.setattr("reweight.engine.watching.NEXT", 0.0)
+    request = asked(engine, "toy-turbo", steps=5)
+    events = list(engine.compare(request, engine.chosen(request), ("vanilla",), preview=True))
+    assert [event.step for event in events if isinstance(event, Preview)] == [1, 2]
+    (picture,) = (event for event in events if isinstance(event, Picture))
+    assert picture.image.tobytes() == draw(engine.opened("toy-turbo"), request).images[0].tobytes()
+
+
+def test_batches_are_what_is_drawn_one_by_one(engine):
+    from reweight.engine.engine import Batch
+
+    request = asked(engine, "toy-turbo")
+    weights = np.ones((3, 2, 7))
+    bypass = np.zeros(weights.shape, bool)
+    bypass[1, :, 5] = bypass[2, 0, 6] = True
+    batches = [e for e in engine.batches(request, weights, bypass, together=2) if isinstance(e, Batch)]
+    images = [image for batch in batches for image in batch.images]
+    assert [batch.first for batch in batches] == [0, 2] and len(images) == 3
+    plain = np.asarray(draw(engine.opened("toy-turbo"), request).images[0], float)
+    assert np.abs(np.asarray(images[0], float) - plain).max() <= 1
+    assert np.abs(np.asarray(images[1], float) - plain).mean() > 3
+
+
+def test_the_direct_check_is_larger_where_more_is_lost(engine):
+    request = asked(engine, "toy-turbo")
+    (errors,) = (event for event in engine.direct(request) if isinstance(event, np.ndarray))
+    assert errors.shape == (2, 7) and (errors >= 0).all() and errors[1, 6] > errors[1, 3]
+    assert torch.is_grad_enabled()
