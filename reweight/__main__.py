@@ -67,7 +67,7 @@ def _say(text: str, **options: Any) -> None:
 def generate(
     prompt: Prompt,
     out: Annotated[Path, typer.Option(help="Folder for the PNG files.")] = Path("."),
-    model: Model = "toy",
+    model: Model = "toy-turbo",
     low: Annotated[float | None, typer.Option(help="Weight of the least important block.")] = None,
     high: Annotated[float | None, typer.Option(help="Weight of the most important block.")] = None,
     schedule: Annotated[str, typer.Option(help="What the weights follow, such as importance or flat.")] = "importance",
@@ -150,7 +150,7 @@ def probe(
     prompt: Prompt,
     out: Annotated[Path, typer.Option(help="The JSON file to write.")] = Path("importance.json"),
     figure: Annotated[Path | None, typer.Option(help="A PNG of the heatmap to write.")] = None,
-    model: Model = "toy",
+    model: Model = "toy-turbo",
     preset: Annotated[str, typer.Option(help="paper-code, paper-text or calibrated.")] = "paper-code",
     runs: Annotated[int | None, typer.Option(help="Runs that vote; by default the preset's.")] = None,
     candidates: Annotated[int | None, typer.Option(help="Tries per iteration; by default the preset's.")] = None,

@@ -9,7 +9,7 @@ from importlib.metadata import entry_points
 from typing import Generic, Protocol, TypeVar
 
 log = logging.getLogger(__name__)
-KEY = re.compile(r"[a-z][a-z0-9-]{0,31}")
+KEY = re.compile(r"[a-z][a-z0-9.-]{0,31}")
 
 
 class Keyed(Protocol):
@@ -38,7 +38,7 @@ class Registry(Mapping[str, T], Generic[T]):
     def register(self, item: T) -> T:
         """Add an object, and give it back. ValueError for a key that is taken or is no key."""
         if not KEY.fullmatch(item.key):
-            raise ValueError(f"A {self.what}'s key is up to 32 of a-z, 0-9 and -, not {item.key!r}.")
+            raise ValueError(f"A {self.what}'s key is up to 32 of a-z, 0-9, . and -, not {item.key!r}.")
         if item.key in self._items:
             raise ValueError(f"There is a {self.what} {item.key!r} already: give another key.")
         self._items[item.key] = item

@@ -5,9 +5,7 @@ import signal
 import subprocess
 import sys
 import time
-from enum import StrEnum
 from pathlib import Path
-from typing import get_args
 
 import numpy as np
 import pytest
@@ -15,9 +13,9 @@ from PIL import Image
 from typer.testing import CliRunner
 
 import reweight
-from reweight.__main__ import ScheduleName, app, main
+from reweight.__main__ import app, main
 from reweight.engine.provenance import read_png
-from reweight.engine.request import Schedule, validate
+from reweight.engine.request import validate
 from reweight.schedule import ImportanceTable
 
 ROOT = Path(reweight.__file__).parents[1]
@@ -153,9 +151,19 @@ class TestRefusals:
         assert error("generate", "  ", "--model", "sdxl").startswith("The prompt is empty")
         assert "above the high weight" in error("generate", "fox", "--low", "1.2", "--high", "1", "--model", "sdxl")
         assert "from 1 to 50" in error("generate", "fox", "--steps", "0")
+        assert "no method of that name" in error("generate", "fox", "--method", "best")
+        assert "no schedule of that name" in error("generate", "fox", "--schedule", "best")
+        assert "method.setting=value" in error("generate", "fox", "--set", "b1=2")
+        assert "from 0 to 4" in error("generate", "fox", "--set", "freeu.b1=9")
         assert "seed" in error("generate", "fox", "--seed", "-1")
         assert "multiple of 8" in error("generate", "fox", "--size", "100")
         assert "The prompt is empty" in error("probe", "")
+
+    def test_pictures_that_are_there_are_kept(self, error, made, sd_folder):
+        folder = made[4]
+        before = {file.name: file.read_bytes() for file in folder.iterdir()}
+        assert "vanilla.png is there already" in error("generate", "fox", "--model", sd_folder, "--out", folder)
+        assert {file.name: file.read_bytes() for file in folder.iterdir()} == before
 
     def test_a_table_that_does_not_fit(self, error, made, sdxl_folder, sd_folder):
         said = error("generate", "fox", "--model", sdxl_folder, "--table", made[2]).splitlines()[-1]
@@ -200,8 +208,13 @@ def test_ctrl_c_keeps_what_a_probe_has_done(sd_folder, tmp_path):
     assert 1 <= table.runs < 5000 and np.isfinite(table.scores).all()
 
 
-def test_schedules_are_those_of_a_request():
-    assert issubclass(ScheduleName, StrEnum) and {one.value for one in ScheduleName} == set(get_args(Schedule))
+def test_columns_and_settings_by_name(sd_folder, tmp_path):
+    options = ["--method", "reweighted+freeu", "--method", "freeu", "--set", "freeu.b1=1.9", "--set", "freeu.version=2"]
+    result = run("generate", PROMPT, "--model", sd_folder, "--steps", 1, "--out", tmp_path, *options)
+    assert result.returncode == 0 and "Wrote reweighted+freeu.png and freeu.png" in result.stderr, result.stderr
+    settings = read_png(tmp_path / "reweighted+freeu.png")
+    assert settings["method"] == "reweighted+freeu" and settings["request"]["freeu"]["b1"] == 1.9
+    assert settings["weights"] is not None and read_png(tmp_path / "freeu.png")["weights"] is None
 
 
 def test_help_is_there_without_loading_anything():

@@ -30,7 +30,7 @@ def test_importing_it_is_cheap():
 
 
 def test_the_library_pulls_in_neither_the_page_nor_the_plots():
-    code = "from reweight import *; import reweight.engine, reweight.scoring, reweight.plots, reweight.provenance"
+    code = "from reweight import *; import reweight.engine.engine, reweight.scoring, reweight.probing.plots, reweight.engine.provenance"
     assert not loaded(code) & {"gradio", "matplotlib", "torchmetrics", "torchvision"}
 
 

@@ -112,7 +112,7 @@ def _value(kind: Any, limits: Limits, value: Any) -> Any:
 
 def _needs(title: str, required: list[str], optional: list[str]) -> str:
     def listed(names: list[str]) -> str:
-        return " and ".join(filter(None, (", ".join(names[:-1]), names[-1])))
+        return " and ".join(filter(None, (", ".join(names[:-1]), *names[-1:])))
 
     parts = [f"needs {listed(required)}"] * bool(required) + [f"may have {listed(optional)}"] * bool(optional)
     return f"{title} {' and '.join(parts) or 'has no settings'}, and nothing else."

@@ -93,7 +93,7 @@ _CARDS = (
         download_gb=2.7, note="The most widely used of the older models.",
     ),
 )  # fmt: skip
-DEFAULT = "toy"
+DEFAULT = "toy-turbo"
 
 
 def _registry(cards: Iterable[ModelCard]) -> dict[str, ModelCard]:

@@ -21,7 +21,6 @@ from safetensors.torch import load_file, save_file
 from transformers import CLIPConfig, CLIPImageProcessor
 
 from reweight.engine.engine import (
-    METHODS,
     Agreement,
     Busy,
     Engine,
@@ -33,7 +32,8 @@ from reweight.engine.engine import (
     Step,
     Waiting,
 )  # fmt: skip
-from reweight.engine.request import validate
+from reweight.engine.request import COLUMNS, validate
+from reweight.engine.resolving import Chosen
 from reweight.methods.freeu import freeu
 from reweight.models import registry as models
 from reweight.models.loading import LoadedModel
@@ -83,12 +83,12 @@ def scores_for(engine, request):
     return np.linspace(0.2, 1, shape[0] * shape[1]).reshape(shape)
 
 
-def compared(engine, request, methods=METHODS, **options):
-    return list(engine.compare(request, scores_for(engine, request), methods, **options))
+def compared(engine, request, methods=COLUMNS, **options):
+    return list(engine.compare(request, Chosen(scores_for(engine, request), "given"), methods, **options))
 
 
-def pictures(engine, request, methods=METHODS):
-    return {event.method: event for event in compared(engine, request, methods) if isinstance(event, Picture)}
+def pictures(engine, request, methods=COLUMNS):
+    return {event.column: event for event in compared(engine, request, methods) if isinstance(event, Picture)}
 
 
 def pixels(engine, request, method):
@@ -161,7 +161,7 @@ class TestPictures:
     @pytest.mark.parametrize("name", ["engine", "xl"])
     def test_vanilla_is_what_the_pipeline_gives_bit_for_bit_whatever_came_before(self, name, request, monkeypatch):
         engine = request.getfixturevalue(name)
-        monkeypatch.setattr("reweight.engine.engine.CACHED_BYTES", 0)
+        monkeypatch.setattr("reweight.engine.pictures.CACHED_BYTES", 0)
         asked = ask(engine, steps=3, guidance=2.0, negative_prompt="blue", seed=11)
         expected = direct(engine, asked)
         assert pixels(engine, asked, "vanilla") == expected
@@ -177,29 +177,29 @@ class TestPictures:
     def test_each_method_is_its_context_manager_around_the_pipeline(self, engine):
         asked = ask(engine, seed=13)
         drawn = pictures(engine, asked)
-        pipe, f = engine.opened(asked.model).pipe, asked.freeu
+        pipe, f = engine.opened(asked.model).pipe, asked.methods["freeu"]
         weights = asked.weights(scores_for(engine, asked))
         with reweighted(pipe, weights):
             assert drawn["reweighted"].image.tobytes() == direct(engine, asked)
         with freeu(pipe, b1=f.b1, b2=f.b2, s1=f.s1, s2=f.s2, version=f.version):
             assert drawn["freeu"].image.tobytes() == direct(engine, asked)
-        assert len({drawn[method].image.tobytes() for method in METHODS}) == 3
+        assert len({drawn[method].image.tobytes() for method in COLUMNS}) == 3
         assert (drawn["reweighted"].weights == weights).all()
         assert drawn["vanilla"].weights is None and drawn["freeu"].weights is None
 
     def test_the_same_seed_gives_the_same_bytes_and_another_does_not(self, engine, monkeypatch):
-        monkeypatch.setattr("reweight.engine.engine.CACHED_BYTES", 0)
-        first, again, other = (pictures(engine, ask(engine, seed=seed), METHODS[:2]) for seed in (14, 14, 15))
-        for method in METHODS[:2]:
+        monkeypatch.setattr("reweight.engine.pictures.CACHED_BYTES", 0)
+        first, again, other = (pictures(engine, ask(engine, seed=seed), COLUMNS[:2]) for seed in (14, 14, 15))
+        for method in COLUMNS[:2]:
             assert not again[method].cached and first[method].image.tobytes() == again[method].image.tobytes()
             assert first[method].image.tobytes() != other[method].image.tobytes()
 
     def test_events_come_in_order(self, engine):
         events = [e for e in compared(engine, ask(engine, steps=3, seed=16)) if not isinstance(e, Waiting)]
         expected = []
-        for method in METHODS:
+        for method in COLUMNS:
             expected += [Step(method, step, 3) for step in (1, 2, 3)] + [method]
-        assert [event.method if isinstance(event, Picture) else event for event in events] == expected
+        assert [event.column if isinstance(event, Picture) else event for event in events] == expected
 
     def test_the_order_is_the_callers(self, engine):
         assert list(pictures(engine, ask(engine, seed=17), ("freeu", "vanilla"))) == ["freeu", "vanilla"]
@@ -208,14 +208,14 @@ class TestPictures:
     def test_an_unknown_method_is_refused_at_once(self, engine, methods):
         asked = ask(engine)
         with pytest.raises(ValueError, match="There is no method"):
-            engine.compare(asked, scores_for(engine, asked), methods)
+            engine.compare(asked, Chosen(scores_for(engine, asked), "given"), methods)
 
     def test_scores_that_do_not_fit_are_refused_before_anything_is_drawn(self, engine):
         asked = ask(engine, seed=18)
         with pytest.raises(ValueError, match="3 steps but 2"):
-            engine.compare(asked, np.ones((3, 7)))
+            engine.compare(asked, Chosen(np.ones((3, 7)), "given"))
         with watched(unet_of(engine)) as watch, pytest.raises(ValueError, match="7 blocks"):
-            list(engine.compare(asked, np.ones((2, 5))))
+            list(engine.compare(asked, Chosen(np.ones((2, 5)), "given")))
         assert watch.calls == 0
 
     def test_an_overlong_prompt_gets_a_notice(self, engine):
@@ -236,7 +236,7 @@ class TestCache:
         pictures(engine, ask(engine, seed=20))
         with watched(unet_of(engine)) as watch:
             drawn = pictures(engine, ask(engine, seed=20, high=1.3))
-        assert {method: drawn[method].cached for method in METHODS} == {
+        assert {method: drawn[method].cached for method in COLUMNS} == {
             "vanilla": True, "reweighted": False, "freeu": True,
         }  # fmt: skip
         assert watch.calls == 2
@@ -245,9 +245,9 @@ class TestCache:
         first = pictures(engine, ask(engine, seed=21))
         with watched(unet_of(engine)) as watch:
             again = pictures(engine, ask(engine, seed=21))
-        assert watch.calls == 0 and all(again[method].cached for method in METHODS)
-        assert all(again[method].image.tobytes() == first[method].image.tobytes() for method in METHODS)
-        assert all(again[method].seconds == first[method].seconds > 0 for method in METHODS)
+        assert watch.calls == 0 and all(again[method].cached for method in COLUMNS)
+        assert all(again[method].image.tobytes() == first[method].image.tobytes() for method in COLUMNS)
+        assert all(again[method].seconds == first[method].seconds > 0 for method in COLUMNS)
         assert (again["reweighted"].weights == first["reweighted"].weights).all()
 
     @pytest.mark.parametrize(
@@ -268,7 +268,7 @@ class TestCache:
     def test_freeu_settings_change_freeu_alone(self, engine):
         pictures(engine, ask(engine, seed=23))
         drawn = pictures(engine, ask(engine, seed=23, freeu={"b1": 1.9, "b2": 1.1, "s1": 0.5, "s2": 0.5}))
-        assert [method for method in METHODS if not drawn[method].cached] == ["freeu"]
+        assert [method for method in COLUMNS if not drawn[method].cached] == ["freeu"]
 
     def test_painting_over_a_picture_changes_nobody_elses(self, engine):
         drawn = pictures(engine, ask(engine, seed=24), ("vanilla",))["vanilla"]
@@ -279,7 +279,7 @@ class TestCache:
         assert again.cached and pixels(engine, ask(engine, seed=24), "vanilla") == before
 
     def test_only_so_many_bytes_are_kept(self, engine, monkeypatch):
-        monkeypatch.setattr("reweight.engine.engine.CACHED_BYTES", 2 * 64 * 64 * 3)
+        monkeypatch.setattr("reweight.engine.pictures.CACHED_BYTES", 2 * 64 * 64 * 3)
         for seed in (25, 26, 27):
             pixels(engine, ask(engine, seed=seed), "vanilla")
         assert pictures(engine, ask(engine, seed=27), ("vanilla",))["vanilla"].cached
@@ -287,11 +287,11 @@ class TestCache:
 
 
 class TestStopping:
-    @pytest.mark.parametrize("method", METHODS)
+    @pytest.mark.parametrize("method", COLUMNS)
     def test_closing_stops_within_a_step_and_leaves_no_trace(self, engine, method):
         asked, scores = ask(engine, steps=6, seed=30), np.full((6, 7), 0.7)
         with watched(unet_of(engine)) as watch:
-            events = engine.compare(asked, scores, (method, "vanilla"))
+            events = engine.compare(asked, Chosen(scores, "given"), (method, "vanilla"))
             while not isinstance(event := next(events), Step):
                 pass
             at = watch.calls
@@ -303,7 +303,7 @@ class TestStopping:
 
     def test_a_picture_cut_short_is_not_kept(self, engine):
         asked = ask(engine, steps=6, seed=31)
-        events = engine.compare(asked, scores_for(engine, asked), ("freeu",))
+        events = engine.compare(asked, Chosen(scores_for(engine, asked), "given"), ("freeu",))
         while not isinstance(next(events), Step):
             pass
         events.close()
@@ -312,7 +312,7 @@ class TestStopping:
     def test_closing_between_two_pictures_draws_no_other(self, engine):
         asked = ask(engine, seed=32)
         with watched(unet_of(engine)) as watch:
-            events = engine.compare(asked, scores_for(engine, asked))
+            events = engine.compare(asked, Chosen(scores_for(engine, asked), "given"))
             while not isinstance(next(events), Picture):
                 pass
             at = watch.calls
@@ -322,7 +322,10 @@ class TestStopping:
 
     def test_closing_in_the_queue_draws_nothing(self, engine):
         with held(unet_of(engine)) as gate, watched(unet_of(engine)) as watch:
-            first, second = (engine.compare(ask(engine, seed=seed), np.ones((2, 7)), ("vanilla",)) for seed in (33, 34))
+            first, second = (
+                engine.compare(ask(engine, seed=seed), Chosen(np.ones((2, 7)), "given"), ("vanilla",))
+                for seed in (33, 34)
+            )
             assert isinstance(next(first), Waiting) and next(second) == Waiting(1)
             second.close()
             gate.set()
@@ -333,7 +336,7 @@ class TestStopping:
     def test_closing_the_engine_stops_the_job_within_a_step(self, fresh):
         asked = ask(fresh, steps=50)
         with watched(unet_of(fresh)) as watch:
-            events = fresh.compare(asked, np.ones((50, 7)))
+            events = fresh.compare(asked, Chosen(np.ones((50, 7)), "given"))
             while not isinstance(next(events), Step):
                 pass
             fresh.close()
@@ -363,7 +366,7 @@ class TestStopping:
 
 class TestThreads:
     def test_eight_at_once_get_what_each_would_get_alone(self, engine, monkeypatch):
-        monkeypatch.setattr("reweight.engine.engine.CACHED_BYTES", 0)
+        monkeypatch.setattr("reweight.engine.pictures.CACHED_BYTES", 0)
         words = ["red", "apple", "blue", "cat", "rain", "table", "on", "in"]
         asked = [ask(engine, prompt=f"a {word}", seed=40 + i) for i, word in enumerate(words)]
         methods = ("vanilla", "reweighted")
@@ -387,7 +390,8 @@ class TestThreads:
     def test_who_waits_hears_of_it(self, engine):
         with held(unet_of(engine)) as gate:
             first, second, third = (
-                engine.compare(ask(engine, seed=seed), np.ones((2, 7)), ("vanilla",)) for seed in (50, 51, 52)
+                engine.compare(ask(engine, seed=seed), Chosen(np.ones((2, 7)), "given"), ("vanilla",))
+                for seed in (50, 51, 52)
             )
             assert next(first) == Waiting(0)
             assert next(second) == Waiting(1) and next(third) == Waiting(2)
@@ -426,12 +430,12 @@ class TestThreads:
 
     def test_a_client_by_name_can_only_ask_for_so_much(self, engine):
         with held(unet_of(engine)) as gate:
-            running = engine.compare(ask(engine, seed=55), np.ones((2, 7)), ("vanilla",), client="a")
+            running = engine.compare(ask(engine, seed=55), Chosen(np.ones((2, 7)), "given"), ("vanilla",), client="a")
             next(running)
             queued = [engine.probe(ask(engine), runs=1, client="a") for _ in range(engine.worker.each)]
             assert all(isinstance(next(events), Waiting) for events in queued)
             with pytest.raises(Busy, match="waiting already"):
-                next(engine.compare(ask(engine), np.ones((2, 7)), client="a"))
+                next(engine.compare(ask(engine), Chosen(np.ones((2, 7)), "given"), client="a"))
             for events in queued:
                 events.close()
             gate.set()
@@ -453,7 +457,7 @@ class TestErrors:
                 list(fresh.agreement(asked, scores_for(fresh, asked)))
         weight[0, 0] = good
         drawn = pictures(fresh, asked)
-        assert not any(drawn[method].cached for method in METHODS) and hooks(unet_of(fresh)) == 0
+        assert not any(drawn[method].cached for method in COLUMNS) and hooks(unet_of(fresh)) == 0
         assert drawn["vanilla"].image.tobytes() == direct(fresh, asked)
 
     def test_an_autoencoder_that_overflows_is_found_too(self, fresh):
@@ -577,7 +581,7 @@ class TestModels:
                 lambda name=name: engine.card(name),
                 lambda name=name: engine.opened(name),
                 lambda name=name: engine.blocks(name),
-                lambda other=other: engine.compare(other, np.ones((2, 7))),
+                lambda other=other: engine.compare(other, Chosen(np.ones((2, 7)), "given")),
                 lambda other=other: engine.probe(other),
                 lambda other=other: engine.agreement(other, np.ones((2, 7))),
                 lambda other=other: engine.chosen(other),
@@ -727,7 +731,7 @@ class TestProbe:
         assert hooks(unet_of(engine)) == 0
         chosen = engine.chosen(asked, (table,))
         assert chosen.table is table and (chosen.scores == table.scores).all()
-        assert isinstance(list(engine.compare(asked, chosen.scores))[-1], Picture)
+        assert isinstance(list(engine.compare(asked, chosen))[-1], Picture)
         assert pixels(engine, asked, "vanilla") == direct(engine, asked)
 
     def test_a_table_of_other_weights_does_not_serve(self, engine):

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from reweight import schedule
-from reweight.engine.request import Request, RequestError, validate
+from reweight.engine.request import COLUMNS, RequestError, validate
+from reweight.methods.base import METHODS
 from reweight.methods.freeu import PRESETS, FreeU
 from reweight.models.registry import REGISTRY, card_for
 
@@ -18,7 +19,7 @@ FREEU = {"b1": 1.4, "b2": 1.6, "s1": 0.9, "s2": 0.2}
 
 
 def ask(**changes):
-    return validate(**({"prompt": "a red apple"} | changes))
+    return validate(**({"prompt": "a red apple", "model": "toy"} | changes))
 
 
 def is_sentence(text):
@@ -30,12 +31,14 @@ class TestDefaults:
     def test_come_from_the_card(self, key):
         card, request = REGISTRY[key], ask(model=key)
         for name in ("steps", "guidance", "low", "high", "size", "negative_prompt"):
-            assert getattr(request, name) == getattr(card, name)
-        assert (request.first_step, request.last_step, request.blocks) == (1, card.steps, None)
-        assert (request.schedule, request.seed, request.freeu) == ("importance", 42, PRESETS[card.family])
+            assert request.settings()[name] == getattr(card, name)
+        ours = request.reweighting
+        assert (ours.first_step, ours.last_step, ours.blocks, ours.painted) == (1, card.steps, None, None)
+        assert (ours.schedule, request.seed, request.methods["freeu"]) == ("importance", 42, PRESETS[card.family])
+        assert request.columns == COLUMNS and set(request.methods) == set(METHODS)
 
     def test_none_is_missing(self):
-        names = set(Request.model_fields) - {"prompt"}
+        names = set(ask().settings()) - {"prompt"} | {"columns", "painted", "methods"}
         assert ask(**dict.fromkeys(names)) == ask()
 
     def test_of_a_model_that_is_not_in_the_registry(self):
@@ -50,7 +53,7 @@ class TestDefaults:
             ask(card=REGISTRY["toy"])
 
     def test_window_follows_the_steps(self):
-        assert ask(steps=5).last_step == 5
+        assert ask(steps=5).reweighting.last_step == 5
 
 
 class TestTypes:
@@ -66,10 +69,18 @@ class TestTypes:
         with pytest.raises(RequestError, match="must be a number"):
             ask(**{name: value})
 
+    def test_numpys_numbers_are_numbers(self):
+        request = ask(steps=np.int64(12), seed=np.uint8(7), low=np.float32(0.5), blocks=[np.int32(2)])
+        assert (request.steps, request.seed, request.reweighting.low, request.reweighting.blocks) == (12, 7, 0.5, (2,))
+        for truth in (np.True_, np.array([3]), np.nan):
+            with pytest.raises(RequestError, match="whole number"):
+                ask(steps=truth)
+
     def test_sliders_give_12_0_and_json_gives_3(self):
         request = ask(steps=12.0, seed=7.0, guidance=3, low=1, high=1, size=128.0)
         assert [type(v) for v in (request.steps, request.seed, request.size)] == [int] * 3
-        assert [type(v) for v in (request.guidance, request.low, request.high)] == [float] * 3
+        ours = request.reweighting
+        assert [type(v) for v in (request.guidance, ours.low, ours.high)] == [float] * 3
         assert math.copysign(1, ask(guidance=-0.0).guidance) == 1
 
     @pytest.mark.parametrize("name", ["prompt", "negative_prompt", "model", "schedule"])
@@ -106,7 +117,17 @@ class TestRanges:
             ({"blocks": [64]}, "The blocks must be a list of block numbers"),
             ({"blocks": "0"}, "The blocks must be a list of block numbers"),
             ({"blocks": [0] * 65}, "The blocks must be a list of block numbers"),
-            ({"freeu": {"b1": 1}}, "FreeU needs b1, b2, s1 and s2"),
+            ({"freeu": {"b3": 1}}, "FreeU needs b1, b2, s1 and s2 and may have version, and nothing else."),
+            ({"freeu": [1, 2]}, "FreeU takes its settings by name."),
+            ({"columns": ["best"]}, "There is no method of that name: choose one of vanilla, reweighted, freeu"),
+            ({"columns": ["freeu+freeu"]}, "The column freeu\\+freeu names a method twice"),
+            ({"columns": ["vanilla+freeu"]}, "Vanilla is the model without any method"),
+            ({"columns": "vanilla"}, "The columns must be a list of 1 to 8 methods."),
+            ({"columns": ["freeu", "freeu"]}, "The columns name a method twice"),
+            ({"methods": {"best": {}}}, "The methods are settings by name"),
+            ({"painted": [["on"]]}, 'The painted cells must be empty, "off" or a weight from 0 to 2.'),
+            ({"painted": [[0.5]]}, "The painted weights have 1 steps but 12 are asked for"),
+            ({"painted": [[1], [1, 2]]}, "The painted cells must be a list of steps"),
             ({"freeu": FREEU | {"b1": 5}}, "FreeU b1 must be a number from 0 to 4."),
             ({"freeu": FREEU | {"s1": 0, "version": 1}}, "FreeU version 1 switches itself off"),
             ({"freeu": FREEU | {"version": 3}}, "FreeU version must be a whole number from 1 to 2."),
@@ -158,7 +179,7 @@ class TestRequest:
     def test_is_frozen_hashable_and_pickles(self):
         request = ask(blocks=[1, 2])
         with pytest.raises(ValidationError):
-            request.low = 1.0
+            request.size = 64
         assert len({request, ask(blocks=[2.0, 1])}) == 1
         assert pickle.loads(pickle.dumps(request)) == request
 
@@ -166,14 +187,14 @@ class TestRequest:
         first = ask()
         same = [{"low": 1.0}, {"high": 1.2}, {"schedule": "flat"}, {"blocks": [0]}, {"first_step": 2}]
         assert {ask(**change).vanilla_key() for change in same} == {first.vanilla_key()}
-        assert {ask(**change).freeu_key() for change in same} == {first.freeu_key()}
+        assert {ask(**change).methods["freeu"] for change in same} == {first.methods["freeu"]}
         other = [
             {"prompt": "b"}, {"negative_prompt": "b"}, {"model": "sd21", "size": 128}, {"seed": 1}, {"steps": 3},
             {"guidance": 4}, {"size": 64},
         ]  # fmt: skip
         assert len({request.vanilla_key() for request in [first, *(ask(**change) for change in other)]}) == 8
         assert ask(freeu=FREEU).vanilla_key() == first.vanilla_key()
-        assert ask(freeu=FREEU).freeu_key() != first.freeu_key()
+        assert ask(freeu=FREEU).methods["freeu"] != first.methods["freeu"]
 
 
 class TestWeights:
@@ -186,12 +207,24 @@ class TestWeights:
     @pytest.mark.parametrize("control", ["inverted", "reversed", "flat", "random"])
     def test_schedules_are_the_controls(self, control):
         request = ask(steps=3, low=0.9, high=1.1, schedule=control, seed=5)
-        expected = schedule.weights(schedule.CONTROLS[control](SCORES, 5), 0.9, 1.1)
+        expected = schedule.weights(schedule.CONTROLS[control].apply(SCORES, (), 5), 0.9, 1.1)
         np.testing.assert_array_equal(request.weights(SCORES), expected)
 
-    def test_empirical_takes_the_scores_as_they_are(self):
-        request = ask(steps=3, schedule="empirical")
-        np.testing.assert_array_equal(request.weights(SCORES), ask(steps=3).weights(SCORES))
+    def test_empirical_looks_at_places_and_not_at_scores(self):
+        places = [("down", 0), ("down", 1), ("mid", 1), ("up", 0)]
+        found = ask(steps=3, schedule="empirical", low=0.5, high=1.5)
+        expected = schedule.weights(schedule.empirical(places, 3), 0.5, 1.5)
+        np.testing.assert_array_equal(found.weights(SCORES, places), expected)
+
+    def test_painted_cells_go_before_everything(self):
+        painted = [[None, 0, "off", 2.0], [None] * 4, ["off", None, None, None]]
+        request = ask(steps=3, low=1.0, high=1.2, painted=painted, blocks=[0])
+        weights, off = request.weights(SCORES), request.reweighting.bypass(SCORES.shape)
+        np.testing.assert_allclose(weights, [[1.05, 0, 1, 2], [1.2, 1, 1, 1], [1, 1, 1, 1]])
+        np.testing.assert_array_equal(off, [[0, 0, 1, 0], [0] * 4, [1, 0, 0, 0]])
+        assert validate(**request.settings()) == request and ask(steps=3, painted=[[None] * 4] * 3) == ask(steps=3)
+        with pytest.raises(RequestError, match="3 steps and 4 blocks, but there are 3 steps and 3 blocks"):
+            request.weights(SCORES[:, :3])
 
     def test_outside_is_exactly_one(self):
         weights = ask(steps=3, low=0.3, high=0.3, first_step=2, last_step=2, blocks=(1,)).weights(SCORES)
@@ -238,6 +271,8 @@ NEARLY = {
     "last_step": st.integers(0, 51),
     "blocks": st.lists(st.integers(-1, 64), max_size=8),
     "freeu": FACTORS,
+    "columns": st.lists(st.sampled_from(["vanilla", "freeu", "reweighted+freeu", "freeu+freeu", "none"]), max_size=4),
+    "painted": st.lists(st.lists(st.sampled_from([None, "off", "on", 0, 1.5, 3]), max_size=3), max_size=3),
     "size": st.integers(0, 300) | st.integers(0, 40).map(lambda n: 8 * n),
 }
 ASKED = st.fixed_dictionaries({}, optional={name: value | ANYTHING for name, value in NEARLY.items()})
@@ -254,13 +289,14 @@ def test_anything_at_all_is_a_request_or_a_sentence(raw):
         return
     card = REGISTRY[request.model]
     assert validate(**request.settings()) == request
-    assert 1 <= request.first_step <= request.last_step <= request.steps <= card.max_steps
-    assert 0 < request.low <= request.high <= 2
+    ours, freeu = request.reweighting, request.methods["freeu"]
+    assert 1 <= ours.first_step <= ours.last_step <= request.steps <= card.max_steps
+    assert 0 < ours.low <= ours.high <= 2
     assert 0 <= request.guidance <= 30
     assert 0 <= request.seed < 2**32
     assert request.size % 8 == 0 and 64 <= request.size <= card.max_size
     assert request.prompt == unicodedata.normalize("NFC", request.prompt).strip() != ""
     assert 1 <= len(request.prompt) <= 2000
     assert not any(unicodedata.category(c) in ("Cc", "Cs") for c in request.prompt + request.negative_prompt)
-    assert all(0 <= factor <= 4 for factor in (request.freeu.b1, request.freeu.b2, request.freeu.s1, request.freeu.s2))
+    assert all(0 <= factor <= 4 for factor in (freeu.b1, freeu.b2, freeu.s1, freeu.s2))
     hash(request)

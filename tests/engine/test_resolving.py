@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from reweight.engine import resolving as tables
+from reweight.engine.request import validate
 from reweight.engine.resolving import choose, shipped
 from reweight.models.registry import REGISTRY
 from reweight.patching.blocks import TargetBlock
@@ -39,8 +40,9 @@ def assets(tmp_path, monkeypatch):
     return folder
 
 
-def chosen(prompt=PROMPT, model="toy", steps=STEPS, probed=(), **options):
-    return choose(model, prompt, steps, BLOCKS, probed, **options)
+def chosen(prompt=PROMPT, model="toy", steps=STEPS, probed=(), pinned=None, revision=None, **asked):
+    request = validate(prompt=prompt, model=model, steps=steps, **{"guidance": 0} | asked)
+    return choose(request, BLOCKS, probed, pinned, revision=revision)
 
 
 def test_the_order(assets):
@@ -61,14 +63,14 @@ def test_the_newest_that_fits_serves():
 
 
 def test_the_empirical_strategy_is_had_for_the_asking(assets):
-    found = chosen("a fox", probed=[table(prompt="a fox")], pinned=table(), strategy="empirical")
+    found = chosen("a fox", probed=[table(prompt="a fox")], pinned=table(), schedule="empirical")
     assert found.table is None and "Probe now" not in found.source
     assert (found.scores == empirical([(b.stage, b.level) for b in BLOCKS], STEPS)).all()
 
 
 @pytest.mark.parametrize("strategy", ["inverted", "reversed", "flat", "random"])
 def test_a_control_starts_from_the_probed_scores(strategy):
-    assert chosen(probed=[table(0.3)], strategy=strategy).table is not None
+    assert chosen(probed=[table(0.3)], schedule=strategy).table is not None
 
 
 @pytest.mark.parametrize(
@@ -85,9 +87,16 @@ def test_a_pinned_table_that_does_not_fit_does_not_serve(change):
     assert chosen(probed=[probed], pinned=table(**change)).table is probed
 
 
-def test_a_pinned_table_serves_other_models_with_the_same_blocks():
-    pinned = table(model="sd21")
-    assert chosen(model="sd-turbo", pinned=pinned).table is pinned
+def test_a_pinned_table_of_another_model_does_not_serve():
+    assert chosen(model="sd-turbo", pinned=table(model="sd21")).table is None
+
+
+def test_what_a_probe_saw_otherwise_is_said():
+    mine = table(guidance_scale=0.0)
+    assert chosen(probed=[mine], guidance=0).source.endswith("just now (paper-code)")
+    found = chosen(probed=[mine], guidance=7.5, negative_prompt="blurry")
+    assert found.source.endswith("at guidance 0, not 7.5, with another negative prompt") and found.table is mine
+    assert "negative" not in chosen(probed=[mine], guidance=0, negative_prompt="blurry").source
 
 
 def test_tables_of_another_revision_do_not_serve(assets):

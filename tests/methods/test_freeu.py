@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import tiny
 import torch
-from test_patch import draw, predict, traces
+from nets import draw, predict, traces
 
 from reweight.methods.freeu import PRESETS, FreeU, dimmed, factors, freeu, strengthened
 from reweight.patching.blocks import concatenations

@@ -8,7 +8,7 @@ import pytest
 import tiny
 import torch
 from diffusers import StableDiffusionImg2ImgPipeline, StableDiffusionXLImg2ImgPipeline
-from test_patch import draw, inputs, predict, traces
+from nets import draw, inputs, predict, traces
 
 from reweight.patching.blocks import target_blocks
 from reweight.patching.patch import reweighted

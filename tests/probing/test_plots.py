@@ -42,7 +42,7 @@ def test_names_that_do_not_fit_are_refused():
 
 def test_pyplot_is_not_touched():
     code = (
-        "import sys, numpy as np; from reweight.plots import importance_figure;"
+        "import sys, numpy as np; from reweight.probing.plots import importance_figure;"
         "assert 'matplotlib' not in sys.modules;"
         "importance_figure(np.ones((2, 3)), 'abc').savefig(sys.argv[1], dpi=30);"
         "assert 'matplotlib.pyplot' not in sys.modules"

@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from reweight.scoring import ImageFeatures, feature_cosine, lpips, scorer_named
-from reweight.scoring.scorers import NAMES
+from reweight.scoring.scorers import SCORERS, Loading
 
 
 class MeanColour:
@@ -46,10 +46,10 @@ def test_without_torchvision_lpips_is_one_sentence():
 
 def test_no_scorer_is_none_and_auto_is_none_without_weights(tmp_path):
     assert scorer_named("none") is None and scorer_named("auto") is None
-    with pytest.raises(ValueError, match=rf"no scorer 'aesthetic': choose one of {', '.join(NAMES)}\.$"):
+    with pytest.raises(ValueError, match=rf"no scorer 'aesthetic': choose one of auto, {', '.join(SCORERS)}, none\.$"):
         scorer_named("aesthetic")
     with pytest.raises(ValueError, match=r"no HPS checkpoint gone\.pt.*\.$"):
-        scorer_named("auto", checkpoint=tmp_path / "gone.pt")
+        scorer_named("auto", options=Loading(checkpoint=tmp_path / "gone.pt"))
 
 
 @pytest.mark.skipif(importlib.util.find_spec("hpsv2") is not None, reason="the package is here")

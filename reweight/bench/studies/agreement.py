@@ -29,6 +29,7 @@ def command(
     from ...models.loading import load_model
     from ...probing.search import PRESETS
     from ...scoring import scorer_named
+    from ...scoring.scorers import Loading
     from ..embedded.held_out import captions
     from ..stats.about import about
     from .faithfulness import measure
@@ -45,7 +46,7 @@ def command(
             loaded, captions(limit), steps=steps or loaded.card.steps,
             guidance=loaded.card.guidance if guidance is None else guidance, presets=preset or tuple(PRESETS),
             runs=runs, candidates=candidates, surrogate=surrogate,
-            scorer=scorer_named("auto", device=loaded.device, embedded=loaded.card.embedded),
+            scorer=scorer_named("auto", embedded=loaded.card.embedded, options=Loading(device=loaded.device)),
             on_progress=lambda text, done: bar.update(task, completed=done, description=text[:60]),
         )  # fmt: skip
     against = [f"tau-b with the {kind}" for kind in found.damage]

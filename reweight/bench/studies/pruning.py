@@ -42,6 +42,7 @@ def command(
     from ...patching.blocks import target_blocks
     from ...probing.importance_probe import probe
     from ...scoring import lpips, scorer_named
+    from ...scoring.scorers import Loading
     from ...storage.atomic import write_whole
     from ..stats.about import about
     from ..tables.experiments import experiment
@@ -52,7 +53,7 @@ def command(
     if perceptual:
         lpips(*[[Image.new("RGB", (64, 64))]] * 2)  # says at once what it lacks
     loaded = load_model(model, device=device, dtype="float32", local=True)
-    judge = scorer_named(scorer, device=loaded.device, embedded=loaded.card.embedded)
+    judge = scorer_named(scorer, embedded=loaded.card.embedded, options=Loading(device=loaded.device))
     pipe, guidance = loaded.pipe, loaded.card.guidance
     pipe.set_progress_bar_config(disable=True)
     settings = about(

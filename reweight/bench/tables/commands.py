@@ -47,6 +47,7 @@ def command_for(name: str) -> Callable[..., None]:
     ) -> None:  # fmt: skip
         from ...models.loading import load_model
         from ...scoring import scorer_named
+        from ...scoring.scorers import Loading
         from .prompts import read_prompts
         from .ranking import Ranking
         from .run import Bench, share
@@ -60,8 +61,8 @@ def command_for(name: str) -> Callable[..., None]:
         ranking = Ranking("empirical" if name == "efficiency" else importance, folder / "probes", runs)
         loaded = load_model(model, device=device or place.device, dtype=dtype, local=True)
         judge = scorer_named(
-            "none" if name == "efficiency" else scorer, checkpoint=checkpoint, tokenizer=tokenizer,
-            device=loaded.device, embedded=loaded.card.embedded,
+            "none" if name == "efficiency" else scorer, embedded=loaded.card.embedded,
+            options=Loading(checkpoint, tokenizer, loaded.device),
         )  # fmt: skip
         loaded.pipe.set_progress_bar_config(disable=True)
         bench = Bench(
