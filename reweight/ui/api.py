@@ -29,25 +29,30 @@ def build_api(engine: Engine) -> None:
 
     def compare(
         caller: gr.Request, prompt: str, model: str, low: float, high: float, schedule: str, seed: int, steps: int,
-        guidance: float, negative_prompt: str,
+        guidance: float, negative_prompt: str, settings: dict[str, Any] | None,
     ):  # fmt: skip
         """Draw vanilla, re-weighted and FreeU from the same noise.
 
-        Returns three PNG files, whose text carries every setting, and the scores and weights as JSON."""
-        given = (prompt, model, low, high, schedule, seed, steps, guidance, negative_prompt)
+        settings: any further ones by name, as a picture's PNG has them: size, first_step, last_step, blocks, painted, and
+        those of a method by its key. Returns three PNG files, whose text carries every setting, and the scores and weights
+        as JSON."""
+        given = (prompt, model, low, high, schedule, seed, steps, guidance, negative_prompt, settings)
         yield from _drawn(engine, caller, COLUMNS, given)
 
     def reweight(
         caller: gr.Request, prompt: str, model: str, low: float, high: float, schedule: str, seed: int, steps: int,
-        guidance: float, negative_prompt: str,
+        guidance: float, negative_prompt: str, settings: dict[str, Any] | None, method: str,
     ):  # fmt: skip
-        """Draw the re-weighted picture alone. Returns a PNG file, and the scores and weights as JSON."""
-        given = (prompt, model, low, high, schedule, seed, steps, guidance, negative_prompt)
-        yield from _drawn(engine, caller, ("reweighted",), given)
+        """Draw one picture: re-weighted, or by another method.
+
+        settings: any further ones by name, as a picture's PNG has them. method: a registered method's key, or several at
+        once, "reweighted+freeu". Returns a PNG file, and the scores and weights as JSON."""
+        given = (prompt, model, low, high, schedule, seed, steps, guidance, negative_prompt, settings)
+        yield from _drawn(engine, caller, ("reweighted" if method is None else method,), given)
 
     def importance(
         caller: gr.Request, preset: str, runs: int, prompt: str, model: str, low: float, high: float, schedule: str,
-        seed: int, steps: int, guidance: float, negative_prompt: str,
+        seed: int, steps: int, guidance: float, negative_prompt: str, settings: dict[str, Any] | None,
     ):  # fmt: skip
         """Probe the importance of every block at every step for a prompt. Returns the importance table as JSON."""
         with shown_to_people():
@@ -55,7 +60,7 @@ def build_api(engine: Engine) -> None:
                 raise RequestError(f"There is no preset of that name: choose one of {', '.join(PRESETS)}.")
             if type(runs) not in (int, float) or runs not in range(1, MOST_RUNS + 1):
                 raise RequestError(f"The number of runs must be a whole number from 1 to {MOST_RUNS}.")
-            request = _request(engine, prompt, model, low, high, schedule, seed, steps, guidance, negative_prompt)
+            request = _request(engine, prompt, model, low, high, schedule, seed, steps, guidance, negative_prompt, settings)
             table = None
             client, foreseeable = caller.session_hash or "", PRESETS[preset].foreseeable
             for event in engine.probe(request, preset=preset, runs=int(runs), surrogate=foreseeable, client=client):
@@ -74,15 +79,16 @@ def build_api(engine: Engine) -> None:
         steps = gr.Number(card.steps, label="steps")
         guidance = gr.Number(card.guidance, label="guidance")
         negative_prompt = gr.Textbox(card.negative_prompt, label="negative_prompt")
+        settings, method = gr.JSON(label="settings"), gr.Textbox("reweighted", label="method")
         preset = gr.Textbox("paper-code", label="preset")
         runs = gr.Number(15, label="runs")
         images = [gr.Image(label=method, format="png", type="pil") for method in COLUMNS]
         single = gr.Image(label="reweighted", format="png", type="pil")
         facts, alone, table = gr.JSON(label="facts"), gr.JSON(label="facts"), gr.JSON(label="table")
-        given = [prompt, model, low, high, schedule, seed, steps, guidance, negative_prompt]
+        given = [prompt, model, low, high, schedule, seed, steps, guidance, negative_prompt, settings]
         for endpoint, inputs, outputs in (
             (compare, given, [*images, facts]),
-            (reweight, given, [single, alone]),
+            (reweight, [*given, method], [single, alone]),
             (importance, [preset, runs, *given], [table]),
         ):
             gr.Button().click(endpoint, inputs, outputs, api_name=endpoint.__name__, preprocess=False)
@@ -94,13 +100,19 @@ def _request(engine: Engine, prompt: Any, model: Any, *rest: Any) -> Request:
     model = engine.models[0] if model is None else model
     if type(model) is not str:
         raise RequestError("The model must be text: its name.")
-    return validate(engine.card(model), prompt=prompt, model=model, **dict(zip(names, rest, strict=True)))
+    *values, more = rest
+    if more is not None and not isinstance(more, dict):
+        raise RequestError("The settings are given by name.")
+    given = {name: value for name, value in zip(names, values, strict=True) if value is not None}
+    return validate(engine.card(model), prompt=prompt, model=model, **(more or {}) | given)
 
 
 def _drawn(engine: Engine, caller: gr.Request, methods: tuple[str, ...], given: tuple[Any, ...]) -> Iterator[Any]:
     """Nothing new while it draws, so that a caller who has gone stops the work; then the pictures and the facts."""
     with shown_to_people():
         request = _request(engine, *given)
+        if not set(methods) <= set(request.columns):
+            request = validate(engine.card(request.model), **request.settings() | (given[-1] or {}) | {"columns": list(methods)})
         chosen = engine.chosen(request)
         pictures = []
         for event in engine.compare(request, chosen, methods, client=caller.session_hash or ""):

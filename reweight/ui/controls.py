@@ -122,7 +122,8 @@ def _number(name: str, low: float, high: float, step: float, value: Any) -> str:
 
 def _select(name: str, choices: list[tuple[str, Any]], value: Any, ident: str) -> str:
     options = "".join(
-        f'<option value="{escape(str(key))}"{" selected" if key == value else ""}>{escape(title)}</option>'
+        f'<option value="{escape(str(key))}" title="{escape(title)}"{" selected" if key == value else ""}>'
+        f"{escape(title.partition(' (')[0])}</option>"
         for title, key in choices
     )
     return f'<select id="{ident.replace(".", "-")}-select" data-setting="{name}">{options}</select>'

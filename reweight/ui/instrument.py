@@ -19,6 +19,11 @@ MARKUP = """
     <div class="rw-unet-side">
       <div id="unet"></div>
       <div class="rw-line rw-act-line"><span id="steps-chosen" role="radiogroup" aria-label="Steps that a click acts on"></span></div>
+      <div class="rw-line" id="block-own">
+        <label for="block-weight" id="block-name" class="rw-label">Choose a block</label>
+        <input type="range" id="block-weight" min="0" max="2" step="0.05" value="1" disabled>
+        <button type="button" id="block-off" class="rw-small-button" disabled>switch off</button>
+      </div>
     </div>
     <div class="rw-heat-side">
       <div class="rw-scroll" id="heat-weights"></div>
@@ -27,11 +32,6 @@ MARKUP = """
         <span id="brushes" role="radiogroup" aria-label="What the brush sets"></span>
         <input type="range" id="brush-weight" min="0" max="2" step="0.05" value="1.5" aria-label="The weight that the brush sets">
         <output id="brush-says">1.50</output>
-      </div>
-      <div class="rw-line" id="block-own">
-        <label for="block-weight" id="block-name" class="rw-label">Choose a block</label>
-        <input type="range" id="block-weight" min="0" max="2" step="0.05" value="1" disabled>
-        <button type="button" id="block-off" class="rw-small-button" disabled>switch off</button>
       </div>
     </div>
   </div>

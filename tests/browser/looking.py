@@ -7,47 +7,75 @@ from urllib.parse import parse_qs, urlsplit
 from playwright.sync_api import Locator, Page
 
 METHODS = ("vanilla", "reweighted", "freeu")
+SEED = 7
 
 
 def has_drawn(page: Page) -> None:
-    """Wait until all three pictures are there and the status says so."""
+    """Wait until every picture of the grid is there and nothing is under way."""
     page.wait_for_function(
-        """() => ['vanilla', 'reweighted', 'freeu'].every(
-             (method) => document.querySelector(`#image-${method} img`)?.naturalWidth > 0)
-             && document.querySelector('#status').textContent.includes('Importance:')"""
+        """() => { const images = [...document.querySelectorAll('#pictures img')];
+             return images.length && images.every((image) => image.naturalWidth > 0)
+               && !document.querySelector('.rw-stale') && !document.querySelector('#status .rw-bar'); }"""
     )
 
 
-def src(page: Page, method: str) -> str:
-    """The address of a method's picture."""
-    return page.locator(f"#image-{method} img").get_attribute("src")
+def picture(page: Page, column: str, seed: int = SEED) -> Locator:
+    """The picture of a column and a seed."""
+    return page.locator(f'figure[data-id="{column} {seed}"] img')
 
 
-def wait_for_other(page: Page, method: str, before: str) -> None:
-    """Wait until a method's picture is not the one before."""
-    page.wait_for_function(
-        "([method, before]) => document.querySelector(`#image-${method} img`)?.src !== before",
-        arg=[method, before],
+def src(page: Page, column: str, seed: int = SEED) -> str:
+    """The address of a picture, which is another for each drawing."""
+    return picture(page, column, seed).get_attribute("src")
+
+
+def sources(page: Page) -> dict[str, str]:
+    """The addresses of the three usual pictures."""
+    return {column: src(page, column) for column in METHODS}
+
+
+def png(page: Page, column: str, seed: int = SEED) -> bytes:
+    """The bytes of a picture."""
+    return bytes(
+        page.evaluate(
+            "async (url) => [...new Uint8Array(await (await fetch(url)).arrayBuffer())]", src(page, column, seed)
+        )
     )
 
 
-def wait_until_dimmed(page: Page, methods: tuple[str, ...]) -> None:
-    """Wait until the pictures of just these methods are dimmed."""
+def wait_for_other(page: Page, column: str, before: str, seed: int = SEED) -> None:
+    """Wait until a picture is not the one before."""
     page.wait_for_function(
-        """(dimmed) => ['vanilla', 'reweighted', 'freeu'].every((method) =>
-             getComputedStyle(document.querySelector(`#image-${method}`)).opacity < 1 === dimmed.includes(method))""",
-        arg=methods,
+        "([id, before]) => { const now = document.querySelector(`figure[data-id='${id}'] img`)?.src; return now && now !== before; }",
+        arg=[f"{column} {seed}", before],
     )
 
 
 def query_of(page: Page) -> dict[str, str]:
     """The settings in the page's address."""
-    return {name: values[0] for name, values in parse_qs(urlsplit(page.url).query).items()}
+    return {name: values[0] for name, values in parse_qs(urlsplit(page.url).query, keep_blank_values=True).items()}
 
 
-def weights(page: Page, panel: str = "#heat-weights") -> list[str]:
-    """The numbers in a heatmap."""
-    return page.locator(f"{panel} .rw-cell .rw-number").all_text_contents()
+def wait_for_query(page: Page, name: str, value: str | None) -> None:
+    """Wait until the address has a setting, or None: has it no longer."""
+    page.wait_for_function(
+        "([name, value]) => new URLSearchParams(location.search).get(name) === value", arg=[name, value]
+    )
+
+
+def weights(page: Page) -> list[str]:
+    """The numbers in the heatmap of weights."""
+    return page.locator("#heat-weights .rw-cell .rw-number").all_text_contents()
+
+
+def block(page: Page, index: int) -> Locator:
+    """A block of the U-Net."""
+    return page.locator(f'#unet .rw-block[data-block="{index}"]')
+
+
+def cell(page: Page, row: int, column: int) -> Locator:
+    """A cell of the heatmap of weights."""
+    return page.locator(f'#heat-weights .rw-cell[data-row="{row}"][data-column="{column}"]')
 
 
 def number(page: Page, control: str) -> Locator:
@@ -55,21 +83,11 @@ def number(page: Page, control: str) -> Locator:
     return page.locator(f"#{control} input[type=number]")
 
 
-def drag(page: Page, control: str, share: float) -> None:
-    """Take the slider's thumb to a share of its way."""
-    slider = page.locator(f"#{control} input[type=range]")
-    slider.scroll_into_view_if_needed()
-    box = slider.bounding_box()
-    low, high, value = float(slider.get_attribute("min")), float(slider.get_attribute("max")), slider.input_value()
-    at = (float(value) - low) / (high - low)
-    y = box["y"] + box["height"] / 2
-    inset = 8  # half a thumb
-    reach = box["width"] - 2 * inset
-    page.mouse.move(box["x"] + inset + reach * at, y)
-    page.mouse.down()
-    page.mouse.move(box["x"] + inset + reach * (at + share) / 2, y, steps=3)
-    page.mouse.move(box["x"] + inset + reach * share, y, steps=3)
-    page.mouse.up()
+def slide(page: Page, control: str, key: str, times: int = 1) -> None:
+    """Move a slider by keys."""
+    page.locator(f"#{control} input[type=range]").focus()
+    for _ in range(times):
+        page.keyboard.press(key)
 
 
 def contrast(page: Page, selector: str) -> float:
@@ -92,7 +110,8 @@ def contrast(page: Page, selector: str) -> float:
             return [255, 255, 255];
           };
           const texts = [...document.querySelectorAll(`${selector}, ${selector} *`)].filter((element) =>
-            [...element.childNodes].some((node) => node.nodeType === 3 && node.textContent.trim()));
+            element.checkVisibility?.() !== false
+            && [...element.childNodes].some((node) => node.nodeType === 3 && node.textContent.trim()));
           if (!texts.length) return 0;
           return Math.min(...texts.map((element) => {
             const [a, b] = [light(rgba(getComputedStyle(element).color)), light(behind(element))].sort((x, y) => y - x);

@@ -11,89 +11,102 @@ from html import escape
 from itertools import pairwise
 from typing import Any
 
-WIDTH, TOP, GAP = 400, 34, 62
+WIDTH, TOP, GAP, HEAD = 400, 52, 58, 18
+MIDDLE = WIDTH // 2
+Box = tuple[float, float, float, float]  # x, y, width, height
 
 
 def unet(blocks: Sequence[dict[str, Any]]) -> str:
     """The U for blocks as `names.block_facts` gives them, in execution order."""
     deepest = max(block["level"] for block in blocks)
-    places = [_place(block, deepest, max(b["side"] for b in blocks)) for block in blocks]
-    height = max(y + h for _, y, _, h in places) + 30
-    parts = [
-        f'<svg class="rw-unet" viewBox="0 0 {WIDTH} {height}" role="group" aria-label="The U-Net: click a block to switch it off">',
-        _skips(blocks, places),
-        _flow(places),
-        _text(places, height),
-    ]
-    for i, (block, (x, y, w, h)) in enumerate(zip(blocks, places, strict=True)):
-        name = escape(block["name"])
-        above = block["stage"] != "mid"
-        parts.append(
-            f'<g class="rw-block" data-block="{i}" tabindex="0" role="button" aria-label="{name}">'
-            f'<rect x="{x}" y="{y}" width="{w}" height="{h}" rx="6"/>'
-            f'<text class="rw-number" x="{x + w / 2:g}" y="{y + h / 2 + 4.5:g}"></text>'
-            f'<text class="rw-place" x="{x + w / 2:g}" y="{y - 6 if above else y + h + 15:g}">{name}</text></g>'
-        )
-    return "".join(parts) + "</svg>"
+    largest = max(block["side"] for block in blocks)
+    boxes = [_box(block, deepest, largest) for block in blocks]
+    height = max(y + h for _, y, _, h in boxes) + 22
+    drawn = "".join(_block(i, block, box) for i, (block, box) in enumerate(zip(blocks, boxes, strict=True)))
+    return (
+        f'<svg class="rw-unet" viewBox="0 0 {WIDTH} {height:g}" role="group" aria-label="The U-Net: a click on a block '
+        f'switches it off">{_ends(boxes)}{_skips(blocks, boxes)}{_text(blocks, boxes)}{_way(boxes)}{drawn}</svg>'
+    )
 
 
-def _place(block: dict[str, Any], deepest: int, largest: int) -> tuple[int, int, int, int]:
-    """x, y, width, height of a block. Its size tells its resolution; the level, how deep it lies."""
-    w = round(38 + 34 * (1 - math.log2(largest / block["side"]) / max(1, math.log2(largest))))
-    h = round(w * 0.6)
-    middle = WIDTH // 2
+def _box(block: dict[str, Any], deepest: int, largest: int) -> Box:
+    """Its size tells its resolution; the level, how deep it lies."""
+    share = math.log2(largest / block["side"]) / max(1.0, math.log2(largest))
+    w = round(78 - 38 * share)
+    h = round(w * 0.55)
     if block["stage"] == "mid":
-        return middle - w // 2, TOP + GAP * deepest + 46, w, h
-    reach = 128 - 30 * block["level"]
-    x = middle - reach if block["stage"] == "down" else middle + reach
-    return x - w // 2, TOP + GAP * block["level"], w, h
+        return MIDDLE - w / 2, TOP + GAP * deepest + 40, w, h
+    reach = 112 - 26 * block["level"]
+    x = MIDDLE - reach if block["stage"] == "down" else MIDDLE + reach
+    return x - w / 2, TOP + GAP * block["level"], w, h
 
 
-def _skips(blocks: Sequence[dict[str, Any]], places: Sequence[tuple[int, int, int, int]]) -> str:
+def _block(i: int, block: dict[str, Any], box: Box) -> str:
+    x, y, w, h = box
+    name = escape(block["name"])
+    stage, size = block["name"].split(" ", 1)
+    if block["stage"] == "mid":
+        label = f'<text class="rw-place rw-mid" x="{x + w / 2:g}" y="{y + h + 15:g}">{name}</text>'
+    else:
+        at, anchor = (x - 7, "end") if block["stage"] == "down" else (x + w + 7, "start")
+        label = "".join(
+            f'<text class="rw-place" text-anchor="{anchor}" x="{at:g}" y="{y + h / 2 + dy:g}">{escape(text)}</text>'
+            for text, dy in ((stage, -3), (size, 11))
+        )
+    return (
+        f'<g class="rw-block" data-block="{i}" tabindex="0" role="button" aria-label="{name}">'
+        f'<rect x="{x:g}" y="{y:g}" width="{w:g}" height="{h:g}" rx="6"/>'
+        f'<text class="rw-number" x="{x + w / 2:g}" y="{y + h / 2 + 4.5:g}"></text>{label}</g>'
+    )
+
+
+def _skips(blocks: Sequence[dict[str, Any]], boxes: Sequence[Box]) -> str:
     """A line from each encoder block to the decoder block of the same level."""
     drawn = ""
-    for block, (x, y, w, h) in zip(blocks, places, strict=True):
-        for other, (x2, y2, _, h2) in zip(blocks, places, strict=True):
-            if block["stage"] == "down" and other["stage"] == "up" and block["level"] == other["level"]:
-                drawn += f'<line class="rw-skip" x1="{x + w}" y1="{y + h / 2:g}" x2="{x2}" y2="{y2 + h2 / 2:g}"/>'
-                drawn += f'<text class="rw-small" x="{WIDTH // 2}" y="{y + h / 2 - 5:g}">skip</text>'
+    for block, (x, y, w, h) in zip(blocks, boxes, strict=True):
+        for other, (x2, *_) in zip(blocks, boxes, strict=True):
+            if (block["stage"], other["stage"]) == ("down", "up") and block["level"] == other["level"]:
+                drawn += f'<line class="rw-skip" x1="{x + w:g}" x2="{x2:g}" y1="{y + h / 2:g}" y2="{y + h / 2:g}"/>'
+                if not block["level"]:
+                    drawn += f'<text class="rw-small" x="{MIDDLE - 36}" y="{y + h / 2 - 4:g}">skip</text>'
     return drawn
 
 
-def _flow(places: Sequence[tuple[int, int, int, int]]) -> str:
-    """The way through the blocks, with the noisy picture in and the estimated noise out."""
+def _way(boxes: Sequence[Box]) -> str:
+    """The way through the blocks."""
     drawn = ""
-    for (x, y, w, h), (x2, y2, w2, h2) in pairwise(places):
-        if y2 > y:
-            start, end = (
-                (x + w / 2, y + h),
-                (x2 + w2 / 2 if abs(x2 - x) < 70 else x2, y2 if abs(x2 - x) < 70 else y2 + h2 / 2),
-            )
-        else:
-            start, end = (
-                (x + w / 2 if abs(x2 - x) < 70 else x + w, y if abs(x2 - x) < 70 else y + h / 2),
-                (x2 + w2 / 2, y2 + h2),
-            )
-        drawn += f'<line class="rw-way" x1="{start[0]:g}" y1="{start[1]:g}" x2="{end[0]:g}" y2="{end[1]:g}"/>'
-    (x, y, _, h), (x2, y2, w2, h2) = places[0], places[-1]
-    drawn += (
-        f'<line class="rw-way" x1="6" x2="{x - 3}" y1="{y + h / 2:g}" y2="{y + h / 2:g}" marker-end="url(#rw-arrow)"/>'
-    )
-    drawn += f'<line class="rw-way" x1="{x2 + w2}" x2="{WIDTH - 8}" y1="{y2 + h2 / 2:g}" y2="{y2 + h2 / 2:g}" marker-end="url(#rw-arrow)"/>'
-    drawn += f'<text class="rw-small" x="4" y="{y + h / 2 + 15:g}" text-anchor="start">noise in</text>'
-    drawn += f'<text class="rw-small rw-end" x="{WIDTH - 4}" y="{y2 + h2 / 2 + 15:g}">picture out</text>'
-    arrow = '<defs><marker id="rw-arrow" viewBox="0 0 8 8" refX="7" refY="4" markerWidth="7" markerHeight="7" orient="auto"><path d="M0 0L8 4L0 8z" class="rw-tip"/></marker></defs>'
-    return arrow + drawn
+    for (x, y, w, h), (x2, y2, w2, h2) in pairwise(boxes):
+        down = y2 > y
+        drawn += (
+            f'<line class="rw-way" x1="{x + w / 2:g}" y1="{y + h if down else y:g}" x2="{x2 + w2 / 2:g}" '
+            f'y2="{y2 if down else y2 + h2:g}"/>'
+        )
+    return drawn
 
 
-def _text(places: Sequence[tuple[int, int, int, int]], height: int) -> str:
-    """The prompt, which goes into every block."""
-    x, y = 52, height - 26
-    lines = "".join(
-        f'<path class="rw-attention" d="M{x} {y - 10} Q{(x + bx + w / 2) / 2:g} {max(y - 30, by + h + 8):g} {bx + w / 2:g} {by + h}"/>'
-        for bx, by, w, h in places
-    )
+def _ends(boxes: Sequence[Box]) -> str:
+    """The noisy picture in and the clearer one out."""
+    (x, y, w, _), (x2, y2, w2, _) = boxes[0], boxes[-1]
+    start, end = x + w / 2, x2 + w2 / 2
     return (
-        f'{lines}<rect class="rw-prompt" x="{x - 42}" y="{y - 12}" width="84" height="24" rx="12"/>'
-        f'<text class="rw-small rw-mid" x="{x}" y="{y + 4}">your prompt</text>'
+        '<defs><marker id="rw-arrow" viewBox="0 0 8 8" refX="7" refY="4" markerWidth="7" markerHeight="7" orient="auto">'
+        '<path d="M0 0L8 4L0 8z" class="rw-tip"/></marker></defs>'
+        f'<line class="rw-way" x1="{start:g}" x2="{start:g}" y1="{HEAD + 5}" y2="{y - 1:g}" marker-end="url(#rw-arrow)"/>'
+        f'<line class="rw-way" x1="{end:g}" x2="{end:g}" y1="{y2:g}" y2="{HEAD + 6}" marker-end="url(#rw-arrow)"/>'
+        f'<text class="rw-small" x="{start:g}" y="{HEAD}">noisy in</text>'
+        f'<text class="rw-small" x="{end:g}" y="{HEAD}">clearer out</text>'
+    )
+
+
+def _text(blocks: Sequence[dict[str, Any]], boxes: Sequence[Box]) -> str:
+    """The prompt, which goes into every block."""
+    lowest = max(y for _, y, _, _ in boxes)
+    lines = f'<line x1="{MIDDLE}" x2="{MIDDLE}" y1="{HEAD + 8}" y2="{lowest:g}"/>'
+    for block, (x, y, w, h) in zip(blocks, boxes, strict=True):
+        if block["stage"] != "mid":
+            edge = x + w if block["stage"] == "down" else x
+            lines += f'<line x1="{MIDDLE}" x2="{edge:g}" y1="{y + h / 2 + 7:g}" y2="{y + h / 2 + 7:g}"/>'
+    return (
+        f'<g class="rw-attention">{lines}</g><rect class="rw-prompt" x="{MIDDLE - 40}" y="{HEAD - 15}" width="80" height="22" rx="11"/>'
+        f'<text class="rw-small" x="{MIDDLE}" y="{HEAD}">your prompt</text>'
     )

@@ -1,0 +1,133 @@
+"""The Compare screen in a real browser, as a visitor uses it."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from looking import (
+    METHODS, has_drawn, number, picture, png, query_of, slide, sources, src, wait_for_other, wait_for_query, weights,
+)  # fmt: skip
+from playwright.sync_api import expect
+
+from reweight.engine.provenance import read_png
+
+pytestmark = pytest.mark.browser
+
+
+def test_a_slider_repaints_at_once_and_then_draws_only_the_reweighted_picture(visit):
+    page = visit()
+    before, shown = sources(page), weights(page)
+    held, holding = [], True
+    page.route(re.compile("compare/draw"), lambda route: held.append(route) if holding else route.continue_())
+    slide(page, "low", "ArrowLeft", 4)
+    assert weights(page) != shown
+    assert sources(page) == before and held
+    asked = held[-1].request.post_data_json
+    holding = False
+    for route in held:
+        route.abort()
+    slide(page, "low", "ArrowLeft")
+    wait_for_other(page, "reweighted", before["reweighted"])
+    has_drawn(page)
+    after = sources(page)
+    assert after["vanilla"] == before["vanilla"] and after["freeu"] == before["freeu"]
+    assert len(asked["given"]["have"]) == 3
+    wait_for_query(page, "low", number(page, "low").input_value())
+
+
+def test_low_stays_below_high_and_weights_of_one_give_vanilla(visit):
+    page = visit("steps=2&low=1&high=1")
+    expect(page.locator('figure[data-column="reweighted"] .rw-change')).to_contain_text("changed: not at all")
+    assert set(weights(page)) == {"1.00"}
+    slide(page, "low", "End")
+    expect(number(page, "high")).to_have_value(number(page, "low").input_value())
+    slide(page, "high", "Home")
+    expect(number(page, "low")).to_have_value(number(page, "high").input_value())
+
+
+def test_stop_stops_a_drawing_and_another_can_begin(visit):
+    page = visit()
+    page.locator("#more summary").click()
+    number(page, "steps").fill("50")
+    number(page, "steps").press("Enter")
+    page.wait_for_function("() => +document.querySelector('#status [role=progressbar]')?.ariaValueNow > 0")
+    page.locator("#stop").click()
+    expect(page.locator("#status")).to_have_text("Stopped.")
+    page.wait_for_timeout(700)
+    expect(page.locator("#status")).to_have_text("Stopped.")
+    expect(page.locator(".rw-stale")).to_have_count(0)
+    before = src(page, "vanilla")
+    number(page, "steps").fill("3")
+    number(page, "steps").press("Enter")
+    wait_for_other(page, "vanilla", before)
+    has_drawn(page)
+
+
+def test_a_newer_wish_abandons_the_drawing_under_way(visit):
+    page = visit("steps=3")
+    page.locator("#more summary").click()
+    number(page, "steps").fill("50")
+    number(page, "steps").press("Enter")
+    page.wait_for_function("() => +document.querySelector('#status [role=progressbar]')?.ariaValueNow > 0")
+    page.wait_for_timeout(300)
+    number(page, "steps").fill("2")
+    number(page, "steps").press("Enter")
+    wait_for_query(page, "steps", "2")
+    has_drawn(page)
+    assert read_png(png(page, "vanilla"))["request"]["steps"] == 2
+
+
+def test_columns_and_seeds_are_chosen(visit):
+    page = visit("steps=2")
+    page.locator("#more summary").click()
+    page.locator('[data-column="reweighted+freeu"][type=checkbox]').check()
+    page.locator('[data-column="freeu"][type=checkbox]').uncheck()
+    expect(picture(page, "reweighted+freeu")).to_be_visible()
+    expect(picture(page, "freeu")).to_have_count(0)
+    number(page, "rows").fill("2")
+    number(page, "rows").press("Enter")
+    expect(picture(page, "vanilla", 8)).to_be_visible()
+    has_drawn(page)
+    assert page.locator("#pictures figure").count() == 6
+    assert read_png(png(page, "vanilla", 8))["request"]["seed"] == 8
+    assert query_of(page)["rows"] == "2" and "reweighted+freeu" in query_of(page)["columns"]
+    expect(page.locator('figure[data-id="vanilla 8"] .rw-seed')).to_have_text("seed 8")
+
+
+def test_pairs_are_compared_side_by_side(visit):
+    page = visit("steps=2")
+    page.locator("#differ > summary").click()
+    under, over = (page.locator(f"#image-slider .{name}") for name in ("rw-under", "rw-over"))
+    expect(over).to_have_attribute("src", src(page, "vanilla"))
+    expect(under).to_have_attribute("src", src(page, "reweighted"))
+    page.locator("#pair-right").select_option("freeu")
+    expect(under).to_have_attribute("src", src(page, "freeu"))
+    page.locator("#image-slider input").focus()
+    page.keyboard.press("ArrowRight")
+    assert page.locator("#image-slider").evaluate("e => e.style.getPropertyValue('--at')") == "51%"
+    page.wait_for_function("() => document.querySelector('#difference').width > 0")
+
+
+def test_a_picture_is_enlarged_within_the_window_and_downloads_have_names(visit):
+    page = visit("steps=2&prompt=a+fox+in+snow", viewport={"width": 1280, "height": 720})
+    picture(page, "reweighted").click()
+    box = page.locator("#loupe").bounding_box()
+    assert box["y"] >= 0 and box["y"] + box["height"] <= 720 and box["height"] > 400
+    page.keyboard.press("Escape")
+    page.locator('figure[data-column="reweighted"] summary').click()
+    with page.expect_download() as download:
+        page.locator('figure[data-column="reweighted"] .rw-save').click()
+    assert download.value.suggested_filename == "a-fox-in-snow_s7_reweighted_0.98-1.1.png"
+    settings = read_png(download.value.path())
+    assert settings["method"] == "reweighted" and "/" not in settings["request"]["model"]
+
+
+def test_the_png_carries_its_settings(visit):
+    page = visit("steps=3&low=0.95&high=1.15&seed=11&prompt=the%20blue%20cat")
+    for method in METHODS:
+        settings = read_png(png(page, method, 11))
+        asked = settings["request"]
+        assert settings["method"] == method
+        assert (asked["prompt"], asked["seed"], asked["low"], asked["high"]) == ("the blue cat", 11, 0.95, 1.15)
+        assert (settings["weights"] is not None) == (method == "reweighted")

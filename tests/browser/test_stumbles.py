@@ -1,0 +1,135 @@
+"""What visitors stumbled over once."""
+
+from __future__ import annotations
+
+from urllib.parse import quote, urlsplit
+
+import pytest
+from looking import block, has_drawn, number, png, query_of, src, wait_for_other, wait_for_query
+from playwright.sync_api import expect
+
+from reweight.engine.provenance import read_png
+from reweight.engine.resolving import EXAMPLES
+
+pytestmark = pytest.mark.browser
+
+
+def test_enter_draws_from_prompt_and_seed_and_shift_enter_is_a_new_line(visit):
+    page = visit("steps=2")
+    prompt, before = page.locator("#prompt"), src(page, "vanilla")
+    prompt.fill("a red apple")
+    prompt.press("Shift+Enter")
+    assert prompt.input_value() == "a red apple\n"
+    prompt.fill("a red apple $& on table")
+    prompt.press("Enter")
+    wait_for_other(page, "vanilla", before)
+    has_drawn(page)
+    assert read_png(png(page, "vanilla"))["request"]["prompt"] == "a red apple $& on table"
+    number(page, "seed").fill("12")
+    number(page, "seed").press("Enter")
+    expect(page.locator('figure[data-id="vanilla 12"] .rw-seed')).to_have_text("seed 12")
+
+
+@pytest.mark.parametrize(
+    ("control", "typed", "value"),
+    [("seed", "1.7", "2"), ("seed", "", "7"), ("seed", "-4", "0"), ("low", "9", "1.6"), ("low", "", "0.98"), ("steps", "", "2"), ("steps", "500", "50")],
+)  # fmt: skip
+def test_number_boxes_are_clamped_and_come_back_when_emptied(visit, control, typed, value):
+    page = visit("steps=2")
+    page.locator("#more summary").click()
+    box = number(page, control)
+    box.fill(typed)
+    box.blur()
+    expect(box).to_have_value(value)
+    if control == "seed":
+        expect(page.locator("#status")).to_contain_text(f"it is {value} now")
+    page.locator("#stop").click()
+
+
+def test_the_address_restores_every_setting_and_follows_them(visit):
+    query = (
+        f"prompt={quote('the blue cat')}&low=0.9&high=1.2&seed=5&steps=3&schedule=inverted&guidance=2.5"
+        "&negative_prompt=ugly&first_step=2&last_step=3&blocks=[1,2]&freeu.b1=1.25&size=64&columns=[\"vanilla\",\"freeu\"]"
+    )
+    page = visit(query)
+    asked = read_png(png(page, "freeu", 5))["request"]
+    expected = {"prompt": "the blue cat", "low": 0.9, "high": 1.2, "seed": 5, "steps": 3, "schedule": "inverted", "guidance": 2.5}
+    expected |= {"negative_prompt": "ugly", "first_step": 2, "last_step": 3, "blocks": [1, 2], "size": 64}
+    assert {name: asked[name] for name in expected} == expected and asked["freeu"]["b1"] == 1.25
+    found = query_of(page)
+    again = visit(urlsplit(page.url).query)
+    assert query_of(again) == found
+    page.locator("#more summary").click()
+    assert number(page, "freeu-b1").input_value() == "1.25"
+    page.locator("#reset").click()
+    wait_for_query(page, "guidance", None)
+    assert set(query_of(page)) == {"prompt", "model", "columns"}
+
+
+@pytest.mark.parametrize("query", ["steps=2&low=nan&high=9", "steps=2&low=1.2&high=0.9&prompt=%20", "seed=-1&steps=1e9&model=x&schedule=x&painted=q"])
+def test_what_an_address_cannot_have_is_left_out(visit, query):
+    page = visit(query, drawn=False)
+    expect(page.locator("#prompt")).to_have_value(EXAMPLES[0])
+    values = {name: number(page, name).input_value() for name in ("low", "high", "seed")}
+    assert values == {"low": "0.98", "high": "1.1", "seed": "7"}
+    page.locator("#stop").click()
+
+
+def test_within_a_frame_the_outer_page_is_told_the_address(visit, server):
+    page = visit("steps=2")
+    page.evaluate(
+        """(url) => { window.told = []; addEventListener('message', (event) => window.told.push(event.data));
+             const frame = document.createElement('iframe'); frame.src = url; frame.style.width = '900px'; document.body.append(frame); }""",
+        f"{server.url}?steps=2&seed=3",
+    )
+    frame = page.frames[-1]
+    frame.wait_for_function("() => window.reweight?.settings")
+    frame.evaluate("() => { window.reweight.outer = '*'; window.reweight.draw(); }")
+    page.wait_for_function("() => window.told.some((one) => one?.queryString?.includes('seed=3'))")
+
+
+def test_examples_dice_and_a_bad_prompt(visit):
+    page = visit("steps=2")
+    before = src(page, "vanilla")
+    page.locator(f'#examples [data-prompt="{EXAMPLES[1]}"]').click()
+    wait_for_other(page, "vanilla", before)
+    expect(page.locator("#prompt")).to_have_value(EXAMPLES[1])
+    has_drawn(page)
+    page.locator("#dice").click()
+    wait_for_query(page, "seed", number(page, "seed").input_value())
+    assert number(page, "seed").input_value() != "7"
+    has_drawn(page)
+    for prompt, sentence in (("   ", "is empty"), ("x" * 2500, "longer than 2000")):
+        page.locator("#prompt").evaluate("(box, text) => { box.value = text; box.dispatchEvent(new Event('input', {bubbles: true})); }", prompt)
+        page.locator("#generate").click()
+        expect(page.locator("#status")).to_contain_text(sentence)
+    assert page.locator("#pictures img").count() == 3
+
+
+def test_a_wrong_model_changes_nothing_and_an_opened_one_survives_a_reload(visit, server):
+    page = visit("steps=2")
+    model = page.locator("#model-select")
+    model.fill("no such model")
+    model.press("Enter")
+    expect(page.locator("#status")).to_contain_text("There is no model, folder or hub id")
+    expect(page.locator("#status")).to_contain_text("keeps serving")
+    expect(model).to_have_value(server.model)
+    model.fill("toy-turbo")
+    model.press("Enter")
+    expect(page.locator("#about")).to_contain_text("toy-turbo")
+    has_drawn(page)
+    wait_for_query(page, "model", "toy-turbo")
+    page.reload()
+    has_drawn(page)
+    expect(page.locator("#about")).to_contain_text("toy-turbo")
+
+
+def test_on_a_phone_the_picture_is_in_view_while_one_slides_and_nothing_is_cut_off(visit):
+    page = visit("steps=2", viewport={"width": 390, "height": 844})
+    assert page.evaluate("() => document.documentElement.scrollWidth") <= 390
+    page.locator("#low input[type=range]").scroll_into_view_if_needed()
+    expect(page.locator('figure[data-column="reweighted"] .rw-frame')).to_be_in_viewport()
+    block(page, 5).scroll_into_view_if_needed()
+    expect(page.locator('figure[data-column="reweighted"] .rw-frame')).to_be_in_viewport()
+    block(page, 5).click()
+    expect(page.locator("#said")).to_contain_text("off at both steps: changed")

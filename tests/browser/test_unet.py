@@ -1,0 +1,146 @@
+"""The U-Net and the heatmap as controls: blocks off and on, weights by hand, undo, keyboard, files, the address."""
+
+from __future__ import annotations
+
+import json
+from urllib.parse import urlsplit
+
+import pytest
+from looking import block, cell, has_drawn, png, query_of, slide, src, wait_for_other, wait_for_query, weights
+from playwright.sync_api import expect
+
+from reweight.engine.provenance import read_png
+
+pytestmark = pytest.mark.browser
+
+
+def test_a_click_switches_a_block_off_and_on_again_and_one_sentence_says_what_it_did(visit):
+    page = visit("steps=2")
+    before, vanilla, shown = src(page, "reweighted"), src(page, "vanilla"), weights(page)
+    block(page, 5).click()
+    expect(block(page, 5)).to_contain_text("off")
+    assert [cell(page, 5, t).text_content() for t in (0, 1)] == ["off", "off"]
+    wait_for_other(page, "reweighted", before)
+    assert src(page, "vanilla") == vanilla
+    expect(page.locator("#said")).to_contain_text("off at both steps: changed")
+    expect(page.locator("#said")).to_contain_text("SSIM")
+    assert read_png(png(page, "reweighted"))["request"]["painted"][0][5] == "off"
+    block(page, 5).click()
+    expect(page.locator("#said")).to_contain_text("on again")
+    assert weights(page) == shown
+    wait_for_query(page, "painted", None)
+
+
+def test_a_step_can_be_chosen_and_a_block_has_its_own_slider(visit):
+    page = visit("steps=2")
+    page.locator("#steps-chosen").get_by_text("step 2").click()
+    block(page, 3).click()
+    expect(cell(page, 3, 1)).to_have_text("off")
+    assert cell(page, 3, 0).text_content() != "off"
+    expect(page.locator("#block-name")).to_contain_text("at step 2: off")
+    page.locator("#block-weight").fill("0.5")
+    expect(cell(page, 3, 1)).to_have_text("0.50")
+    expect(block(page, 3)).to_contain_text("0.50")
+    expect(page.locator("#said")).to_contain_text("at 0.50 at step 2: changed")
+
+
+def test_dragging_a_block_sets_its_weight(visit):
+    page = visit("steps=2&low=1&high=1")
+    box = block(page, 2).locator("rect").bounding_box()
+    x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+    page.mouse.move(x, y)
+    page.mouse.down()
+    page.mouse.move(x, y - 40, steps=5)
+    page.mouse.up()
+    assert [cell(page, 2, t).text_content() for t in (0, 1)] == ["1.50", "1.50"]
+    expect(page.locator("#said")).to_contain_text("at 1.50 at both steps: changed")
+    page.locator("#undo").click()
+    expect(cell(page, 2, 0)).to_have_text("1.00")
+
+
+def test_cells_are_painted_by_dragging_over_them_and_undone(visit):
+    page = visit("steps=3")
+    shown = weights(page)
+    first, last = (cell(page, i, 0).bounding_box() for i in (1, 3))
+    page.mouse.move(first["x"] + 10, first["y"] + 10)
+    page.mouse.down()
+    page.mouse.move(last["x"] + 10, last["y"] + 10, steps=8)
+    page.mouse.up()
+    assert [cell(page, i, 0).text_content() for i in range(5)].count("off") == 3
+    expect(page.locator("#said")).to_contain_text("3 blocks off at step 1: changed")
+    page.locator("#heat-weights .rw-head[data-column='2']").click()
+    assert [cell(page, i, 2).text_content() for i in range(7)] == ["off"] * 7
+    page.locator("#undo").click()
+    page.keyboard.press("Control+z")
+    assert weights(page) == shown
+    expect(page.locator("#undo")).to_be_disabled()
+
+
+def test_everything_can_be_done_by_keyboard(visit):
+    page = visit("steps=2&low=1&high=1")
+    block(page, 0).focus()
+    page.keyboard.press("ArrowUp")
+    expect(cell(page, 0, 1)).to_have_text("1.05")
+    page.keyboard.press("Enter")
+    expect(cell(page, 0, 1)).to_have_text("off")
+    page.keyboard.press("Delete")
+    expect(cell(page, 0, 1)).to_have_text("1.00")
+    cell(page, 0, 0).focus()
+    page.keyboard.press("ArrowDown")
+    page.keyboard.press("ArrowRight")
+    page.keyboard.press("Enter")
+    expect(cell(page, 1, 1)).to_have_text("off")
+    page.keyboard.press("+")
+    expect(cell(page, 1, 1)).to_have_text("0.05")
+    page.keyboard.press("ArrowLeft")
+    page.keyboard.press("ArrowLeft")
+    page.keyboard.press("Enter")  # the row's header
+    assert cell(page, 1, 0).text_content() == cell(page, 1, 1).text_content() == "off"
+    assert "by hand" in cell(page, 1, 0).get_attribute("aria-label")
+    assert block(page, 1).get_attribute("aria-pressed") == "true"
+
+
+def test_what_is_painted_is_in_the_address_in_files_and_repainted_as_the_server_would(visit, tmp_path):
+    page = visit("steps=2&low=0.8&high=1.4")
+    block(page, 4).click()
+    cell(page, 0, 1).click()
+    wait_for_query(page, "painted", "~~~~x~~_x~~~x~~")
+    has_drawn(page)
+    painted, picture = weights(page), png(page, "reweighted")
+    again = visit(urlsplit(page.url).query)
+    assert weights(again) == painted and png(again, "reweighted") == picture
+    with page.expect_download() as download:
+        page.locator("#painted-save").click()
+    table = json.loads(download.value.path().read_text(encoding="utf-8"))
+    assert table["painted"][1][0] == "off" and download.value.suggested_filename.endswith("2-steps.json")
+    page.locator("#unpaint").click()
+    wait_for_query(page, "painted", None)
+    (tmp_path / "painted.json").write_text(json.dumps(table), encoding="utf-8")
+    page.locator("#painted-file").set_input_files(tmp_path / "painted.json")
+    wait_for_query(page, "painted", "~~~~x~~_x~~~x~~")
+    (tmp_path / "other.json").write_text(json.dumps(table | {"steps": 9}), encoding="utf-8")
+    page.locator("#painted-file").set_input_files(tmp_path / "other.json")
+    expect(page.locator("#status")).to_contain_text("are for 9 steps")
+
+
+def test_the_page_paints_what_the_server_computes(visit):
+    page = visit("steps=3&schedule=inverted&first-step=2")
+    slide(page, "low", "ArrowLeft", 4)
+    wait_for_query(page, "low", page.locator("#low input[type=number]").input_value())
+    has_drawn(page)
+    told = read_png(png(page, "reweighted"))["weights"]
+    assert weights(page) == [f"{told[t][i]:.2f}" for i in range(7) for t in range(3)]
+
+
+def test_the_curves_and_the_other_screen_follow(visit):
+    page = visit("steps=2")
+    page.get_by_role("tab", name="Importance").click()
+    expect(page.locator("#instrument")).to_be_visible()
+    page.locator("#ranks svg").wait_for()
+    line = page.locator("#curves polyline").nth(5)
+    line.wait_for(state="attached")
+    before = line.get_attribute("points")
+    block(page, 5).click()
+    assert line.get_attribute("points") != before
+    wait_for_query(page, "painted", "~~~~~x~_~~~~~x~")
+    assert query_of(page)["steps"] == "2"
