@@ -30,6 +30,7 @@ from .drawing import overlong, sentences
 from .pictures import Pictures
 from .request import REWEIGHTED, Request
 from .resolving import Chosen, choose, drawing_of
+from .sweep import Cell, Done, Point, cost, draw_points
 from .worker import Busy, Job, Waiting, Worker
 
 __all__ = [
@@ -243,6 +244,28 @@ class Engine:
                         yield
 
         return self.worker.stream(work, client)
+
+    def sweep(self, points: Sequence[Point], *, client: str = "") -> Iterator[Waiting | Done | Cell]:
+        """Pictures of many requests to one model, in batches where they differ only in weights, seed or prompt.
+
+        Those that are remembered come first. Others have turns in between.
+        """
+        name = points[0].request.model
+        self._check_served(name)
+        if any(point.request.model != name for point in points):
+            raise ValueError("A sweep is of one model: vary something else.")
+
+        def work(job: Job) -> Generator[None, None, None]:
+            loaded = self._model(name, lambda *_: job.check())
+            for text in {text: None for point in points for text in overlong(loaded, point.request)}:
+                job.emit(Notice(text))
+            yield from draw_points(loaded, points, self._pictures, job)
+
+        return self.worker.stream(work, client)
+
+    def sweep_cost(self, points: Sequence[Point]) -> tuple[int, int]:
+        """U-Net steps that a sweep will take, and how many of its pictures are remembered."""
+        return cost(self.opened(points[0].request.model), points, self._pictures)
 
     def agreement(self, request: Request, scores: np.ndarray, *, client: str = "") -> Iterator[Waiting | Agreement]:
         """How far scores (T, m) agree with the direct sensitivity of the blocks on this prompt."""

@@ -6,6 +6,7 @@ import base64
 from functools import lru_cache
 from html import escape
 
+from ..engine.naming import slug
 from ..engine.resolving import EXAMPLES
 from ..models.registry import ASSETS
 
@@ -16,12 +17,6 @@ def examples(model: str) -> str:
         f'<button type="button" class="rw-example" data-prompt="{escape(prompt)}" title="{escape(prompt)}">{_picture(model, prompt)}</button>'
         for prompt in EXAMPLES
     )
-
-
-def slug(prompt: str) -> str:
-    """A prompt as part of a file's name."""
-    words = "".join(c if c.isascii() and c.isalnum() else " " for c in prompt.lower()).split()
-    return "-".join(words)[:60].strip("-") or "picture"
 
 
 @lru_cache(maxsize=64)

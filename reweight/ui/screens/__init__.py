@@ -3,8 +3,10 @@
 from .base import SCREENS, Act, Call, Event, Screen
 from .compare import Compare
 from .importance import Importance
+from .sweep import Sweep
 
 SCREENS.register(Compare())
 SCREENS.register(Importance())
+SCREENS.register(Sweep())
 
 __all__ = ["SCREENS", "Act", "Call", "Event", "Screen"]

@@ -15,7 +15,7 @@ from ...engine.resolving import Chosen, drawing_of
 from ...methods import METHODS, columns
 from ...scoring import distance
 from ..address import query_of
-from ..examples import slug
+from ...engine.naming import slug
 from ..instrument import drawings, instrument
 from ..model_facts import about
 from ..session import Made
