@@ -53,18 +53,21 @@ class Axis:
         return tuple(f"{value:g}" if isinstance(value, float) else str(value) for value in self.values)
 
 
-def offered(card: ModelCard, names: Sequence[str], columns: Sequence[str]) -> list[Setting]:
-    """Every setting that can be varied for a model. names: of its blocks. columns: those that are compared."""
+def offered(card: ModelCard, names: Sequence[str], columns: Sequence[str], steps: int) -> list[Setting]:
+    """Every setting that can be varied for a model. names: of its blocks. columns: those that are compared.
+
+    steps: of the request.
+    """
     low, high = card.low, card.high
     found = [
-        Setting("low", "low", "Weights", "number", f"{max(0.4, low - 0.3):g}-{low + 0.1:g} x5"),
-        Setting("high", "high", "Weights", "number", f"{high - 0.4:g}-{min(2, high + 0.1):g} x5"),
+        Setting("low", "low", "Weights", "number", f"{max(0.4, low - 0.3):.2f}-{low + 0.1:.2f} x5"),
+        Setting("high", "high", "Weights", "number", f"{max(low, high - 0.4):.2f}-{min(2, high + 0.1):.2f} x5"),
         Setting("schedule", "weights from", "Weights", "choice", ", ".join(CONTROLS), tuple(CONTROLS)),
-        Setting("first_step", "first re-weighted step", "Weights", "number", f"1-{min(card.steps, 5)}"),
-        Setting("last_step", "last re-weighted step", "Weights", "number", f"1-{min(card.steps, 5)}"),
+        Setting("first_step", "first re-weighted step", "Weights", "number", f"1-{min(steps, 5)}"),
+        Setting("last_step", "last re-weighted step", "Weights", "number", f"1-{min(steps, 5)}"),
         *(Setting(f"{BLOCK}.{i}", name, "Weight of one block", "weight", "off, 0.5, 1, 1.5") for i, name in enumerate(names)),
         Setting("seed", "seed", "Picture", "number", "1-4"),
-        Setting("steps", "steps", "Picture", "number", "1-4" if card.steps < 5 else f"{card.steps // 2}-{card.steps} x4"),
+        Setting("steps", "steps", "Picture", "number", "1-4" if card.steps < 5 else f"{card.steps // 2}, {card.steps * 3 // 4}, {card.steps}"),
         Setting("guidance", "guidance", "Picture", "number", "0, 1.5, 3, 5"),
         Setting("size", "size", "Picture", "number", ", ".join(map(str, sorted({card.size * 3 // 4 // 8 * 8, card.size})))),
         Setting("prompt", "prompt", "Picture", "text", ""),
@@ -87,7 +90,12 @@ def _of_method(key: str, card: ModelCard) -> Iterator[Setting]:
             yield Setting(name, limits.title, method.title, "choice", ", ".join(choices), choices)
         elif kind in (int, float) and limits.low is not None and limits.high is not None:
             step = limits.step or (1 if kind is int else (limits.high - limits.low) / 20)
-            about = sorted({min(limits.high, max(limits.low, usual + n * step * (4 if kind is float else 1))) for n in (-1, 0, 1, 2)})
+            about = sorted(
+                {
+                    min(limits.high, max(limits.low, usual + n * step * (4 if kind is float else 1)))
+                    for n in (-1, 0, 1, 2)
+                }
+            )
             yield Setting(name, limits.title, method.title, "number", ", ".join(f"{value:g}" for value in about))
 
 
@@ -103,7 +111,9 @@ def read_axis(name: Any, text: Any, settings: Sequence[Setting]) -> Axis:
         raise RequestError(f"The values of {found.title} are text, such as {found.example}.")
     parts = [part.strip() for part in re.split(r"[|\n]" if found.kind == "text" else r"[,;\n]", text) if part.strip()]
     if not parts:
-        raise RequestError(f"There are no values for {found.title}: give some, such as {found.example or 'two prompts parted by |'}.")
+        raise RequestError(
+            f"There are no values for {found.title}: give some, such as {found.example or 'two prompts parted by |'}."
+        )
     values = tuple(dict.fromkeys(value for part in parts for value in _values(found, part)))
     if len(values) > MOST_VALUES:
         raise RequestError(f"There are {len(values)} values for {found.title}: give at most {MOST_VALUES}.")
@@ -114,10 +124,16 @@ def _values(setting: Setting, part: str) -> Sequence[Value]:
     if setting.kind == "text":
         return [part]
     if setting.kind == "choice":
-        titles = {control.title.partition(" (")[0].lower(): key for key, control in CONTROLS.items()} if setting.name == "schedule" else {}
+        titles = (
+            {control.title.partition(" (")[0].lower(): key for key, control in CONTROLS.items()}
+            if setting.name == "schedule"
+            else {}
+        )
         value = titles.get(part.lower(), part if setting.name == COLUMN else part.lower())
         if setting.name != COLUMN and value not in setting.choices:
-            raise RequestError(f"{setting.title.capitalize()} is one of {', '.join(setting.choices)}, not {part[:40]!r}.")
+            raise RequestError(
+                f"{setting.title.capitalize()} is one of {', '.join(setting.choices)}, not {part[:40]!r}."
+            )
         return [value]
     if setting.kind == "weight" and part.lower() == OFF:
         return [OFF]
@@ -125,7 +141,9 @@ def _values(setting: Setting, part: str) -> Sequence[Value]:
         return [_number(part)]
     match = RANGE.fullmatch(part.lower())
     if match is None:
-        raise RequestError(f"{part[:40]!r} is no value for {setting.title}: write a list such as 1, 2, 3 or a range such as 0.9-1.1 x5.")
+        raise RequestError(
+            f"{part[:40]!r} is no value for {setting.title}: write a list such as 1, 2, 3 or a range such as 0.9-1.1 x5."
+        )
     start, end = _number(match[1]), _number(match[2])
     count, by = match[3] or match[4], match[5] or match[6]
     if count is not None:
@@ -152,7 +170,9 @@ def _tidy(value: float) -> float | int:
     return int(value) if value == int(value) else value
 
 
-def changed(request: Request, card: ModelCard, changes: Mapping[str, Value], blocks: Sequence[TargetBlock]) -> tuple[Request, str]:
+def changed(
+    request: Request, card: ModelCard, changes: Mapping[str, Value], blocks: Sequence[TargetBlock]
+) -> tuple[Request, str]:
     """A request with some settings changed, and the column that is drawn, by default its first.
 
     RequestError of one sentence where that cannot be drawn.
@@ -210,4 +230,3 @@ def _flat(request: Request) -> dict[str, Any]:
         for name, value in asdict(settings).items()
     }  # fmt: skip
     return {name: getattr(request, name) for name in (*BASE, "size")} | own | others
-

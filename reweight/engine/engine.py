@@ -20,6 +20,7 @@ from ..methods.base import Drawing, Report
 from ..methods.columns import parts
 from ..models.folder import ModelError, Progress
 from ..models.loading import LoadedModel, load_model
+from ..models.lora import with_lora
 from ..models.registry import DEFAULT, ModelCard, card_for
 from ..patching.blocks import TargetBlock, target_blocks
 from ..probing.ablation import agreement, sensitivity
@@ -244,6 +245,15 @@ class Engine:
                         yield
 
         return self.worker.stream(work, client)
+
+    def add_lora(self, name: str, file: Path, scale: float = 1.0) -> None:
+        """Put a LoRA on a model that is in memory; its revision says so from then on. ModelError where it does not fit."""
+
+        def work(job: Job) -> None:
+            self._loaded[name] = with_lora(self._model(name, lambda *_: job.check()), file, scale)
+
+        for _ in self.worker.stream(work):
+            pass
 
     def sweep(self, points: Sequence[Point], *, client: str = "") -> Iterator[Waiting | Done | Cell]:
         """Pictures of many requests to one model, in batches where they differ only in weights, seed or prompt.

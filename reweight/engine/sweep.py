@@ -54,7 +54,9 @@ class Done:
     steps: int
 
 
-def grid(request: Request, card: ModelCard, blocks: Sequence[TargetBlock], across: Axis, down: Axis | None) -> dict[tuple[int, int], tuple[Request, str] | str]:
+def grid(
+    request: Request, card: ModelCard, blocks: Sequence[TargetBlock], across: Axis, down: Axis | None
+) -> dict[tuple[int, int], tuple[Request, str] | str]:
     """The request and column of each (row, column) of a sweep, or a sentence why it cannot be drawn.
 
     RequestError where there are more than MOST_CELLS, or both axes are one.
@@ -88,7 +90,9 @@ def cost(loaded: LoadedModel, points: Iterable[Point], pictures: Pictures) -> tu
     return steps, there
 
 
-def draw_points(loaded: LoadedModel, points: Sequence[Point], pictures: Pictures, job: Job) -> Generator[None, None, None]:
+def draw_points(
+    loaded: LoadedModel, points: Sequence[Point], pictures: Pictures, job: Job
+) -> Generator[None, None, None]:
     """Emit a `Cell` for each point and `Done` in between; yields where others may have a turn. On the worker's thread.
 
     What is remembered comes first, then one picture alone, so that something is there soon, then batches.
@@ -129,7 +133,9 @@ def draw_points(loaded: LoadedModel, points: Sequence[Point], pictures: Pictures
             done += sum(point.request.steps for point in wanted)
 
 
-def _drawn(loaded: LoadedModel, points: Sequence[Point], drawings: dict[int, Drawing], pictures: Pictures, on_step: Any) -> list[Made]:
+def _drawn(
+    loaded: LoadedModel, points: Sequence[Point], drawings: dict[int, Drawing], pictures: Pictures, on_step: Any
+) -> list[Made]:
     """The pictures of points that can be drawn together."""
     own = [drawings[id(point)] for point in points]
     request, column = points[0].request, points[0].column
@@ -151,5 +157,7 @@ def _drawn(loaded: LoadedModel, points: Sequence[Point], drawings: dict[int, Dra
 def _together(point: Point) -> Any:
     """Equal for points that one batch can draw: all but weights, seed and prompt."""
     request = point.request
-    others = tuple((method.key, repr(request.methods[method.key])) for method in parts(point.column) if method.key != REWEIGHTED)
+    others = tuple(
+        (method.key, repr(request.methods[method.key])) for method in parts(point.column) if method.key != REWEIGHTED
+    )
     return point.column, request.model, request.steps, request.guidance, request.size, request.negative_prompt, others

@@ -9,13 +9,13 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 
 from ...engine.engine import Engine, Notice, Picture, Step, Waiting
+from ...engine.naming import slug
 from ...engine.provenance import png_bytes, settings_of
 from ...engine.request import Request
 from ...engine.resolving import Chosen, drawing_of
 from ...methods import METHODS, columns
 from ...scoring import distance
 from ..address import query_of
-from ...engine.naming import slug
 from ..instrument import drawings, instrument
 from ..model_facts import about
 from ..session import Made

@@ -84,7 +84,7 @@ def of_model(call: Call, request: Request) -> list[Setting]:
     """What can be varied, with blocks by the names that the page has for them."""
     side = call.engine.side(request)
     names = [block_name(block, side) for block in call.engine.blocks(request.model)]
-    return offered(call.engine.card(request.model), names, request.columns)
+    return offered(call.engine.card(request.model), names, request.columns, request.steps)
 
 
 class Plan:
@@ -199,7 +199,11 @@ def draw(call: Call) -> Iterator[Event | None]:
         elif isinstance(event, Notice):
             yield {"kind": "notice", "text": event.text}
         elif isinstance(event, Done):
-            yield {"kind": "status", "done": event.step / event.steps, "text": f"Sweep: {event.step} of {event.steps} steps"}
+            yield {
+                "kind": "status",
+                "done": event.step / event.steps,
+                "text": f"Sweep: {event.step} of {event.steps} steps",
+            }
         elif isinstance(event, Cell):
             point = event.point
             images[point.place] = event.made.image
@@ -210,13 +214,21 @@ def draw(call: Call) -> Iterator[Event | None]:
                 if place in images and key in images:
                     del pending[place]
                     far = distance(images[place], images[key])
-                    yield {"kind": "figures", "at": place, "ssim": round(far.ssim, 4), "difference": round(far.mean_difference, 2)}
+                    yield {
+                        "kind": "figures",
+                        "at": place,
+                        "ssim": round(far.ssim, 4),
+                        "difference": round(far.mean_difference, 2),
+                    }
     scores = JUDGE.scores(
         [images[point.place] for point in plan.points], [point.request.prompt for point in plan.points],
         embedded=loaded.card.embedded,
     )  # fmt: skip
     if scores is not None:
-        values = [{"at": point.place, "score": round(value, 4)} for point, value in zip(plan.points, scores.values, strict=True)]
+        values = [
+            {"at": point.place, "score": round(value, 4)}
+            for point, value in zip(plan.points, scores.values, strict=True)
+        ]
         yield {"kind": "scores", "scorer": scores.scorer, "scores": values}
 
 
