@@ -54,14 +54,13 @@ def main() -> None:
 
     from reweight.engine.engine import Engine
     from reweight.models.folder import ModelError
-    from reweight.models.registry import REGISTRY
+    from reweight.models.registry import DEFAULT, REGISTRY
     from reweight.probing.checkpoints import own_folder
     from reweight.ui import build_demo, launch_options
 
     named = [name.strip() for name in options.models.split(",") if name.strip()]
-    embedded = sorted((key for key, card in REGISTRY.items() if card.embedded), key=lambda key: REGISTRY[key].steps)
-    quickest = embedded[0]
-    models = tuple(dict.fromkeys([options.model or quickest, *named, *embedded]))
+    embedded = [key for key, card in REGISTRY.items() if card.embedded]
+    models = tuple(dict.fromkeys([options.model or DEFAULT, *named, *embedded]))
     engine = (
         Engine(models, local=True, unfinished=own_folder()) if options.local else Engine(models, seconds=JOB_SECONDS)
     )

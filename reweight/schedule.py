@@ -142,6 +142,7 @@ CONTROLS.register(Control("inverted", "Inverted (the paper's ablation)", lambda 
 CONTROLS.register(Control("reversed", "Reversed (same mean)", lambda scores, blocks, seed: reversed_(scores)))
 CONTROLS.register(Control("flat", "Flat (all blocks alike)", lambda scores, blocks, seed: flat(scores)))
 CONTROLS.register(Control("random", "Random order", lambda scores, blocks, seed: permuted(scores, seed)))
+CONTROLS.register(Control("calibrated", "Calibrated importance (ours)", lambda scores, blocks, seed: scores))
 
 
 class _Document(BaseModel):

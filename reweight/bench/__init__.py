@@ -2,9 +2,10 @@
 
 import typer
 
+from .embedded import defaults
 from .embedded import picture_quality as toy
 from .embedded import scorer_quality as toy_scorer
-from .overhead import full_size, plan
+from .overhead import full_size, live, plan
 from .studies import agreement, pruning
 from .studies import error_parabola as proposition
 from .studies import probe_cost as probe
@@ -15,8 +16,10 @@ from .tables import table2
 
 app = typer.Typer(no_args_is_help=True, help=__doc__)
 app.command("agreement")(agreement.command)
+app.command("defaults")(defaults.command)
 app.command("full-size")(full_size.command)
 app.command("importance")(importance.command)
+app.command("live")(live.command)
 app.command("probe")(probe.command)
 app.command("proposition")(proposition.command)
 app.command("pruning")(pruning.command)

@@ -7,6 +7,7 @@ something gets a generator: it yields events while the worker works, and closing
 from __future__ import annotations
 
 import gc
+import time
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field, replace
@@ -27,15 +28,17 @@ from ..probing.ablation import agreement, sensitivity
 from ..probing.checkpoints import resumed
 from ..probing.importance_probe import ProbeSnapshot, iter_probe
 from ..schedule import ImportanceTable
-from .drawing import overlong, sentences
+from .drawing import draw, overlong, sentences
 from .pictures import Pictures
 from .request import REWEIGHTED, Request
 from .resolving import Chosen, choose, drawing_of
 from .sweep import Cell, Done, Point, cost, draw_points
+from .threads import Threads, staged
+from .threads import measure as measure_threads
 from .worker import Busy, Job, Waiting, Worker
 
 __all__ = [
-    "Agreement", "Busy", "Engine", "Loading", "ModelError", "Notice", "Picture", "ProbeSnapshot", "Step",
+    "Agreement", "Batch", "Busy", "Engine", "Loading", "ModelError", "Notice", "Picture", "ProbeSnapshot", "Step",
     "Waiting",
 ]  # fmt: skip
 
@@ -88,6 +91,15 @@ class Picture:
         return self.drawing.weights if REWEIGHTED in self.column.split("+") else None
 
 
+@dataclass(frozen=True, eq=False)
+class Batch:
+    """Pictures drawn together, those of the tables from `first` on; `seconds` is the time that all of them took."""
+
+    first: int
+    images: list[Image.Image]
+    seconds: float
+
+
 @dataclass(frozen=True)
 class Agreement:
     """Kendall's tau-b of a table with the error of scaling each block by 1 -+ .02, and with that of bypassing it."""
@@ -127,6 +139,7 @@ class Engine:
         self.worker = Worker(seconds=seconds)
         self._loaded: dict[str, LoadedModel] = {}
         self._pictures = Pictures()
+        self._threads: dict[str, Threads] = {}
 
     def open(self, name: str, *, client: str = "") -> Iterator[Waiting | Loading | LoadedModel]:
         """Load a model, or find it loaded; the last event is the `LoadedModel`. ModelError when it cannot be had."""
@@ -203,6 +216,41 @@ class Engine:
                         yield
                     begun = True
                     job.emit(self._picture(loaded, asked, column, chosen, job))
+
+        return self.worker.stream(work, client)
+
+    def batches(
+        self, request: Request, weights: np.ndarray, bypass: np.ndarray | None = None, *, together: int = 0,
+        seeds: Sequence[int] | None = None, client: str = "",
+    ) -> Iterator[Waiting | Step | Batch]:  # fmt: skip
+        """One request drawn re-weighted by n tables, some at a time; others have turns in between.
+
+        weights: (n, T, m). bypass: the same shape, bool. seeds: n of them in the place of the request's. together: the
+        most pictures at once, by default what is 24 of 128 by 128 pixels. Nothing of this is cached.
+        """
+        self._check_served(request.model)
+        count = together or max(1, 24 * 128**2 // request.size**2)
+
+        def work(job: Job) -> Generator[None, None, None]:
+            loaded = self._model(request.model, lambda *_: job.check())
+            _check_blocks(loaded, weights[0])
+
+            def on_step(step: int) -> None:
+                job.check()
+                job.emit(Step(REWEIGHTED, step, request.steps))
+
+            for first in range(0, len(weights), count):
+                if first:
+                    yield
+                part = slice(first, first + count)
+                drawing = Drawing(
+                    request.steps, request.guidance, loaded.card.family, weights=weights[part],
+                    bypass=None if bypass is None or not bypass[part].any() else bypass[part],
+                )  # fmt: skip
+                start = time.perf_counter()
+                chosen = None if seeds is None else seeds[part]
+                drawn = draw(loaded, request, REWEIGHTED, drawing, seeds=chosen, on_step=on_step)
+                job.emit(Batch(first, drawn.images, time.perf_counter() - start))
 
         return self.worker.stream(work, client)
 
@@ -313,6 +361,7 @@ class Engine:
         guests = [other for other in self._loaded if other not in self.models] if name not in self.models else []
         for guest in guests:
             del self._loaded[guest]
+        self._threads[name] = measure_threads(loaded)
         self._loaded[name] = loaded
         if guests:
             gc.collect()
@@ -328,7 +377,8 @@ class Engine:
             job.check()
             job.emit(Step(column, step, request.steps))
 
-        made = self._pictures.picture(loaded, request, column, drawing, on_step)
+        with staged(loaded.pipe, self._threads.get(request.model)):
+            made = self._pictures.picture(loaded, request, column, drawing, on_step)
         used = chosen.table if REWEIGHTED in column.split("+") else None
         return Picture(
             column,

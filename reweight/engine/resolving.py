@@ -19,13 +19,14 @@ from .request import Request
 
 log = logging.getLogger(__name__)
 EXAMPLES = (
-    "a photo of a penguin on a beach",
-    "a painting of a fox in the snow",
-    "concept art of a castle at sunset",
-    "anime style, a blue rocket under a night sky",
-    "a photo of a red apple on a wooden table",
-    "a photo of a yellow duck next to a red gift in a meadow",
+    "anime style, a penguin in the snow",
+    "a painting of a castle at sunset",
+    "a photo of a boat on a beach",
+    "anime style, a blue butterfly in a meadow",
+    "a photo of a gift on a table",
+    "a painting of a house in the snow",
 )
+CALIBRATED = "calibrated"  # the schedule, and the preset of the probe, that follow the direct check
 
 
 @dataclass(frozen=True)
@@ -72,32 +73,40 @@ def choose(
     The first of these that there is: `pinned`, a table that the person loaded, for whatever prompt; of `probed`, the
     person's own, newest last, the newest for this prompt; the shipped one for this prompt; the mean of the shipped ones;
     the empirical strategy (Sec. III-F). A table serves only the model it is of, in the revision it names, with the same
-    steps and blocks. A schedule that looks at no scores, such as the empirical one, asks for none of them.
+    steps and blocks. The schedule "calibrated" takes tables of that preset only, any other takes the paper's where a table
+    is shipped. A schedule that looks at no scores, such as the empirical one, asks for none of them.
     """
     labels, control = tuple(block.label for block in blocks), request.reweighting.control()
+    ours = control.key == CALIBRATED
 
     def serves(table: ImportanceTable) -> bool:
         known = revision is None or table.revision in (None, revision)
         return table.model == request.model and known and table.steps == request.steps and table.blocks == labels
+
+    def is_ours(table: ImportanceTable) -> bool:
+        return table.method == f"probe:{CALIBRATED}"
 
     if not control.probed:
         scores = control.apply(np.ones((request.steps, len(blocks))), places_of(blocks), request.seed)
         return Chosen(scores, f"{control.title.partition(' (')[0]}: made without a probe")
     if pinned is not None and serves(pinned):
         return Chosen(pinned.scores, f"loaded from a file, probed on “{pinned.prompt}” with {pinned.model}", pinned)
-    for table in reversed([table for table in probed if serves(table) and table.prompt == request.prompt]):
+    own = [table for table in probed if serves(table) and table.prompt == request.prompt]
+    for table in reversed([table for table in own if is_ours(table) or not ours]):
         how = table.method.removeprefix("probe:")
         return Chosen(table.scores, f"probed for this prompt just now ({how}){otherwise(table, request)}", table)
-    ready = [table for table in shipped(request.model) if serves(table)]
+    ready = [table for table in shipped(request.model) if serves(table) and is_ours(table) == ours]
     for table in ready:
         if table.prompt == request.prompt:
-            source = f"probed for this prompt, shipped with the model{otherwise(table, request)}"
+            how = "with our calibrated preset" if ours else "with the paper's settings"
+            source = f"probed for this prompt {how}, shipped with the model{otherwise(table, request)}"
             return Chosen(table.scores, source, table)
     if ready:
         mean = np.mean([table.scores for table in ready], axis=0)
-        return Chosen(mean, f"the mean of {len(ready)} other prompts' probes; “Probe now” makes this prompt's own")
+        how = "calibrated probes" if ours else "probes"
+        return Chosen(mean, f"the mean of {len(ready)} other prompts' {how}; a probe makes this prompt's own")
     scores = empirical(places_of(blocks), request.steps)
-    return Chosen(scores, "the paper's empirical strategy with our numbers, not probed; “Probe now” measures instead")
+    return Chosen(scores, "the paper's empirical strategy with our numbers, not probed; a probe measures instead")
 
 
 def otherwise(table: ImportanceTable, request: Request) -> str:

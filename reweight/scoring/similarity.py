@@ -35,7 +35,9 @@ def ssim(a: np.ndarray, b: np.ndarray) -> float:
     Gaussian window of 11 pixels, sigma 1.5, K1 = .01, K2 = .03, edges reflected, in float64: torchmetrics' value. Its
     convolution costs 20 times as much, because here the window is taken apart into rows and columns.
     """
-    return float(np.mean([_likeness(*planes) for planes in zip(np.moveaxis(a, -1, 0), np.moveaxis(b, -1, 0), strict=True)]))
+    return float(
+        np.mean([_likeness(*planes) for planes in zip(np.moveaxis(a, -1, 0), np.moveaxis(b, -1, 0), strict=True)])
+    )
 
 
 def _likeness(a: np.ndarray, b: np.ndarray) -> float:

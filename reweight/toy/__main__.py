@@ -196,6 +196,17 @@ def tables(
         console.print(f"Wrote {path}.")
 
 
+@app.command()
+def examples(
+    model: str = "toy-turbo", folder: Annotated[Path | None, typer.Option(help="By default in assets/.")] = None
+) -> None:
+    """Draw the small pictures of the example prompts that the page shows."""
+    from .world.samples import draw_examples
+
+    for path in draw_examples(model, folder or Path("assets") / "examples" / model):
+        console.print(f"Wrote {path}.")
+
+
 def main() -> None:
     """Run, and say what goes wrong in one sentence."""
     for library in ("DIFFUSERS", "TRANSFORMERS"):

@@ -60,7 +60,9 @@ def build_api(engine: Engine) -> None:
                 raise RequestError(f"There is no preset of that name: choose one of {', '.join(PRESETS)}.")
             if type(runs) not in (int, float) or runs not in range(1, MOST_RUNS + 1):
                 raise RequestError(f"The number of runs must be a whole number from 1 to {MOST_RUNS}.")
-            request = _request(engine, prompt, model, low, high, schedule, seed, steps, guidance, negative_prompt, settings)
+            request = _request(
+                engine, prompt, model, low, high, schedule, seed, steps, guidance, negative_prompt, settings
+            )
             table = None
             client, foreseeable = caller.session_hash or "", PRESETS[preset].foreseeable
             for event in engine.probe(request, preset=preset, runs=int(runs), surrogate=foreseeable, client=client):
@@ -112,7 +114,9 @@ def _drawn(engine: Engine, caller: gr.Request, methods: tuple[str, ...], given: 
     with shown_to_people():
         request = _request(engine, *given)
         if not set(methods) <= set(request.columns):
-            request = validate(engine.card(request.model), **request.settings() | (given[-1] or {}) | {"columns": list(methods)})
+            request = validate(
+                engine.card(request.model), **request.settings() | (given[-1] or {}) | {"columns": list(methods)}
+            )
         chosen = engine.chosen(request)
         pictures = []
         for event in engine.compare(request, chosen, methods, client=caller.session_hash or ""):

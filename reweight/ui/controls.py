@@ -7,6 +7,7 @@ from html import escape
 from typing import Any, get_type_hints
 
 from ..engine.request import COLUMNS, MAX_COLUMNS, REWEIGHTED
+from ..engine.resolving import CALIBRATED, shipped
 from ..methods import METHODS, Method
 from ..methods.settings import limits_of
 from ..models.loading import LoadedModel
@@ -22,9 +23,11 @@ COMBINED = (f"{REWEIGHTED}+freeu",)  # offered beside single methods
 
 def defaults(card: ModelCard) -> dict[str, Any]:
     """A model's values for every control but the prompt: what `validate` takes, and rows, how many seeds are drawn."""
+    calibrated = any(table.method == f"probe:{CALIBRATED}" for table in shipped(card.key))
+    schedule = CALIBRATED if calibrated else "importance"
     return {
         "model": card.key, "seed": SEED, "rows": 1, "negative_prompt": card.negative_prompt, "steps": card.steps,
-        "guidance": card.guidance, "size": card.size, "low": card.low, "high": card.high, "schedule": "importance",
+        "guidance": card.guidance, "size": card.size, "low": card.low, "high": card.high, "schedule": schedule,
         "first_step": 1, "last_step": card.steps, "blocks": None, "painted": None, "columns": list(COLUMNS),
     } | {
         key: asdict(method.settings_for(card.family)) for key, method in adjustable().items()

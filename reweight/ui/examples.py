@@ -21,7 +21,7 @@ def examples(model: str) -> str:
 
 @lru_cache(maxsize=64)
 def _picture(model: str, prompt: str) -> str:
-    path = ASSETS / model / "examples" / f"{slug(prompt)}.webp"
+    path = ASSETS / "examples" / model / f"{slug(prompt)}.webp"
     if not path.is_file():
         return f"<span>{escape(prompt)}</span>"
     data = base64.b64encode(path.read_bytes()).decode()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl
 
@@ -17,6 +16,7 @@ from ..models.registry import REGISTRY
 from .address import settings_in
 from .api import build_api
 from .controls import controls, defaults
+from .files import STATIC
 from .instrument import MARKUP
 from .live import Live
 from .model_facts import about
@@ -24,7 +24,6 @@ from .screens import SCREENS
 from .screens.base import request_of
 from .session import Session, Sessions
 
-STATIC = Path(__file__).parent / "static"
 SCRIPTS = ("page.js", "instrument.js", "compare.js", "importance.js", "words.js")
 STYLES = ("style.css",)
 FONT = ["system-ui", "-apple-system", "Segoe UI", "sans-serif"]

@@ -25,7 +25,7 @@ PAPER = {
 }
 NO_BETTER_THAN_CHANCE = 0.3
 CHANGES = (  # from which SSIM on, in words, and how many of four bars
-    (0.999, "not visibly", 0),
+    (0.99, "hardly", 0),
     (0.9, "slightly", 1),
     (0.7, "clearly", 2),
     (0.45, "a lot", 3),

@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 
 import pytest
-from looking import has_drawn, slide, src, wait_for_other
 from looking import contrast as least_contrast
+from looking import has_drawn, slide, src, wait_for_other
 from playwright.sync_api import expect
 
 pytestmark = pytest.mark.browser
@@ -66,7 +66,17 @@ def test_both_colour_schemes_can_be_read(visit, scheme):
     background = page.evaluate("() => getComputedStyle(document.body).backgroundColor")
     lightness = sum(map(int, re.findall(r"\d+", background)[:3])) / 765
     assert lightness < 0.2 if scheme == "dark" else lightness > 0.8
-    for selector in ("#header", "#about", "#pictures", "#said", ".rw-foot .rw-source", "#generate", "#stop", "#low", "#ask"):
+    for selector in (
+        "#header",
+        "#about",
+        "#pictures",
+        "#said",
+        ".rw-foot .rw-source",
+        "#generate",
+        "#stop",
+        "#low",
+        "#ask",
+    ):
         assert least_contrast(page, selector) >= 4.5, selector
     page.get_by_role("tab", name="Importance").click()
     page.locator("#ranks svg").wait_for()
@@ -76,7 +86,9 @@ def test_both_colour_schemes_can_be_read(visit, scheme):
 
 def test_names_roles_and_texts_for_those_who_do_not_see_it(visit):
     page = visit("steps=2")
-    without = page.locator("main img:visible").evaluate_all("all => all.filter(i => !i.alt.trim()).map(i => i.outerHTML)")
+    without = page.locator("main img:visible").evaluate_all(
+        "all => all.filter(i => !i.alt.trim()).map(i => i.outerHTML)"
+    )
     assert without == []
     expect(page.locator("[role=status]#status")).to_have_count(1)
     for tab in page.get_by_role("tab").all():

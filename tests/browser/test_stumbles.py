@@ -5,7 +5,7 @@ from __future__ import annotations
 from urllib.parse import quote, urlsplit
 
 import pytest
-from looking import block, has_drawn, number, png, query_of, src, wait_for_other, wait_for_query
+from looking import block, has_drawn, number, png, query_of, slide, src, wait_for_other, wait_for_query
 from playwright.sync_api import expect
 
 from reweight.engine.provenance import read_png
@@ -49,11 +49,19 @@ def test_number_boxes_are_clamped_and_come_back_when_emptied(visit, control, typ
 def test_the_address_restores_every_setting_and_follows_them(visit):
     query = (
         f"prompt={quote('the blue cat')}&low=0.9&high=1.2&seed=5&steps=3&schedule=inverted&guidance=2.5"
-        "&negative_prompt=ugly&first_step=2&last_step=3&blocks=[1,2]&freeu.b1=1.25&size=64&columns=[\"vanilla\",\"freeu\"]"
+        '&negative_prompt=ugly&first_step=2&last_step=3&blocks=[1,2]&freeu.b1=1.25&size=64&columns=["vanilla","freeu"]'
     )
     page = visit(query)
     asked = read_png(png(page, "freeu", 5))["request"]
-    expected = {"prompt": "the blue cat", "low": 0.9, "high": 1.2, "seed": 5, "steps": 3, "schedule": "inverted", "guidance": 2.5}
+    expected = {
+        "prompt": "the blue cat",
+        "low": 0.9,
+        "high": 1.2,
+        "seed": 5,
+        "steps": 3,
+        "schedule": "inverted",
+        "guidance": 2.5,
+    }
     expected |= {"negative_prompt": "ugly", "first_step": 2, "last_step": 3, "blocks": [1, 2], "size": 64}
     assert {name: asked[name] for name in expected} == expected and asked["freeu"]["b1"] == 1.25
     found = query_of(page)
@@ -66,7 +74,10 @@ def test_the_address_restores_every_setting_and_follows_them(visit):
     assert set(query_of(page)) == {"prompt", "model", "columns"}
 
 
-@pytest.mark.parametrize("query", ["steps=2&low=nan&high=9", "steps=2&low=1.2&high=0.9&prompt=%20", "seed=-1&steps=1e9&model=x&schedule=x&painted=q"])
+@pytest.mark.parametrize(
+    "query",
+    ["steps=2&low=nan&high=9", "steps=2&low=1.2&high=0.9&prompt=%20", "seed=-1&steps=1e9&model=x&schedule=x&painted=q"],
+)
 def test_what_an_address_cannot_have_is_left_out(visit, query):
     page = visit(query, drawn=False)
     expect(page.locator("#prompt")).to_have_value(EXAMPLES[0])
@@ -100,7 +111,9 @@ def test_examples_dice_and_a_bad_prompt(visit):
     assert number(page, "seed").input_value() != "7"
     has_drawn(page)
     for prompt, sentence in (("   ", "is empty"), ("x" * 2500, "longer than 2000")):
-        page.locator("#prompt").evaluate("(box, text) => { box.value = text; box.dispatchEvent(new Event('input', {bubbles: true})); }", prompt)
+        page.locator("#prompt").evaluate(
+            "(box, text) => { box.value = text; box.dispatchEvent(new Event('input', {bubbles: true})); }", prompt
+        )
         page.locator("#generate").click()
         expect(page.locator("#status")).to_contain_text(sentence)
     assert page.locator("#pictures img").count() == 3
@@ -127,9 +140,14 @@ def test_a_wrong_model_changes_nothing_and_an_opened_one_survives_a_reload(visit
 def test_on_a_phone_the_picture_is_in_view_while_one_slides_and_nothing_is_cut_off(visit):
     page = visit("steps=2", viewport={"width": 390, "height": 844})
     assert page.evaluate("() => document.documentElement.scrollWidth") <= 390
+    strip = page.locator("#strip")
+    expect(strip).to_be_hidden()
     page.locator("#low input[type=range]").scroll_into_view_if_needed()
-    expect(page.locator('figure[data-column="reweighted"] .rw-frame')).to_be_in_viewport()
-    block(page, 5).scroll_into_view_if_needed()
-    expect(page.locator('figure[data-column="reweighted"] .rw-frame')).to_be_in_viewport()
+    expect(strip.locator('[data-column="reweighted"]')).to_be_in_viewport()
+    before = strip.locator('[data-column="reweighted"]').get_attribute("src")
+    slide(page, "low", "ArrowLeft", 9)
+    expect(strip.locator('[data-column="reweighted"]')).not_to_have_attribute("src", before)
+    page.evaluate("() => scrollTo(0, 0)")
+    expect(strip).to_be_hidden()
     block(page, 5).click()
     expect(page.locator("#said")).to_contain_text("off at both steps: changed")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,13 +11,19 @@ import numpy as np
 import torch
 from PIL import Image
 
+from ...engine.drawing import draw
 from ...engine.engine import Agreement, Engine
+from ...engine.provenance import current_versions
 from ...engine.request import validate
-from ...engine.resolving import EXAMPLES
+from ...engine.resolving import CALIBRATED, EXAMPLES
 from ...probing.importance_probe import ProbeSnapshot
+from ...schedule import ImportanceTable
+from ...ui.examples import slug
 from .dataset import scene_at
 from .scenes import draw_caption
 from .sheet import captioned
+
+SEED, SIDE = 7, 96  # of the page at first; pixels
 
 
 def sample_grid(
@@ -34,14 +41,49 @@ def sample_grid(
 
 
 def probe_examples(model: str, folder: Path) -> Iterator[Path]:
-    """Probe the app's example prompts with the paper's public settings; yields each file written."""
+    """Probe the app's example prompts with the paper's public settings and with ours; yields each file written.
+
+    A table that is there already, of the same model, is left as it is.
+    """
     engine = Engine((model,))
     folder.mkdir(parents=True, exist_ok=True)
     for prompt in EXAMPLES:
         request = validate(engine.card(model), prompt=prompt, model=model)
-        *_, last = (event for event in engine.probe(request) if isinstance(event, ProbeSnapshot))
-        *_, found = (event for event in engine.agreement(request, last.table.scores) if isinstance(event, Agreement))
-        path = folder / f"{re.sub(r'[^a-z]+', '-', prompt.lower()).strip('-')}.json"
-        found.recorded_in(last.table).save(path)
+        for preset in ("paper-code", CALIBRATED):
+            name = re.sub(r"[^a-z]+", "-", prompt.lower()).strip("-")
+            path = folder / f"{name}{'' if preset == 'paper-code' else f'.{preset}'}.json"
+            if path.exists() and ImportanceTable.load(path).revision == engine.opened(model).revision:
+                continue
+            *_, last = (event for event in engine.probe(request, preset=preset) if isinstance(event, ProbeSnapshot))
+            *_, found = (
+                event for event in engine.agreement(request, last.table.scores) if isinstance(event, Agreement)
+            )
+            found.recorded_in(last.table).save(path)
+            yield path
+    engine.close()
+
+
+def draw_examples(model: str, folder: Path) -> Iterator[Path]:
+    """The small pictures under the page's prompt, as the model draws the example prompts; yields each file written."""
+    engine = Engine((model,))
+    loaded = engine.opened(model)
+    folder.mkdir(parents=True, exist_ok=True)
+    for prompt in EXAMPLES:
+        request = validate(loaded.card, prompt=prompt, model=model, seed=SEED)
+        path = folder / f"{slug(prompt)}.webp"
+        draw(loaded, request).images[0].resize((SIDE, SIDE), Image.Resampling.LANCZOS).save(path, quality=85, method=6)
         yield path
+    told = {
+        "prompts": list(EXAMPLES),
+        "model": model,
+        "revision": loaded.revision,
+        "seed": SEED,
+        "versions": current_versions(),
+    }
+    path = folder / "provenance.json"
+    path.write_text(
+        json.dumps(told | {"steps": loaded.card.steps, "guidance": loaded.card.guidance}, indent=1) + "\n",
+        encoding="utf-8",
+    )
+    yield path
     engine.close()

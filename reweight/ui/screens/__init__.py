@@ -1,5 +1,6 @@
 """The screens of the page, one file each; registered here or by an entry point "reweight.screens"."""
 
+from .ablate import Ablate
 from .base import SCREENS, Act, Call, Event, Screen
 from .compare import Compare
 from .importance import Importance
@@ -7,6 +8,7 @@ from .sweep import Sweep
 
 SCREENS.register(Compare())
 SCREENS.register(Importance())
+SCREENS.register(Ablate())
 SCREENS.register(Sweep())
 
 __all__ = ["SCREENS", "Act", "Call", "Event", "Screen"]

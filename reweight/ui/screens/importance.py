@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from ...engine.engine import Agreement, Engine, ProbeSnapshot, Waiting
 from ...engine.request import REWEIGHTED, Request, RequestError
-from ...engine.resolving import Chosen
+from ...engine.resolving import CALIBRATED, Chosen
 from ...patching.blocks import TargetBlock
 from ...probing.search import PRESETS
 from ...schedule import ImportanceTable
@@ -40,7 +40,7 @@ class Importance(Screen):
         )
         page.html(f"""
 <div class="rw-card"><div id="findings" class="rw-findings" aria-live="polite"></div>
-  <div class="rw-line rw-tools-line"><button type="button" id="probe" class="rw-primary">Probe this prompt</button>
+  <div class="rw-line rw-tools-line"><button type="button" id="probe">Probe this prompt</button>
     <span role="radiogroup" aria-label="Preset" id="preset">{presets}</span>
     <label class="rw-label" for="runs">Runs</label><input type="number" id="runs" min="1" max="{MOST_RUNS}" step="1" value="15"></div></div>
 <div class="rw-card rw-two"><div><h3>Importance of each block at each step</h3><div class="rw-scroll" id="heat-importance"></div>
@@ -84,10 +84,11 @@ def probe(call: Call) -> Iterator[Event | None]:
     if type(runs) is not int or not 1 <= runs <= MOST_RUNS:
         raise RequestError(f"The number of runs must be a whole number from 1 to {MOST_RUNS}.")
     request = call.request()
-    if not request.reweighting.control().probed:
-        probed = replace(request.reweighting, schedule="importance")
+    schedule = CALIBRATED if preset == CALIBRATED else "importance"
+    if request.reweighting.schedule != schedule:
+        probed = replace(request.reweighting, schedule=schedule)
         request = request.model_copy(update={"methods": request.methods | {REWEIGHTED: probed}})
-        yield {"kind": "schedule", "value": "importance"}
+        yield {"kind": "schedule", "value": schedule}
 
     def keep(table: ImportanceTable) -> Event:
         call.session.tables = call.session.tables.with_probed(table)

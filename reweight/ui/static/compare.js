@@ -159,6 +159,32 @@
     }
   }
 
+  // ---- on a narrow screen, a strip of the pictures while the pictures themselves are out of sight
+  const strip = document.createElement("div");
+  strip.id = "strip";
+  strip.hidden = true;
+  strip.setAttribute("aria-hidden", "true");
+  const columns = () => [...new Set(["vanilla", main()])].filter((column) => column && shown[id(column, rw.settings.seed)]);
+  function fillStrip() {
+    strip.replaceChildren(
+      ...columns().map((column) => {
+        const image = new Image();
+        image.src = shown[id(column, rw.settings.seed)].url;
+        image.dataset.column = column;
+        image.alt = "";
+        return image;
+      }),
+    );
+  }
+  rw.on("picture", () => strip.hidden || fillStrip());
+  rw.on("begun", () => {
+    document.body.append(strip);
+    new IntersectionObserver(([{ isIntersecting }]) => {
+      strip.hidden = isIntersecting || innerWidth > 700;
+      if (!strip.hidden) fillStrip();
+    }).observe($("#pictures"));
+  });
+
   // ---- enlarge a picture
   document.addEventListener("click", (event) => {
     const frame = event.target.closest?.(".rw-frame");

@@ -1,0 +1,153 @@
+"""The Ablate screen: the picture with each block switched off, at every step and at each single one; and pruning."""
+
+from __future__ import annotations
+
+import base64
+import io
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+from PIL import Image
+
+from ...engine.engine import Batch, Step, Waiting
+from ...engine.request import REWEIGHTED, Request
+from ...engine.resolving import CALIBRATED, choose, places_of
+from ...scoring import difference_map, distance
+from ..files import STATIC
+from ..panels.names import block_name
+from ..panels.scatter import scatter
+from ..wording import change, waiting
+from .base import Act, Call, Event, Screen
+
+if TYPE_CHECKING:
+    from ..page import Page
+
+RANKINGS = ((CALIBRATED, "calibrated (ours)"), ("importance", "paper's"), ("empirical", "static"), ("random", "random"))
+
+
+class Ablate(Screen):
+    """What does each block do? The picture without it."""
+
+    key = "ablate"
+    title = "Ablate"
+    scripts = (STATIC / "ablate.js",)
+
+    def build(self, page: Page) -> None:
+        page.html("""
+<div class="rw-card"><div class="rw-line rw-tools-line"><b>What does each block do? The picture without it.</b>
+  <button type="button" id="ablate">Switch every block off, one by one</button>
+  <span id="ablate-view" role="radiogroup" aria-label="What the cells show"><label class="rw-seg"><input type="radio" name="rw-ablate" value="picture" checked><span>pictures</span></label><label class="rw-seg"><input type="radio" name="rw-ablate" value="difference"><span>differences</span></label></span></div>
+  <div class="rw-ablate"><div class="rw-scroll"><div id="ablations" role="grid" aria-label="The picture without each block"></div></div>
+  <div class="rw-beside" id="ablate-large"><figure><img alt="" id="ablate-vanilla"><figcaption>with every block</figcaption></figure>
+  <figure><img alt="" id="ablate-one"><figcaption id="ablate-says">Point at a picture to see it large. A click paints it into the U-Net.</figcaption></figure></div></div></div>
+<div class="rw-slot"></div>
+<details class="rw-card" id="prune"><summary>Prune: leave out the k least important blocks</summary>
+  <p class="rw-soft">At every step the k blocks of least importance are switched off, by four rankings. Fidelity is the SSIM with the whole picture; the time is measured here, on one picture each.</p>
+  <div class="rw-line"><button type="button" id="prune-start">Measure</button></div><div id="prune-chart"></div></details>
+""")
+
+    def acts(self) -> Mapping[str, Act]:
+        return {"grid": grid, "prune": prune}
+
+
+def without(steps: int, m: int) -> tuple[np.ndarray, list[tuple[int, int | None]]]:
+    """Where a block is off in each picture, (n, T, m) bool, and its (block, step), step None for all.
+
+    The whole picture first, then each block at every step, then at each single step, block by block.
+    """
+    which: list[tuple[int, int | None]] = [(i, None) for i in range(m)]
+    if steps > 1:
+        which += [(i, t) for t in range(steps) for i in range(m)]
+    off = np.zeros((1 + len(which), steps, m), dtype=bool)
+    for n, (i, t) in enumerate(which, 1):
+        off[n, slice(None) if t is None else t, i] = True
+    return off, which
+
+
+def grid(call: Call) -> Iterator[Event | None]:
+    """The picture without each block, batch by batch."""
+    request = call.request()
+    blocks, side = call.engine.blocks(request.model), call.engine.side(request)
+    m = len(blocks)
+    off, which = without(request.steps, m)
+    yield {"kind": "layout", "names": [block_name(block, side) for block in blocks], "steps": request.steps}
+    whole: Image.Image | None = None
+    batches, done = None, 0
+    for event in call.engine.batches(request, np.ones(off.shape), off, client=call.session.id):
+        if isinstance(event, Waiting):
+            yield waiting(event)
+        elif isinstance(event, Step):
+            yield {
+                "kind": "status",
+                "done": (done + event.step / event.steps * (batches or 1)) / len(off),
+                "text": f"Without each block: {done} of {len(off) - 1} pictures",
+            }
+        elif isinstance(event, Batch):
+            done, batches = event.first + len(event.images), len(event.images)
+            for n, image in enumerate(event.images, event.first):
+                whole = whole or image
+                if n == 0:
+                    yield {"kind": "whole", "picture": small(image)}
+                    continue
+                i, t = which[n - 1]
+                yield {
+                    "kind": "without", "block": i, "step": t, "picture": small(image),
+                    "difference": small(difference_map(image, whole)), "far": change(distance(image, whole)),
+                }  # fmt: skip
+
+
+def prune(call: Call) -> Iterator[Event | None]:
+    """Fidelity and time without the k least important blocks, by several rankings."""
+    request = call.request()
+    blocks = call.engine.blocks(request.model)
+    m = len(blocks)
+    whole: Image.Image | None = None
+    points: dict[str, list[tuple[float, float, int]]] = {}
+    jobs = [("", 0, np.zeros((request.steps, m), bool))]
+    for key, title in RANKINGS:
+        scores = ranked(call, request, key)
+        order = scores.argsort(axis=1, kind="stable")  # least important first
+        for k in range(1, m):
+            off = np.zeros((request.steps, m), bool)
+            np.put_along_axis(off, order[:, :k], True, axis=1)
+            jobs.append((title, k, off))
+    bypass = np.stack([off for _, _, off in jobs])
+    seconds: list[float] = []
+    for event in call.engine.batches(request, np.ones(bypass.shape), bypass, together=1, client=call.session.id):
+        if isinstance(event, Waiting):
+            yield waiting(event)
+        if not isinstance(event, Batch):
+            continue
+        title, k, _ = jobs[event.first]
+        seconds.append(event.seconds)
+        whole = whole or event.images[0]
+        if k:
+            saved = 1 - event.seconds / seconds[0]
+            points.setdefault(title, []).append((max(saved, 0.0), distance(event.images[0], whole).ssim, k))
+        yield {
+            "kind": "status",
+            "done": (event.first + 1) / len(jobs),
+            "text": f"Pruning: {event.first} of {len(jobs) - 1}",
+        }
+    chart = scatter(
+        points, "time saved (share)", "SSIM with the whole picture", "Leaving out the k least important blocks"
+    )
+    yield {"kind": "chart", "svg": chart}
+
+
+def ranked(call: Call, request: Request, key: str) -> np.ndarray:
+    """Scores (T, m) of a ranking by the key of its schedule."""
+    scheduled = replace(request.reweighting, schedule=key)
+    with_key = request.model_copy(update={"methods": request.methods | {REWEIGHTED: scheduled}})
+    loaded = call.engine.opened(request.model)
+    chosen = choose(with_key, call.engine.blocks(request.model), call.session.tables.probed, revision=loaded.revision)
+    return with_key.controlled(chosen.scores, places_of(call.engine.blocks(request.model)))
+
+
+def small(image: Image.Image) -> str:
+    """A picture for the screen alone, as a data URL."""
+    file = io.BytesIO()
+    image.save(file, format="WEBP", quality=92, method=0)
+    return f"data:image/webp;base64,{base64.b64encode(file.getvalue()).decode()}"
