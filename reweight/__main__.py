@@ -1,4 +1,4 @@
-"""`python -m reweight generate | probe | bench`: the demo's work without a browser."""
+"""`python -m reweight generate | probe | tune | bench`: the demo's work without a browser."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from rich.markup import escape
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from .bench import app as bench
+from .tuning.command import command as tune
 
 if TYPE_CHECKING:
     from .engine.engine import Engine
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, help=__doc__)
 app.add_typer(bench, name="bench")
+app.command("tune")(tune)
 console = Console(stderr=True)
 
 
@@ -59,6 +61,15 @@ def _folder_for(file: Path) -> None:
         raise ValueError(f"{file} cannot be written: give the name of a file in a folder of your own.")
 
 
+def _check_figure(file: Path) -> None:
+    """ValueError for a suffix that matplotlib cannot write, before a probe is made for it."""
+    from matplotlib.backend_bases import FigureCanvasBase
+
+    known = FigureCanvasBase.get_supported_filetypes()
+    if file.suffix.lower().removeprefix(".") not in known:
+        raise ValueError(f"A figure cannot be written as {file.name}: end its name in .png, .svg or .pdf.")
+
+
 def _say(text: str, **options: Any) -> None:
     console.print(text, markup=False, highlight=False, soft_wrap=True, **options)
 
@@ -78,7 +89,7 @@ def generate(
     setting: Annotated[
         list[str] | None, typer.Option("--set", help="A method's setting, such as freeu.b1=1.3; again for each.")
     ] = None,
-    table: Annotated[Path | None, typer.Option(help="An importance table (JSON) from `probe`.")] = None,
+    table: Annotated[Path | None, typer.Option(help="A table (JSON) from `probe` or `tune`.")] = None,
     seed: Annotated[int | None, typer.Option(help="Of the initial noise; by default 7.")] = None,
     prompts: Annotated[Path | None, typer.Option(help="A text file with a prompt a line: draw them all.")] = None,
     seeds: Annotated[str | None, typer.Option(help="Several seeds, such as 1-4 or 7,42.")] = None,
@@ -104,7 +115,8 @@ def generate(
     from .engine.engine import Notice, Picture, Step
     from .engine.provenance import save_png, settings_of
     from .engine.request import COLUMNS
-    from .schedule import CONTROLS, ImportanceTable
+    from .schedule import CONTROLS
+    from .weight_table import WeightTable, load_table
 
     many = bool(prompts or seeds or vary)
     asked, picture = _asked(source, model, {
@@ -114,9 +126,14 @@ def generate(
     model = asked.pop("model")
     columns = tuple(asked.setdefault("columns", COLUMNS))
     texts = _prompts(prompts, asked)
-    pinned = ImportanceTable.load(table) if table else None
+    pinned = load_table(table) if table else None
     schedule = asked.get("schedule", "importance")
-    if pinned is not None and not CONTROLS.named(schedule).probed:
+    if isinstance(pinned, WeightTable):
+        if schedule not in ("importance", "tuned"):
+            raise ValueError(f"A table of weights is applied as it is: leave out --schedule {schedule}.")
+        if pinned.per != "stage":
+            raise ValueError("The table has a weight for each Transformer, and only one for each block is drawn with.")
+    elif pinned is not None and not CONTROLS.named(schedule).probed:
         raise ValueError(f"The {schedule} schedule uses no table: leave out --table or --schedule {schedule}.")
     if pinned is not None and "steps" not in asked:
         asked["steps"] = pinned.steps
@@ -135,12 +152,12 @@ def generate(
     if many:
         return _many(engine, request, out, pinned, texts, seeds, vary or [], overwrite)
     chosen = engine.chosen(request, pinned=pinned)
-    if pinned is not None and chosen.table is not pinned:
+    if pinned is not None and chosen.table is not pinned and chosen.weight_table is not pinned:
         raise ValueError(
             f"The table is of {pinned.model} with {pinned.steps} steps and {len(pinned.blocks)} blocks, which does not fit "
-            f"{request.steps} steps of {engine.card(model).title} with its {len(engine.blocks(model))}: probe again."
+            f"{request.steps} steps of {engine.card(model).title} with its {len(engine.blocks(model))}: probe or tune again."
         )
-    _say(f"Importance: {chosen.source}.")
+    _say(f"{'Importance' if chosen.weights is None else 'Schedule'}: {chosen.source}.")
     with _bar() as bar:
         tasks = {column: bar.add_task(column, total=request.steps) for column in columns}
         for event in engine.compare(request, chosen):
@@ -252,7 +269,11 @@ def probe(
         float | None, typer.Option(help="Stop once every score's 95% interval is narrower than this.")
     ] = None,
     surrogate: Annotated[
-        bool, typer.Option("--surrogate", help="Evaluate only what comes near its tolerance; foresee the rest.")
+        bool,
+        typer.Option(
+            "--surrogate",
+            help="Evaluate only what comes near its tolerance; predict the rest by a linear approximation.",
+        ),
     ] = False,
     resume: Annotated[
         Path | None, typer.Option(help="A file that keeps the probe's state; a killed probe goes on from it.")
@@ -265,11 +286,15 @@ def probe(
     device: Device = None,
 ) -> None:
     """Probe which block matters at which step for a prompt. Ctrl-C keeps what is done."""
+    from .bench.stats.choices import check_presets
     from .probing.importance_probe import ProbeSnapshot
 
+    check_presets([preset])
     for file in (out, figure, resume):
         if file is not None:
             _folder_for(file)
+    if figure is not None:
+        _check_figure(figure)
     engine, request = _start(
         model, device, prompt=prompt, seed=seed, steps=steps, guidance=guidance, negative_prompt=negative_prompt,
         size=size,

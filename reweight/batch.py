@@ -13,16 +13,14 @@ from typing import Any
 from PIL import Image
 
 from .engine.axes import Axis, changed, offered, read_axis
-from .engine.engine import Engine
+from .engine.engine import Engine, Scores
 from .engine.naming import cell_name
 from .engine.provenance import read_png, save_png, settings_of
 from .engine.request import REWEIGHTED, Request
 from .engine.resolving import Chosen
 from .engine.sweep import Cell, Done, Point
-from .schedule import ImportanceTable
 from .scoring import distance
-from .scoring.judge import JUDGE
-from .storage.atomic import write_whole
+from .storage.atomic import write_atomic
 
 MOST = 100_000
 BASIC = ("file", "prompt", "seed", "method")
@@ -43,14 +41,14 @@ class Item:
 class Batch:
     """What is to be drawn, and what is done of it.
 
-    items: every picture. rows: of the CSV, by file name; those of an earlier run are taken over. pinned: an importance
-    table that serves every prompt.
+    items: every picture. rows: of the CSV, by file name; those of an earlier run are taken over. pinned: a table of
+    importance or of weights that serves every prompt.
     """
 
     engine: Engine
     items: list[Item]
     out: Path
-    pinned: ImportanceTable | None = None
+    pinned: Any = None
     rows: dict[str, dict[str, Any]] = field(default_factory=dict)
 
     @property
@@ -89,7 +87,7 @@ class Batch:
             for event in self._prompt(some):
                 yield Done(min(total, before + event.step), total)
             before += sum(item.request.steps for item in some)
-            write_whole(self.table, self.as_csv().encode())
+            write_atomic(self.table, self.as_csv().encode())
 
     def _prompt(self, items: Sequence[Item]) -> Iterator[Done]:
         loaded = self.engine.opened(items[0].request.model)
@@ -109,17 +107,16 @@ class Batch:
             if place in wanted:
                 item = wanted[place]
                 weights = event.drawing.weights if REWEIGHTED in item.column.split("+") else None
-                sha256 = chosen[place].table.sha256 if weights is not None and chosen[place].table else None
+                table = chosen[place].weight_table or chosen[place].table
+                sha256 = table.sha256 if weights is not None and table else None
                 save_png(place, image, settings_of(item.request, loaded, item.column, weights, sha256))
                 self.rows[place.name] = {
                     "file": place.name, "prompt": item.request.prompt, "seed": item.request.seed, "method": item.column,
                     **item.changes, "seconds": round(event.made.seconds, 3),
                 }  # fmt: skip
-        scores = JUDGE.scores(
-            [images[item.file] for item in items],
-            [item.request.prompt for item in items],
-            embedded=loaded.card.embedded,
-        )
+        pictures, prompts = [images[item.file] for item in items], [item.request.prompt for item in items]
+        found = self.engine.scores(loaded.card.key, pictures, prompts)
+        scores = next((event for event in found if isinstance(event, Scores)), None)
         for n, item in enumerate(items):
             far = distance(images[item.file], images[item.request.vanilla_key()])
             self.rows[item.file.name] |= {
@@ -131,7 +128,7 @@ class Batch:
 
     def _chosen(self, request: Request) -> Chosen:
         chosen = self.engine.chosen(request, pinned=self.pinned)
-        if self.pinned is not None and chosen.table is not self.pinned:
+        if self.pinned is not None and self.pinned not in (chosen.table, chosen.weight_table):
             raise ValueError(
                 f"The table is of {self.pinned.model} with {self.pinned.steps} steps, which does not fit {request.steps} steps "
                 f"of {request.model}: probe again."

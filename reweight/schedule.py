@@ -17,7 +17,7 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError, model_validator
 
 from .plugins import Registry
-from .storage.atomic import write_whole
+from .storage.atomic import write_atomic
 from .storage.strict_json import plain, read_object, sentence
 
 SKIP_EPS = 1e-6  # a block is bypassed where w + SKIP_EPS < q
@@ -65,13 +65,15 @@ class Control:
 
     key, title: its name in settings and for people. apply(scores, blocks, seed): scores (T, m) from scores (T, m);
     blocks are each block's (stage, level), and empty where they are not known; seed is for what is drawn by chance.
-    probed: whether it looks at the scores at all.
+    probed: whether it looks at the scores at all. shipped: whether its weights are a table that ships with the model,
+    which takes the place of scores, low and high.
     """
 
     key: str
     title: str
     apply: Callable[[np.ndarray, Places, int], np.ndarray]
     probed: bool = True
+    shipped: bool = False
 
 
 def inverted(scores: np.ndarray) -> np.ndarray:
@@ -138,6 +140,7 @@ CONTROLS.register(
         probed=False,
     )
 )
+CONTROLS.register(Control("tuned", "Tuned", lambda scores, blocks, seed: scores, probed=False, shipped=True))
 CONTROLS.register(Control("inverted", "Inverted (the paper's ablation)", lambda scores, blocks, seed: inverted(scores)))
 CONTROLS.register(Control("reversed", "Reversed (same mean)", lambda scores, blocks, seed: reversed_(scores)))
 CONTROLS.register(Control("flat", "Flat (all blocks alike)", lambda scores, blocks, seed: flat(scores)))
@@ -232,6 +235,8 @@ class ImportanceTable:
 
         ValueError for an unknown control, one that needs to know more than scores, or a bound that is not finite.
         """
+        if CONTROLS.named(control).shipped:
+            raise ValueError("Tuned weights are a table of their own, which scores cannot give: load a WeightTable.")
         return weights(CONTROLS.named(control).apply(self.scores, (), seed), low, high)
 
     def ranking(self) -> tuple[tuple[str, ...], ...]:
@@ -259,7 +264,7 @@ class ImportanceTable:
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the JSON to path, whole or not at all."""
-        write_whole(Path(path), self.to_json().encode())
+        write_atomic(Path(path), self.to_json().encode())
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> ImportanceTable:

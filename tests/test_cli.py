@@ -142,7 +142,7 @@ class TestRefusals:
     def test_files_that_cannot_be_read_or_written(self, error, tmp_path):
         (tmp_path / "bad.json").write_text("{")
         (tmp_path / "file").write_text("")
-        assert "not an importance table" in error("generate", "fox", "--table", tmp_path / "bad.json")
+        assert "not an importance or weight table" in error("generate", "fox", "--table", tmp_path / "bad.json")
         assert "none.json: No such file" in error("generate", "fox", "--table", tmp_path / "none.json")
         assert "file: File exists" in error("generate", "fox", "--out", tmp_path / "file")
 

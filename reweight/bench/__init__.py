@@ -6,13 +6,15 @@ from .embedded import defaults
 from .embedded import picture_quality as toy
 from .embedded import scorer_quality as toy_scorer
 from .overhead import full_size, live, plan
+from .published import report, whole_run
 from .studies import agreement, pruning
 from .studies import error_parabola as proposition
+from .studies import importance_study as importance
 from .studies import probe_cost as probe
-from .studies import rankings as importance
 from .studies import surrogate_savings as surrogate
-from .tables import commands as tables
 from .tables import table2
+from .tables import table_commands as tables
+from .tuned import command as tuned
 
 app = typer.Typer(no_args_is_help=True, help=__doc__)
 app.command("agreement")(agreement.command)
@@ -23,9 +25,12 @@ app.command("live")(live.command)
 app.command("probe")(probe.command)
 app.command("proposition")(proposition.command)
 app.command("pruning")(pruning.command)
+app.command("all")(whole_run.command)
+app.command("report")(report.command)
 app.command("surrogate")(surrogate.command)
 app.command("toy")(toy.command)
 app.command("toy-scorer")(toy_scorer.command)
+app.command("tuned")(tuned.command)
 for _name in tables.SUMMARY:
     app.command(_name)(tables.command_for(_name))
 app.command("table2")(table2.command)

@@ -25,10 +25,14 @@ class _NotFinite(ModelError):
 
 @dataclass(frozen=True)
 class Drawn:
-    """Pictures, in the order of their seeds, and what each method of the column reports."""
+    """Pictures, in the order of their seeds, and what each method of the column reports.
+
+    pixels: the same before rounding, (n, height, width, 3) in [0, 1], for what is smaller than a step of 1/255.
+    """
 
     images: list[Image.Image]
     reports: dict[str, Report]
+    pixels: np.ndarray
 
 
 def draw(
@@ -137,7 +141,8 @@ def _drawn(loaded: LoadedModel, request: Request, column: str, drawing: Drawing,
     if any(getattr(result, "nsfw_content_detected", None) or ()):
         raise ModelError("The model's own safety checker hides this picture: change the prompt or the seed.")
     _check_finite(np.isfinite(result.images).all())
-    return Drawn([Image.fromarray((pixels * 255).round().astype(np.uint8)) for pixels in result.images], reports)
+    images = [Image.fromarray((pixels * 255).round().astype(np.uint8)) for pixels in result.images]
+    return Drawn(images, reports, result.images)
 
 
 def _check_finite(finite: Any) -> None:

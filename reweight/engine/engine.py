@@ -6,20 +6,18 @@ something gets a generator: it yields events while the worker works, and closing
 
 from __future__ import annotations
 
-import gc
 import time
 from collections.abc import Generator, Iterator, Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
-import torch
 from PIL import Image
 
 from ..methods.base import Drawing, Report
 from ..methods.columns import parts
-from ..models.folder import ModelError, Progress
+from ..models.folder import ModelError, Progress, out_of_memory
 from ..models.loading import LoadedModel, load_model
 from ..models.lora import with_lora
 from ..models.registry import DEFAULT, ModelCard, card_for
@@ -27,7 +25,14 @@ from ..patching.blocks import TargetBlock, target_blocks
 from ..probing.ablation import agreement, sensitivity
 from ..probing.checkpoints import resumed
 from ..probing.importance_probe import ProbeSnapshot, iter_probe
+from ..probing.request import ProbeRequest
 from ..schedule import ImportanceTable
+from ..scoring import Scorer, scorer_named
+from ..scoring.scorers import Loading as ScorerLoading
+from ..tuning.loop import TuneSnapshot
+from ..tuning.one_prompt import PromptTuning, tune_prompt
+from ..weight_table import WeightTable
+from . import memory
 from .drawing import draw, overlong, sentences
 from .pictures import Pictures
 from .request import REWEIGHTED, Request
@@ -101,6 +106,14 @@ class Batch:
 
 
 @dataclass(frozen=True)
+class Scores:
+    """A score for each picture, and the name and version of what gave it."""
+
+    values: list[float]
+    scorer: str
+
+
+@dataclass(frozen=True)
 class Agreement:
     """Kendall's tau-b of a table with the error of scaling each block by 1 -+ .02, and with that of bypassing it."""
 
@@ -140,6 +153,7 @@ class Engine:
         self._loaded: dict[str, LoadedModel] = {}
         self._pictures = Pictures()
         self._threads: dict[str, Threads] = {}
+        self._scorers: dict[tuple[str, str, bool], Scorer | None] = {}
 
     def open(self, name: str, *, client: str = "") -> Iterator[Waiting | Loading | LoadedModel]:
         """Load a model, or find it loaded; the last event is the `LoadedModel`. ModelError when it cannot be had."""
@@ -182,9 +196,12 @@ class Engine:
         return request.size // self.opened(request.model).pipe.vae_scale_factor
 
     def chosen(
-        self, request: Request, probed: tuple[ImportanceTable, ...] = (), pinned: ImportanceTable | None = None
+        self,
+        request: Request,
+        probed: tuple[ImportanceTable, ...] = (),
+        pinned: ImportanceTable | WeightTable | None = None,
     ) -> Chosen:
-        """The importance scores that serve a request, see `resolving.choose`."""
+        """The importance scores, or the weights, that serve a request, see `resolving.choose`."""
         loaded = self.opened(request.model)
         return choose(request, target_blocks(loaded.pipe.unet), probed, pinned, revision=loaded.revision)
 
@@ -261,7 +278,7 @@ class Engine:
     ) -> Iterator[Waiting | ProbeSnapshot]:  # fmt: skip
         """The Importance Probe on a request's prompt; a snapshot after each iteration. Others have turns in between.
 
-        The other arguments are those of `iter_probe`.
+        The other arguments are those of `ProbeRequest.of` and `iter_probe`.
         """
         self._check_served(request.model)
 
@@ -273,12 +290,12 @@ class Engine:
             }  # fmt: skip
 
             def search(file: Path | None) -> Iterator[ProbeSnapshot]:
-                return iter_probe(
-                    loaded.pipe, request.prompt, steps=request.steps, seed=request.seed,
+                asked = ProbeRequest.of(
+                    request.prompt, steps=request.steps, seed=request.seed,
                     guidance_scale=request.guidance, negative_prompt=request.negative_prompt or None,
-                    height=request.size, width=request.size, model=request.model, revision=loaded.revision,
-                    check=job.check, resume=file, **settings,
+                    height=request.size, width=request.size, model=request.model, revision=loaded.revision, **settings,
                 )  # fmt: skip
+                return iter_probe(loaded.pipe, asked, check=job.check, resume=file)
 
             if resume is not None:
                 snapshots = search(resume)
@@ -321,9 +338,51 @@ class Engine:
 
         return self.worker.stream(work, client)
 
+    def scores(
+        self, model: str, images: Sequence[Image.Image], prompts: Sequence[str], *, scorer: str = "auto", client: str = ""
+    ) -> Iterator[Waiting | Scores]:  # fmt: skip
+        """How good pictures are for their prompts, by a scorer that fits the model; nothing where there is none."""
+        self._check_served(model)
+
+        def work(job: Job) -> None:
+            judge = self._scorer(scorer, self._model(model, lambda *_: job.check()))
+            if judge is not None and images:
+                values = [float(value) for value in judge.score(list(images), list(prompts))]
+                job.emit(Scores(values, f"{judge.name} {judge.version}"))
+
+        return self.worker.stream(work, client)
+
     def sweep_cost(self, points: Sequence[Point]) -> tuple[int, int]:
         """U-Net steps that a sweep will take, and how many of its pictures are remembered."""
         return cost(self.opened(points[0].request.model), points, self._pictures)
+
+    def tune(
+        self, request: Request, *, settings: PromptTuning | None = None, scorer: str = "auto", client: str = ""
+    ) -> Iterator[Waiting | TuneSnapshot]:
+        """Weights tuned for one prompt; a snapshot after each iteration, the last of which has the best table.
+
+        Closing it keeps what the last snapshot has. settings: see `tuning.one_prompt`. scorer: a name of
+        `scoring.scorers`. ModelError or ValueError of one sentence where there is nothing to score with.
+        """
+        self._check_served(request.model)
+
+        def work(job: Job) -> Generator[None, None, None]:
+            loaded = self._model(request.model, lambda *_: job.check())
+            judge = self._scorer(scorer, loaded)
+            snapshots = tune_prompt(
+                loaded.pipe, request.prompt, judge, steps=request.steps, seed=request.seed,
+                guidance_scale=request.guidance, negative_prompt=request.negative_prompt or None,
+                height=request.size, width=request.size, model=request.model, revision=loaded.revision,
+                check=job.check, settings=settings or PromptTuning(),
+            )  # fmt: skip
+            with sentences(), closing(snapshots):
+                for snapshot in snapshots:
+                    job.emit(snapshot)
+                    job.check()
+                    if snapshot.done < 1:
+                        yield
+
+        return self.worker.stream(work, client)
 
     def agreement(self, request: Request, scores: np.ndarray, *, client: str = "") -> Iterator[Waiting | Agreement]:
         """How far scores (T, m) agree with the direct sensitivity of the blocks on this prompt."""
@@ -345,8 +404,12 @@ class Engine:
 
         return self.worker.stream(work, client)
 
+    def cancel(self) -> None:
+        """Stop the job under way within one step, and take no more; returns at once."""
+        self.worker.cancel()
+
     def close(self) -> None:
-        """Stop the job under way within one step, and take no more."""
+        """`cancel`, and wait until the last job has ended."""
         self.worker.close()
 
     def _check_served(self, name: str) -> None:
@@ -354,20 +417,60 @@ class Engine:
             raise ModelError(f"This demo serves {', '.join(self.models)}: choose one of them.")
 
     def _model(self, name: str, progress: Progress) -> LoadedModel:
-        """The loaded model, on the worker's thread. A guest takes the place of the one before it once it is there."""
+        """The loaded model, on the worker's thread.
+
+        A guest takes the place of the one before it: once it is there, or where both do not fit, before it is loaded;
+        then the one before comes back if it cannot be had.
+        """
         if loaded := self._loaded.get(name):
             return loaded
-        loaded = load_model(name, device=self.device, local=self.local, on_progress=progress)
         guests = [other for other in self._loaded if other not in self.models] if name not in self.models else []
-        for guest in guests:
-            del self._loaded[guest]
+        left: list[str] = []
+
+        def leave() -> None:
+            left.extend(guests)
+            for guest in guests:
+                del self._loaded[guest]
+            memory.collect()
+
+        def report(stage: str, fraction: float, text: str) -> None:
+            if stage == "loading" and guests and not left and not self._fits_beside(name, guests):
+                leave()
+            progress(stage, fraction, text)
+
+        try:
+            try:
+                loaded = load_model(name, device=self.device, local=self.local, on_progress=report)
+            except ModelError as error:
+                if not guests or left or not out_of_memory(error.__cause__ or error):
+                    raise
+                leave()
+                loaded = load_model(name, device=self.device, local=self.local, on_progress=report)
+        except Exception:
+            memory.collect()
+            for guest in left:
+                with suppress(ModelError):
+                    self._loaded[guest] = load_model(guest, device=self.device, local=self.local)
+            raise
+        if not left:
+            leave()
         self._threads[name] = measure_threads(loaded)
         self._loaded[name] = loaded
-        if guests:
-            gc.collect()
-            if torch.cuda.is_available():
-                torch.cuda.empty_cache()
         return loaded
+
+    def _scorer(self, name: str, loaded: LoadedModel) -> Scorer | None:
+        """The scorer, loaded once for each model's device."""
+        key = name, loaded.device, loaded.card.embedded
+        if key not in self._scorers:
+            self._scorers[key] = scorer_named(
+                name, embedded=loaded.card.embedded, options=ScorerLoading(device=loaded.device)
+            )
+        return self._scorers[key]
+
+    def _fits_beside(self, name: str, guests: list[str]) -> bool:
+        pipes = [self._loaded[guest].pipe for guest in guests]
+        device, half = self._loaded[guests[0]].device, self._loaded[guests[0]].dtype == "float16"
+        return memory.fits(name, card_for(name, local=self.local).download_gb, pipes, device, half)
 
     def _picture(self, loaded: LoadedModel, request: Request, column: str, chosen: Chosen, job: Job) -> Picture:
         job.check()
@@ -379,7 +482,7 @@ class Engine:
 
         with staged(loaded.pipe, self._threads.get(request.model)):
             made = self._pictures.picture(loaded, request, column, drawing, on_step)
-        used = chosen.table if REWEIGHTED in column.split("+") else None
+        used = (chosen.weight_table or chosen.table) if REWEIGHTED in column.split("+") else None
         return Picture(
             column,
             made.image.copy(),

@@ -23,7 +23,7 @@ from ..methods.base import METHODS, Drawing
 from ..methods.reweighting import Reweighting
 from ..models.loading import LoadedModel
 from ..models.registry import REGISTRY
-from ..storage.atomic import write_whole
+from ..storage.atomic import write_atomic
 from ..storage.strict_json import plain, read_object, sentence
 from .request import Request
 
@@ -150,7 +150,7 @@ def png_bytes(image: Image.Image, settings: dict[str, Any]) -> bytes:
 
 def save_png(path: str | os.PathLike[str], image: Image.Image, settings: dict[str, Any]) -> None:
     """Write `png_bytes` to path, whole or not at all."""
-    write_whole(Path(path), png_bytes(image, settings))
+    write_atomic(Path(path), png_bytes(image, settings))
 
 
 def read_png(source: bytes | str | os.PathLike[str]) -> dict[str, Any]:

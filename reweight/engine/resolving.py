@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 
@@ -15,8 +16,10 @@ from ..models.loading import LoadedModel
 from ..models.registry import ASSETS, REGISTRY
 from ..patching.blocks import TargetBlock, target_blocks
 from ..schedule import ImportanceTable, Places, empirical
-from .request import Request
+from ..weight_table import WeightTable
+from .request import Request, RequestError
 
+T = TypeVar("T", ImportanceTable, WeightTable)
 log = logging.getLogger(__name__)
 EXAMPLES = (
     "anime style, a penguin in the snow",
@@ -33,13 +36,15 @@ CALIBRATED = "calibrated"  # the schedule, and the preset of the probe, that fol
 class Chosen:
     """Scores (T, m), where they come from in words, and the table itself where one was probed for this prompt.
 
-    weights: (T, m) that take the place of those that the scores would give, or None.
+    weights: (T, m) that take the place of those that the scores would give, or None. weight_table: the table that they
+    are from, where there is one; the scores are then half of its weights, which Eq. 7 turns back for low 0 and high 2.
     """
 
     scores: np.ndarray
     source: str
     table: ImportanceTable | None = None
     weights: np.ndarray | None = None
+    weight_table: WeightTable | None = None
 
 
 def places_of(blocks: Sequence[TargetBlock]) -> Places:
@@ -52,7 +57,7 @@ def drawing_of(request: Request, chosen: Chosen, loaded: LoadedModel) -> Drawing
     weights = request.weights(chosen.scores, places_of(target_blocks(loaded.pipe.unet)), chosen.weights)
     return Drawing(
         request.steps, request.guidance, loaded.card.family, weights=weights,
-        bypass=request.reweighting.bypass(weights.shape),
+        bypass=request.reweighting.bypass(weights.shape, chosen.weight_table and chosen.weight_table.bypass),
     )  # fmt: skip
 
 
@@ -61,12 +66,17 @@ def shipped(model: str) -> tuple[ImportanceTable, ...]:
 
     A file that is no table, or another model's, is left out with a warning in the log.
     """
-    return _tables(ASSETS / model / "tables", model) if model in REGISTRY else ()
+    return _tables(ASSETS / model / "tables", model, ImportanceTable) if model in REGISTRY else ()
+
+
+def shipped_weights(model: str) -> tuple[WeightTable, ...]:
+    """The tuned weights that come with a model of the registry; none for any other. See `shipped`."""
+    return _tables(ASSETS / model / "tuned", model, WeightTable) if model in REGISTRY else ()
 
 
 def choose(
     request: Request, blocks: Sequence[TargetBlock], probed: Iterable[ImportanceTable] = (),
-    pinned: ImportanceTable | None = None, *, revision: str | None = None,
+    pinned: ImportanceTable | WeightTable | None = None, *, revision: str | None = None,
 ) -> Chosen:  # fmt: skip
     """The scores for a request.
 
@@ -74,22 +84,37 @@ def choose(
     person's own, newest last, the newest for this prompt; the shipped one for this prompt; the mean of the shipped ones;
     the empirical strategy (Sec. III-F). A table serves only the model it is of, in the revision it names, with the same
     steps and blocks. The schedule "calibrated" takes tables of that preset only, any other takes the paper's where a table
-    is shipped. A schedule that looks at no scores, such as the empirical one, asks for none of them.
+    is shipped. A schedule that looks at no scores, such as the empirical one, asks for none of them. A pinned table
+    of weights is applied as it is, so only where the schedule does not turn the scores into others.
+    RequestError where the schedule is "tuned" and no weights are shipped for so many steps.
     """
     labels, control = tuple(block.label for block in blocks), request.reweighting.control()
     ours = control.key == CALIBRATED
 
-    def serves(table: ImportanceTable) -> bool:
+    def serves(table: ImportanceTable | WeightTable) -> bool:
         known = revision is None or table.revision in (None, revision)
-        return table.model == request.model and known and table.steps == request.steps and table.blocks == labels
+        same = table.model == request.model and known and table.steps == request.steps and table.blocks == labels
+        return same and not (isinstance(table, WeightTable) and table.per != "stage")
 
     def is_ours(table: ImportanceTable) -> bool:
         return table.method == f"probe:{CALIBRATED}"
 
+    if isinstance(pinned, WeightTable) and control.key in ("importance", CALIBRATED, "tuned") and serves(pinned):
+        return as_chosen(
+            pinned, f"weights loaded from a file, {pinned.method} with {pinned.model}{_guided(pinned, request)}"
+        )
+    if control.shipped:
+        ready = shipped_weights(request.model)
+        for weights in ready:
+            if serves(weights):
+                return as_chosen(
+                    weights, f"weights tuned on other prompts, shipped with the model{_guided(weights, request)}"
+                )
+        raise RequestError(_none_tuned(request, sorted({w.steps for w in ready})))
     if not control.probed:
         scores = control.apply(np.ones((request.steps, len(blocks))), places_of(blocks), request.seed)
         return Chosen(scores, f"{control.title.partition(' (')[0]}: made without a probe")
-    if pinned is not None and serves(pinned):
+    if isinstance(pinned, ImportanceTable) and serves(pinned):
         return Chosen(pinned.scores, f"loaded from a file, probed on “{pinned.prompt}” with {pinned.model}", pinned)
     own = [table for table in probed if serves(table) and table.prompt == request.prompt]
     for table in reversed([table for table in own if is_ours(table) or not ours]):
@@ -109,6 +134,24 @@ def choose(
     return Chosen(scores, "the paper's empirical strategy with our numbers, not probed; a probe measures instead")
 
 
+def as_chosen(table: WeightTable, source: str) -> Chosen:
+    """A table of weights as what is chosen for a request."""
+    return Chosen(table.weights / 2, source, weights=table.weights, weight_table=table)
+
+
+def _guided(table: WeightTable, request: Request) -> str:
+    differs = table.guidance_scale != request.guidance
+    return f", at guidance {table.guidance_scale:g}, not {request.guidance:g}" if differs else ""
+
+
+def _none_tuned(request: Request, counts: Sequence[int]) -> str:
+    there = f": choose {' or '.join(map(str, counts))} steps" if counts else ""
+    return (
+        f"No tuned weights are shipped for {request.steps} step{'s' * (request.steps > 1)} of {request.model}{there}"
+        f"{', or tune' if counts else ': tune'} your own with `python -m reweight tune`."
+    )
+
+
 def otherwise(table: ImportanceTable, request: Request) -> str:
     """What a table's picture had otherwise than a request's has, in words; empty where nothing."""
     differing = []
@@ -120,11 +163,11 @@ def otherwise(table: ImportanceTable, request: Request) -> str:
 
 
 @lru_cache(maxsize=16)
-def _tables(folder: Path, model: str) -> tuple[ImportanceTable, ...]:
+def _tables(folder: Path, model: str, kind: type[T]) -> tuple[T, ...]:
     found = []
     for path in sorted(folder.glob("*.json")):
         try:
-            table = ImportanceTable.load(path)
+            table = kind.load(path)
         except (OSError, ValueError) as error:
             log.warning("%s is left out: %s", path.name, error)
             continue

@@ -12,7 +12,9 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
-HEARTBEAT = 0.1  # seconds after which a caller that waits hears that it still does
+RUNNING = 0.25  # seconds after which the caller of the job that runs hears that it still does, and can be gone
+WAITING = 1.0  # the same of one that waits for its turn, at least
+TOLD = 8  # waiting callers that hear something in a second, altogether: hearing costs as much as a denoising step
 
 
 class Stopped(Exception):
@@ -28,6 +30,16 @@ class Waiting:
     """Nothing new; `ahead` jobs have a turn before this one, 0 while it runs."""
 
     ahead: int
+
+
+@dataclass(frozen=True)
+class Status:
+    """How a worker is doing: jobs that wait, whether one runs, jobs that have ended, and seconds since the last."""
+
+    waiting: int
+    running: bool
+    ended: int
+    since: float | None
 
 
 @dataclass(frozen=True)
@@ -72,11 +84,16 @@ class Job:
             self._left -= time.monotonic() - began
 
     def end(self, error: BaseException | None) -> None:
-        """Let go of everything, and tell the caller."""
-        if self._turns is not None:
-            self._turns.close()
-        self._work = self._turns = None
-        self.events.put(_End(error))
+        """Let go of everything, and tell the caller, also where letting go fails: then that is what it is told."""
+        turns, self._work, self._turns = self._turns, None, None
+        try:
+            if turns is not None:
+                turns.close()
+        except BaseException as failed:
+            _release(failed)
+            error = error or failed
+        finally:
+            self.events.put(_End(error))
 
 
 Work = Callable[[Job], Generator[None, None, None] | None]
@@ -85,16 +102,19 @@ Work = Callable[[Job], Generator[None, None, None] | None]
 class Worker:
     """Runs jobs one at a time, on one thread of its own.
 
-    Clients take turns, so that one with many jobs does not keep the others waiting. seconds: the most that one job may
-    work. each: how many jobs a client that gives its name may have waiting.
+    Clients take turns, so that one with many jobs does not keep the others waiting. A client named "place/visitor" shares
+    the turns of its place: places take turns, and within one its visitors do, so that one machine that gives itself many
+    names gets no more than any other. seconds: the most that one job may work. each: how many jobs a client that gives
+    its name may have waiting.
     """
 
     def __init__(self, *, seconds: float = float("inf"), each: int = 8) -> None:
         self.seconds, self.each = seconds, each
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="pipeline")
-        self._waiting: OrderedDict[str, deque[Job]] = OrderedDict()  # the client whose turn is next comes first
+        self._waiting: OrderedDict[str, OrderedDict[str, deque[Job]]] = OrderedDict()  # the next turn's come first
         self._running: Job | None = None
         self._closed = False
+        self._ended, self._last = 0, None
         self._lock = threading.Lock()
 
     def stream(self, work: Work, client: str = "", seconds: float | None = None) -> Iterator[Any]:
@@ -107,13 +127,14 @@ class Worker:
         job = Job(work, client, self.seconds if seconds is None else seconds)
         self._add(job)
         try:
-            if ahead := self._ahead(job):
+            if ahead := self._ahead(job)[0]:
                 yield Waiting(ahead)
             while True:
+                ahead, waiting = self._ahead(job)
                 try:
-                    event = job.events.get(timeout=HEARTBEAT)
+                    event = job.events.get(timeout=max(WAITING, waiting / TOLD) if ahead else RUNNING)
                 except queue.Empty:
-                    event = Waiting(self._ahead(job))
+                    event = Waiting(self._ahead(job)[0])
                 if isinstance(event, _End):
                     break
                 yield event
@@ -122,18 +143,30 @@ class Worker:
         finally:
             job.cancelled.set()
 
-    def close(self) -> None:
-        """Stop the job under way at its next check, drop those that wait, and take no more."""
+    def status(self) -> Status:
+        """How it is doing."""
+        with self._lock:
+            waiting = sum(not job.cancelled.is_set() for job in self._order())
+            since = None if self._last is None else time.monotonic() - self._last
+            return Status(waiting, self._running is not None, self._ended, since)
+
+    def cancel(self) -> None:
+        """Stop the job under way at its next check, drop those that wait, and take no more; returns at once."""
         with self._lock:
             self._closed = True
-            jobs = [job for jobs in self._waiting.values() for job in jobs] + ([self._running] if self._running else [])
+            jobs = [*self._order(), *([self._running] if self._running else [])]
         for job in jobs:
             job.cancelled.set()
+
+    def close(self) -> None:
+        """`cancel`, and wait until the last job has ended."""
+        self.cancel()
         self._thread.shutdown(wait=True)
 
     def _add(self, job: Job) -> None:
         with self._lock:
-            alive = [other for other in self._waiting.get(job.client, ()) if not other.cancelled.is_set()]
+            mine = self._waiting.get(_place(job.client), {}).get(job.client, ())
+            alive = [other for other in mine if not other.cancelled.is_set()]
             if job.client and len(alive) >= self.each:
                 raise Busy(f"You have {len(alive)} requests waiting already: let one of them finish first.")
             self._queue(job)
@@ -141,47 +174,68 @@ class Worker:
     def _queue(self, job: Job) -> None:
         if self._closed:
             raise Busy("This is shutting down: start it again, then try once more.")
-        self._waiting.setdefault(job.client, deque()).append(job)
+        clients = self._waiting.setdefault(_place(job.client), OrderedDict())
+        clients.setdefault(job.client, deque()).append(job)
         self._thread.submit(self._turn)
+
+    def _next(self) -> Job:
+        """The job whose turn it is, taken out; its client and its place go behind the others."""
+        place, clients = self._waiting.popitem(last=False)
+        client, jobs = clients.popitem(last=False)
+        job = jobs.popleft()
+        if jobs:
+            clients[client] = jobs
+        if clients:
+            self._waiting[place] = clients
+        return job
 
     def _turn(self) -> None:
         """A turn for the job that is next. The thread is asked for one for each job that waits."""
         with self._lock:
-            client, jobs = self._waiting.popitem(last=False)
-            job = self._running = jobs.popleft()
-            if jobs:
-                self._waiting[client] = jobs
+            job = self._running = self._next()
+        ending: BaseException | None = None
+        more = False
         try:
             more = job.turn()
-            with self._lock:
-                self._running = None
-                if more:
-                    self._queue(job)
-            if not more:
-                job.end(None)
         except BaseException as error:
-            with self._lock:
-                self._running = None
-                closed = self._closed
             _release(error)
-            if isinstance(error, Stopped):
-                job.end(Busy("This was stopped because the program is shutting down.") if closed else None)
-            else:
-                job.end(error)
-
-    def _ahead(self, job: Job) -> int:
-        """How many jobs have a turn before this one."""
+            ending = error
         with self._lock:
-            mine = [other for other in self._waiting.get(job.client, ()) if not other.cancelled.is_set()]
-            if job not in mine:
-                return 0
-            place, earlier, others = mine.index(job), True, 0
-            for client, jobs in self._waiting.items():
-                if client == job.client:
-                    earlier = False
-                else:
-                    others += min(sum(not other.cancelled.is_set() for other in jobs), place + earlier)
-            return place + others + (self._running is not None)
+            self._running = None
+            closed = self._closed
+            if more:
+                try:
+                    self._queue(job)
+                    return
+                except Busy as error:
+                    ending = error
+            self._ended, self._last = self._ended + 1, time.monotonic()
+        if isinstance(ending, Stopped):
+            ending = Busy("This was stopped because the program is shutting down.") if closed else None
+        job.end(ending)
+
+    def _order(self) -> list[Job]:
+        """The jobs that wait, in the order of their turns."""
+        rounds: list[tuple[int, int, Job]] = []
+        for p, clients in enumerate(self._waiting.values()):
+            turns = sorted(
+                ((n, c, job) for c, jobs in enumerate(clients.values()) for n, job in enumerate(jobs)),
+                key=lambda turn: turn[:2],
+            )
+            rounds += [(n, p, job) for n, (_, _, job) in enumerate(turns)]
+        return [job for _, _, job in sorted(rounds, key=lambda turn: turn[:2])]
+
+    def _ahead(self, job: Job) -> tuple[int, int]:
+        """How many jobs have a turn before this one, and how many wait at all."""
+        with self._lock:
+            order = [other for other in self._order() if not other.cancelled.is_set()]
+            if job not in order:
+                return 0, len(order)
+            return order.index(job) + (self._running is not None), len(order)
+
+
+def _place(client: str) -> str:
+    return client.partition("/")[0]
 
 
 def _release(error: BaseException | None) -> None:

@@ -68,9 +68,12 @@ class Reweighting:
             w[t, i] = 1.0 if cell == OFF else cell
         return w
 
-    def bypass(self, shape: tuple[int, int]) -> np.ndarray | None:
-        """Where a block is switched off, (T, m) bool; None where none is. ValueError where shapes do not fit."""
-        off = np.zeros(shape, dtype=bool)
+    def bypass(self, shape: tuple[int, int], base: np.ndarray | None = None) -> np.ndarray | None:
+        """Where a block is switched off, (T, m) bool; None where none is. ValueError where shapes do not fit.
+
+        base: (T, m) bool, where a table that is applied as it is does so.
+        """
+        off = np.zeros(shape, dtype=bool) if base is None else base & self.mask(*shape)
         for t, i, cell in self._painted(shape):
             off[t, i] = cell == OFF
         return off if off.any() else None

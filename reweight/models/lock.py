@@ -10,7 +10,7 @@ from pathlib import Path
 
 from huggingface_hub import constants
 
-from ..storage.atomic import write_whole
+from ..storage.atomic import write_atomic
 from ..storage.strict_json import read_object
 from .folder import ModelError
 
@@ -52,7 +52,7 @@ def record(name: str, commit: str) -> None:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         text = json.dumps(commits | {"format": FORMAT}, indent=1) + "\n"  # any line but the last may be deleted
-        write_whole(path, text.encode())
+        write_atomic(path, text.encode())
     except OSError as error:
         log.warning("The version of %s is not recorded: %s cannot be written (%s).", name, NAME, error.strerror)
 

@@ -1,8 +1,12 @@
 """The only place that hooks a U-Net: re-weighting, bypassing, recording, and editing what the up path joins.
 
-Everything here is undone exactly on leaving its context, also after an exception. Enter a context *before* the first
-call of a `torch.compile`d U-Net: hooks added later are ignored by code that is compiled already. Better, compile
-`unet.compile_repeated_blocks()`, which lies inside the hooked modules: contexts may then come and go.
+Everything here is undone exactly on leaving its context, also after an exception.
+
+Compiled U-Nets (tried with torch 2.13): contexts may be entered before or after the first compiled call. A U-Net that
+was compiled whole, by `unet.compile()` or `torch.compile(unet)`, is compiled again in each new context, once for all
+its steps and weights, and runs uncompiled after `torch._dynamo.config.recompile_limit` (8) of them; samples that are
+bypassed run uncompiled, and `fullgraph=True` fails. `unet.compile_repeated_blocks()` has none of these limits, because
+what it compiles lies inside the hooked modules. What wraps a U-Net, as `torch.compile(unet)` does, is looked through.
 """
 
 from __future__ import annotations
@@ -12,7 +16,8 @@ from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import numpy as np
-from torch import nn
+import torch
+from torch import Tensor, nn
 
 from ..schedule import SKIP_EPS
 from .blocks import Concatenation, as_unet, target_blocks
@@ -28,7 +33,8 @@ from .hooks import (
     SetRow,
     UNetCall,
 )
-from .rows import as_table, as_weights
+from .rows import as_mask, as_weights, with_gradient
+from .source import Source
 
 __all__ = [
     "BlockControl", "UNetCall", "bypassed", "captured", "edited_concatenations", "not_finite_blocks", "reweighted",
@@ -42,24 +48,27 @@ class BlockControl:
     changed. A weight multiplies the whole output of every Transformer2DModel of its block (METHOD sec. 1); where skip
     is true the Transformer2DModel's input passes on unscaled and nothing is computed for that sample.
 
-    With n rows of weights a U-Net call must have a batch of n * k samples: row i serves sample i of each of the k
-    parts, which is how pipelines lay out guidance. RuntimeError on entry if the U-Net is controlled already.
+    A single row of weights serves every sample. With n rows a U-Net call must have a batch of n * guidance_parts
+    samples: row i serves sample i of each part. guidance_parts: by default as the pipeline says at each call (see
+    `source.guidance_parts`), 1 for a U-Net alone. RuntimeError on entry if the U-Net is controlled already.
     """
 
-    def __init__(self, pipe_or_unet: Any) -> None:
+    def __init__(self, pipe_or_unet: Any, *, guidance_parts: int | None = None) -> None:
         self.unet = as_unet(pipe_or_unet)
         self.blocks = target_blocks(self.unet)
+        self.source = Source(pipe_or_unet, guidance_parts=guidance_parts)
         self.rows = Rows(np.ones((1, len(self.blocks))), np.zeros((1, len(self.blocks)), dtype=bool))
         self._undo = ExitStack()
 
     def set(self, weights: Any = None, skip: Any = None) -> None:
         """Weights (m,) or (n, m), any finite number; skip the same shapes, bool. None: all ones, none skipped.
 
+        Weights in a tensor that requires a gradient keep it: the U-Net's output can be differentiated by them.
         ValueError, naming both numbers, when the shapes do not fit the U-Net or each other.
         """
         m = len(self.blocks)
         w = np.ones(m) if weights is None else as_weights(weights, m)
-        s = np.zeros(m, dtype=bool) if skip is None else as_table(skip, m, "skip mask").astype(bool)
+        s = np.zeros(m, dtype=bool) if skip is None else as_mask(skip, m, "skip mask")
         if w.ndim > 2 or s.ndim > 2:
             raise ValueError(f"Weights and skip mask for one U-Net call have shape ({m},) or (samples, {m}).")
         w, s = np.atleast_2d(w), np.atleast_2d(s)
@@ -67,7 +76,9 @@ class BlockControl:
             raise ValueError(
                 f"There are weights for {len(w)} samples but a skip mask for {len(s)}: make them the same."
             )
-        self.rows.set(*np.broadcast_arrays(w, s))
+        given = with_gradient(weights)
+        w, s = np.broadcast_arrays(w, s)
+        self.rows.set(w, s, None if given is None else given.expand(w.shape))
 
     def __enter__(self) -> BlockControl:
         if any(isinstance(hook, CheckBatch) for hook in self.unet._forward_pre_hooks.values()):
@@ -76,7 +87,9 @@ class BlockControl:
                 "or give weights and thresholds to one `reweighted`."
             )
         with ExitStack() as undo:
-            undo.callback(self.unet.register_forward_pre_hook(CheckBatch(self.rows), with_kwargs=True).remove)
+            undo.callback(
+                self.unet.register_forward_pre_hook(CheckBatch(self.rows, self.source), with_kwargs=True).remove
+            )
             for block in self.blocks:
                 for path in block.transformers:
                     module = self.unet.get_submodule(path)
@@ -91,21 +104,30 @@ class BlockControl:
 
 @contextmanager
 def reweighted(
-    pipe_or_unet: Any, weights: Any, *, thresholds: Any = None, bypass: Any = None, scheduler: Any = None
+    pipe_or_unet: Any,
+    weights: Any,
+    *,
+    thresholds: Any = None,
+    bypass: Any = None,
+    scheduler: Any = None,
+    guidance_parts: int | None = None,
 ) -> Iterator[BlockControl]:
     """Scale every target block by its weight at each step, h <- w * Transformer2DModel(h) (paper Fig. 2, Sec. III-B).
 
-    weights: (T, m); or (n, T, m), a row per sample, where row i serves sample i in both halves of guidance; or (m,)
-    for the same weights at every step. T is the pipeline's `num_inference_steps`, m the number of target blocks. Any
-    finite weight is allowed.
+    weights: (T, m); or (n, T, m), a table per sample, where table i serves sample i in every part of guidance; or (m,)
+    for the same weights at every step. T is the pipeline's `num_inference_steps`, m the number of target blocks, n the
+    prompts times the pictures of each, or 1 for the same table. Any finite weight is allowed. A tensor that requires a
+    gradient is used as it is at each call, so that what the U-Net returns can be differentiated by the weights.
     thresholds: the same shape; a block is bypassed where w + 1e-6 < q: nothing is computed, h passes on unscaled.
-    bypass: the same shape, bool; a block is bypassed where it is true, whatever its weight.
+    bypass: bool, (m,), (T, m) or (n, T, m); a block is bypassed where it is true, too.
     scheduler: where the steps are read from; by default the pipeline's, at each call, so that it may be changed
     inside. A bare U-Net needs it when T > 1.
+    guidance_parts: how often a U-Net call repeats its n samples; by default as the pipeline says at each call, 1 for a
+    bare U-Net. It counts only where n > 1.
 
     Which row: a U-Net call belongs to row `position in scheduler.timesteps // scheduler.order`, counted in the full
     schedule, so image-to-image starts late; a timestep that PNDM repeats shares its row. The context can be entered
-    once and the pipeline called several times. Enter it before the first call of a `torch.compile`d U-Net.
+    once and the pipeline called several times. A deep copy of the pipeline made inside goes its own way, re-weighted.
 
     ValueError for another number of blocks, a weight that is not finite or shapes that do not fit, on entry; for
     another number of steps or samples, at the first U-Net call. RuntimeError when the U-Net is re-weighted already.
@@ -119,25 +141,25 @@ def reweighted(
             raise ValueError(f"The weights have shape {w.shape} but the thresholds {q.shape}: make them the same.")
         skip = w + SKIP_EPS < q
     if bypass is not None:
-        off = as_table(bypass, m, "bypass mask").astype(bool)
-        if off.shape != w.shape:
-            raise ValueError(f"The weights have shape {w.shape} but the bypass mask {off.shape}: make them the same.")
-        skip = skip | off
-    with _scheduled(pipe_or_unet, w, skip, scheduler) as control:
+        w, skip = _with_mask(w, skip, as_mask(bypass, m, "bypass mask"))
+    given = with_gradient(weights)
+    source = Source(pipe_or_unet, scheduler, guidance_parts)
+    with _scheduled(pipe_or_unet, w, skip, source, None if given is None else given.expand(w.shape)) as control:
         yield control
 
 
 @contextmanager
-def bypassed(pipe_or_unet: Any, mask: Any, *, scheduler: Any = None) -> Iterator[BlockControl]:
+def bypassed(
+    pipe_or_unet: Any, mask: Any, *, scheduler: Any = None, guidance_parts: int | None = None
+) -> Iterator[BlockControl]:
     """Skip target blocks where mask is true: nothing is computed and the block's input passes on (METHOD sec. 1, 6).
 
     mask: bool, (T, m), (n, T, m), or (m,) for the same blocks at every step. Otherwise as `reweighted`, with which it
-    cannot be nested: give `reweighted` thresholds instead.
+    cannot be nested: give the mask to `reweighted` as its `bypass` instead.
     """
-    skip = as_table(mask, len(target_blocks(as_unet(pipe_or_unet))), "mask")
-    if skip.dtype != bool:
-        raise ValueError("The mask holds something other than True and False: give booleans.")
-    with _scheduled(pipe_or_unet, np.ones(skip.shape), skip, scheduler) as control:
+    skip = as_mask(mask, len(target_blocks(as_unet(pipe_or_unet))), "mask")
+    source = Source(pipe_or_unet, scheduler, guidance_parts)
+    with _scheduled(pipe_or_unet, np.ones(skip.shape), skip, source) as control:
         yield control
 
 
@@ -150,6 +172,7 @@ def captured(pipe_or_unet: Any, check: Callable[[], object] | None = None) -> It
     unet = as_unet(pipe_or_unet)
     calls: list[UNetCall] = []
 
+    @torch.compiler.disable
     def before(*_: Any) -> None:
         if check is not None:
             check()
@@ -189,28 +212,36 @@ def edited_concatenations(
     with ExitStack() as undo:
         for place in places:
             resnet = unet.get_submodule(place.path)
-            undo.callback(resnet.register_forward_pre_hook(Edit(place, edit, method)).remove)
+            undo.callback(resnet.register_forward_pre_hook(Edit(place, edit, method), with_kwargs=True).remove)
         yield
 
 
 @contextmanager
-def _scheduled(pipe_or_unet: Any, w: np.ndarray, skip: np.ndarray, scheduler: Any) -> Iterator[BlockControl]:
+def _scheduled(
+    pipe_or_unet: Any, w: np.ndarray, skip: np.ndarray, source: Source, differentiable: Tensor | None = None
+) -> Iterator[BlockControl]:
     """A BlockControl that is set to the right row of w and skip before each U-Net call."""
-    has_scheduler = scheduler is not None or hasattr(pipe_or_unet, "scheduler")
-    if w.ndim > 1 and w.shape[-2] > 1 and not has_scheduler:
+    if w.ndim > 1 and w.shape[-2] > 1 and source.scheduler is None and not hasattr(pipe_or_unet, "scheduler"):
         raise ValueError(f"A U-Net alone does not say which of {w.shape[-2]} steps it is at: give a scheduler too.")
-
-    def current() -> Any:
-        return scheduler if scheduler is not None else getattr(pipe_or_unet, "scheduler", None)
-
-    with BlockControl(pipe_or_unet) as control:
+    control = BlockControl(pipe_or_unet)
+    control.source = source
+    with control:
         # ahead of the batch check, which must see the row's number of samples
-        hook = SetRow(control.rows, w, skip, current)
+        hook = SetRow(control.rows, w, skip, source, differentiable)
         handle = control.unet.register_forward_pre_hook(hook, prepend=True, with_kwargs=True)
         try:
             yield control
         finally:
             handle.remove()
+
+
+def _with_mask(w: np.ndarray, skip: np.ndarray, mask: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Weights and skip mask with another mask added, all of the shape of the larger; ValueError if they do not fit."""
+    ndim = min(w.ndim, mask.ndim)
+    if w.shape[-ndim:] != mask.shape[-ndim:]:
+        raise ValueError(f"The weights have shape {w.shape} but the bypass mask {mask.shape}: make them the same.")
+    skip = skip | mask
+    return np.broadcast_to(w, skip.shape), skip
 
 
 @contextmanager

@@ -16,6 +16,19 @@ def as_weights(values: Any, m: int, what: str = "weight table") -> np.ndarray:
     return array
 
 
+def as_mask(values: Any, m: int, what: str) -> np.ndarray:
+    """Values as a table of booleans, see `as_table`; ValueError for anything else than True and False."""
+    array = as_table(values, m, what)
+    if array.dtype != bool:
+        raise ValueError(f"The {what} holds something other than True and False: give booleans.")
+    return array
+
+
+def with_gradient(weights: Any) -> torch.Tensor | None:
+    """The weights, if they are a tensor that requires a gradient."""
+    return weights if isinstance(weights, torch.Tensor) and weights.requires_grad else None
+
+
 def as_table(values: Any, m: int, what: str) -> np.ndarray:
     """A copy of values as an array of shape (m,), (T, m) or (n, T, m); ValueError otherwise."""
     if isinstance(values, torch.Tensor):

@@ -8,7 +8,9 @@ from typing import Any
 import numpy as np
 
 from ..patching.blocks import as_unet, target_blocks
-from .teacher import check_batch_size, check_request, record_teacher
+from .arguments import checked_batch_size
+from .request import Trajectory
+from .teacher import check_pipeline, record_teacher
 
 
 def sensitivity(
@@ -18,14 +20,9 @@ def sensitivity(
     steps: int,
     h: float = 0.02,
     bypass: bool = False,
-    seed: int = 42,
-    guidance_scale: float | None = None,
-    negative_prompt: str | None = None,
-    height: int | None = None,
-    width: int | None = None,
-    images: int = 1,
     batch_size: int | None = None,
     check: Callable[[], object] | None = None,
+    **trajectory: Any,
 ) -> np.ndarray:
     """Error of the U-Net's raw output when one block at one step is changed, all others left at 1 (METHOD sec. 8).
 
@@ -37,38 +34,31 @@ def sensitivity(
         steps: T, 1 to 50.
         h: each block is scaled by 1 - h and by 1 + h, and the two errors are averaged; in (0, 1].
         bypass: bypass each block instead of scaling it.
-        seed: of the initial noise.
-        guidance_scale: None leaves the pipeline's default.
-        negative_prompt: used only under guidance.
-        height: pixels; None leaves the pipeline's default.
-        width: pixels; None leaves the pipeline's default.
-        images: pictures of the prompt, from the seeds seed, seed + 1, ...; an error is the mean over them.
         batch_size: the most U-Net samples in one call (default: what keeps the device busy).
         check: called before every U-Net call; what it raises stops the work there.
+        **trajectory: seed, images, guidance_scale, negative_prompt, height and width, as in `Trajectory`.
 
     Returns:
         (T, m) mean squared errors, float64; larger is more important.
 
     Raises:
-        ValueError: a blank prompt, steps, h or batch_size out of range, or a pipeline without a U-Net.
+        ValueError: a blank prompt, a number out of range, or a pipeline without a U-Net.
         FloatingPointError: the model's output or an error is NaN or infinite.
     """
-    check_request(pipe, prompt, steps, seed, images)
-    check_batch_size(batch_size)
+    check_pipeline(pipe)
+    asked = Trajectory(prompt=prompt, steps=steps, **trajectory)
+    batch_size = checked_batch_size(batch_size)
     if not 0 < h <= 1:
         raise ValueError(f"h must lie in (0, 1], not {h!r}.")
     m = len(target_blocks(as_unet(pipe)))
-    teacher = record_teacher(
-        pipe, prompt, steps=steps, seed=seed, guidance_scale=guidance_scale, negative_prompt=negative_prompt,
-        height=height, width=width, images=images, check=check,
-    )  # fmt: skip
+    teacher = record_teacher(pipe, asked, check)
     one_block = np.eye(m)  # (m, m)
     weights = np.ones((1, m, m)) if bypass else np.stack([1 - h * one_block, 1 + h * one_block])  # (signs, m, m)
     signs = len(weights)
-    w = np.tile(weights.reshape(-1, m), (steps, 1))  # (T * signs * m, m)
-    skip = np.tile(one_block.astype(bool), (steps, 1)) if bypass else None
-    errors = teacher.losses(np.repeat(np.arange(steps), signs * m), w, skip, batch_size)
-    return errors.reshape(steps, signs, m).mean(1)
+    w = np.tile(weights.reshape(-1, m), (asked.steps, 1))  # (T * signs * m, m)
+    skip = np.tile(one_block.astype(bool), (asked.steps, 1)) if bypass else None
+    errors = teacher.losses(np.repeat(np.arange(asked.steps), signs * m), w, skip, batch_size)
+    return errors.reshape(asked.steps, signs, m).mean(1)
 
 
 def agreement(scores: np.ndarray, sensitivity: np.ndarray) -> float:

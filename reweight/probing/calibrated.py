@@ -38,7 +38,7 @@ class BypassRuns:
         self.bypasses = np.zeros(len(streams), dtype=int)
         self.iterations = 0
 
-    def propose(self) -> Candidates:
+    def ask(self) -> Candidates:
         """Draw the next iteration's candidates: each run from its own stream, steps in order, then candidates."""
         T, m = self.q.shape[1:]
         u = np.stack([rng.random((T, self.settings.candidates, m)) for rng in self.rngs])
@@ -47,11 +47,11 @@ class BypassRuns:
         q = self.q[:, :, None]
         return Candidates(w, off, fitness(w, q, np.full(w.shape[:3], float(m))), np.ones(w.shape[:3], dtype=bool))
 
-    def settle(self, candidates: Candidates, loss: np.ndarray) -> None:
+    def tell(self, candidates: Candidates, loss: np.ndarray) -> None:
         """Move the thresholds of the blocks that each candidate bypassed.
 
         Args:
-            candidates: what `propose` returned.
+            candidates: what `ask` returned.
             loss: (R, T, C) MSE(teacher, student).
         """
         strict, lenient = self.tolerance

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 from collections.abc import Callable, Generator, Iterator
 from contextlib import closing, suppress
 from pathlib import Path
@@ -11,10 +12,14 @@ from typing import Any
 
 from huggingface_hub import constants
 
+from ..storage.atomic import sweep_drafts
+from ..storage.sealed import quarantine
 from .importance_probe import ProbeSnapshot
 from .loss_cache import StateError
 
-MOST = 50  # files that are kept
+log = logging.getLogger(__name__)
+MAX_FILES = 50
+SUFFIX = ".state"
 
 
 def own_folder() -> Path:
@@ -27,29 +32,45 @@ def resumed(
 ) -> Generator[ProbeSnapshot, None, None]:
     """The snapshots of a search, which goes on from where one of the same `about` was stopped.
 
-    search: called with the file to resume from, or None. A file that cannot be read or written costs what was known of
-    an earlier search, and nothing else; without a folder nothing is kept.
+    search: called with the file to resume from, or None. Without a folder nothing is kept, nor where the file cannot be
+    read or created. A file that is damaged or another search's is put aside, and the search starts from its beginning.
     """
-    file = None if folder is None else _file(folder, about)
-    if file is not None:
-        ended = False
-        with suppress(OSError, StateError), closing(search(file)) as snapshots:
-            yield from snapshots
-            ended = True
-        with suppress(OSError):
-            file.unlink(missing_ok=True)
-        if ended:
-            return
-    yield from search(None)
+    file = None if folder is None else checkpoint(folder, about)
+    if file is None:
+        yield from search(None)
+        return
+    started = False
+    attempt: Path | None = file
+    while True:
+        try:
+            with closing(search(attempt)) as snapshots:
+                for snapshot in snapshots:
+                    started = True
+                    yield snapshot
+            break
+        except StateError:
+            quarantine(file)
+            attempt = None if file.exists() else file
+        except OSError as error:
+            if started or attempt is None:
+                raise
+            log.warning("The state of this probe is not kept: %s.", error.strerror or error)
+            attempt = None
+    with suppress(OSError):
+        file.unlink(missing_ok=True)
 
 
-def _file(folder: Path, about: dict[str, Any]) -> Path | None:
-    """Where the state of such a search is kept, or None where nothing can be; the oldest of too many others go."""
-    file = folder / f"{hashlib.sha256(json.dumps(about, sort_keys=True).encode()).hexdigest()}.npz"
+def checkpoint(folder: Path, about: dict[str, Any]) -> Path | None:
+    """The file for the state of such a search, None where there can be none.
+
+    The oldest files beyond MAX_FILES and the drafts of killed writes are removed.
+    """
+    file = folder / f"{hashlib.sha256(json.dumps(about, sort_keys=True).encode()).hexdigest()}{SUFFIX}"
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        others = sorted(set(folder.glob("*.npz")) - {file}, key=lambda path: path.stat().st_mtime)
-        for path in others[: max(0, len(others) - MOST + 1)]:
+        sweep_drafts(folder)
+        others = sorted(set(folder.glob(f"*{SUFFIX}*")) - {file}, key=lambda path: path.stat().st_mtime)
+        for path in others[: max(0, len(others) - MAX_FILES + 1)]:
             path.unlink()
     except OSError:
         return None

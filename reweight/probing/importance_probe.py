@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +16,10 @@ from ..patching.blocks import as_unet, target_blocks
 from ..schedule import ImportanceTable, importance_scores, vote
 from .calibrated import BypassRuns
 from .loss_cache import Ledger
-from .search import PRESETS, ProbeSettings, Runs, bootstrap_means, interval
+from .request import ProbeRequest
+from .search import ProbeSettings, Runs, bootstrap_means, interval
 from .surrogate import Surrogate
-from .teacher import Teacher, check_batch_size, check_request, record_teacher
+from .teacher import Teacher, check_pipeline, record_teacher
 
 FEWEST_RUNS = 4  # below this a bootstrap over the runs says nothing
 
@@ -50,6 +51,8 @@ def probe(
     *,
     steps: int,
     on_progress: Callable[[ProbeSnapshot], object] | None = None,
+    check: Callable[[], object] | None = None,
+    resume: str | os.PathLike[str] | None = None,
     **options: Any,
 ) -> ImportanceTable:
     """Run the Importance Probe to its end (paper, Sec. III-C and III-D).
@@ -57,9 +60,12 @@ def probe(
     Args:
         pipe: a diffusers text-to-image pipeline with a `unet`; left as it was.
         prompt: the prompt to probe.
-        steps: T.
+        steps: T, 1 to 50.
         on_progress: called with a `ProbeSnapshot` after each iteration.
-        **options: the other arguments of `iter_probe`.
+        check: as of `iter_probe`.
+        resume: as of `iter_probe`.
+        **options: preset, runs, iterations, candidates, precision and surrogate, as of `ProbeRequest.of`; seed, images,
+            guidance_scale, negative_prompt, height, width, batch_size, model and revision, as in `ProbeRequest`.
 
     Returns:
         The table of scores, (T, m). Its diagnostics: acceptance_rate, over all iterations and steps, and
@@ -69,11 +75,12 @@ def probe(
         U-Net samples that these runs and the teacher took.
 
     Raises:
-        ValueError: as `iter_probe`.
+        ValueError: a blank prompt, an unknown preset or a number out of range; or as `iter_probe`.
         FloatingPointError: as `iter_probe`.
         OSError: as `iter_probe`.
     """
-    for snapshot in iter_probe(pipe, prompt, steps=steps, **options):
+    check_pipeline(pipe)
+    for snapshot in iter_probe(pipe, ProbeRequest.of(prompt, steps=steps, **options), check=check, resume=resume):
         if on_progress is not None:
             on_progress(snapshot)
     return snapshot.table
@@ -81,26 +88,10 @@ def probe(
 
 def iter_probe(
     pipe: Any,
-    prompt: str,
+    request: ProbeRequest,
     *,
-    steps: int,
-    preset: str | ProbeSettings = "paper-code",
-    runs: int | None = None,
-    iterations: int | None = None,
-    candidates: int | None = None,
-    precision: float | None = None,
-    surrogate: bool | None = None,
-    seed: int = 42,
-    images: int = 1,
-    guidance_scale: float | None = None,
-    negative_prompt: str | None = None,
-    height: int | None = None,
-    width: int | None = None,
-    batch_size: int | None = None,
     check: Callable[[], object] | None = None,
     resume: str | os.PathLike[str] | None = None,
-    model: str = "",
-    revision: str | None = None,
 ) -> Iterator[ProbeSnapshot]:
     """The Importance Probe as a generator: one snapshot after each iteration.
 
@@ -112,91 +103,58 @@ def iter_probe(
 
     Args:
         pipe: a diffusers text-to-image pipeline with a `unet`.
-        prompt: the prompt to probe.
-        steps: T, 1 to 50.
-        preset: a name in `PRESETS`, or settings of your own.
-        runs: replaces the preset's runs.
-        iterations: replaces the preset's iterations.
-        candidates: replaces the preset's candidates per iteration and step.
-        precision: stop adding runs, at least 4, once the bootstrap interval of every score is narrower than this.
-        surrogate: evaluate only the candidates whose error is near its tolerance and foresee that of the others.
-        images: pictures of the prompt, from the seeds seed, seed + 1, ...; a candidate's error is the mean over them.
-        seed: of the initial noise, of every run's own random stream, and of the vote.
-        guidance_scale: None leaves the pipeline's default.
-        negative_prompt: used only under guidance.
-        height: pixels; None leaves the pipeline's default.
-        width: pixels; None leaves the pipeline's default.
-        batch_size: the most U-Net samples in one call (default: what keeps the device busy). Runs whose candidates fit
-            in one batch together advance together. The finished table does not depend on it, unless an error meets its
-            tolerance to the last bits.
+        request: the prompt, its trajectory, and how to search.
         check: called before every U-Net call; what it raises stops the probe there.
         resume: a file that is kept up to date after each iteration, and from which the same probe goes on to the same
-            table wherever it was killed.
-        model: recorded in the table.
-        revision: recorded in the table.
+            table wherever it was killed. If a later write fails, the probe goes on without it.
 
     Raises:
-        ValueError: at once, for a blank prompt, steps or another number out of range, an unknown preset, or a pipeline
-            without a U-Net; while running, if the file to resume from is another probe's or none.
+        ValueError: at once, for a pipeline without a U-Net; while running, if the file to resume from is damaged,
+            another probe's or none.
         FloatingPointError: while running, if the model's output or a student's error is NaN or infinite; it names the
             step and the block.
-        OSError: the file to resume from cannot be read or written.
+        OSError: while running, before the first snapshot, if the file to resume from cannot be read or created.
     """
-    settings = _settings(
-        preset, runs=runs, iterations=iterations, candidates=candidates, precision=precision, surrogate=surrogate
-    )
-    check_request(pipe, prompt, steps, seed, images)
-    check_batch_size(batch_size)
+    check_pipeline(pipe)
     blocks = target_blocks(as_unet(pipe))
 
     def snapshots() -> Iterator[ProbeSnapshot]:
-        teacher = record_teacher(
-            pipe, prompt, steps=steps, seed=seed, guidance_scale=guidance_scale, negative_prompt=negative_prompt,
-            height=height, width=width, images=images, check=check,
-        )  # fmt: skip
+        teacher = record_teacher(pipe, request, check)
+        settings = request.settings
         about = {
             "blocks": tuple(block.label for block in blocks),
-            "model": model,
-            "revision": revision,
+            "model": request.model,
+            "revision": request.revision,
             "scheduler": "DDIMScheduler",
-            "steps": steps,
-            "seed": seed,
-            "prompt": prompt,
-            "negative_prompt": negative_prompt or "",
+            "steps": request.steps,
+            "seed": request.seed,
+            "prompt": request.prompt,
+            "negative_prompt": request.negative_prompt or "",
             "guidance_scale": teacher.guidance_scale,
             "method": f"probe:{settings.name}",
             "settings": asdict(settings)
             | {
-                "images": images,
+                "images": request.images,
                 "latent": list(teacher.eps[0].shape[1:]),
                 "dtype": str(teacher.eps[0].dtype).removeprefix("torch."),
             },
             "versions": {"torch": torch.__version__, "diffusers": diffusers.__version__, "numpy": np.__version__},
         }
         ledger = Ledger(
-            teacher, batch_size, about, (settings.runs, settings.iterations, steps, settings.candidates),
-            None if resume is None else Path(resume),
-            _surrogate(teacher, len(blocks), settings, seed, batch_size),
+            teacher, request.batch_size, about,
+            (settings.runs, settings.iterations, request.steps, settings.candidates),
+            None if resume is None else Path(resume), _surrogate(teacher, len(blocks), request),
         )  # fmt: skip
         yield from _search(ledger, settings, about)
 
     return snapshots()
 
 
-def _settings(preset: str | ProbeSettings, **changes: Any) -> ProbeSettings:
-    if not isinstance(preset, ProbeSettings):
-        if preset not in PRESETS:
-            raise ValueError(f"There is no preset {preset!r}: choose one of {', '.join(PRESETS)}.")
-        preset = PRESETS[preset]
-    return replace(preset, **{name: value for name, value in changes.items() if value is not None})
-
-
-def _surrogate(
-    teacher: Teacher, m: int, settings: ProbeSettings, seed: int, batch_size: int | None
-) -> Surrogate | None:
-    if not settings.surrogate:
+def _surrogate(teacher: Teacher, m: int, request: ProbeRequest) -> Surrogate | None:
+    if not request.settings.surrogate:
         return None
-    return Surrogate(teacher, m, settings.tolerances(teacher.steps), seed=seed, batch_size=batch_size)
+    tol = request.settings.tolerances(teacher.steps)
+    return Surrogate(teacher, m, tol, seed=request.seed, batch_size=request.batch_size)
 
 
 def _search(ledger: Ledger, settings: ProbeSettings, about: dict[str, Any]) -> Iterator[ProbeSnapshot]:
@@ -208,8 +166,8 @@ def _search(ledger: Ledger, settings: ProbeSettings, about: dict[str, Any]) -> I
     for run in range(0, r, together):
         current = _start(streams[run : run + together], teacher, m, settings)
         for iteration in range(settings.iterations):
-            candidates = current.propose()
-            current.settle(candidates, ledger.losses(run, iteration, candidates))
+            candidates = current.ask()
+            current.tell(candidates, ledger.losses(run, iteration, candidates))
             ended = current.iterations == settings.iterations
             enough = False
             if ended:

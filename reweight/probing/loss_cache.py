@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import json
-from io import BytesIO
+import logging
 from pathlib import Path
 from typing import Any
-from zipfile import BadZipFile
 
 import numpy as np
 
-from ..storage.atomic import write_whole
+from ..storage.sealed import DamagedFile, read_sealed, write_sealed
 from .search import Candidates
 from .surrogate import Surrogate
 from .teacher import Teacher
+
+log = logging.getLogger(__name__)
+ERRORS = np.dtype("<f8")
 
 
 class StateError(ValueError):
@@ -24,8 +26,9 @@ class Ledger:
     """Measures the errors of candidates, and remembers them.
 
     A candidate that was measured before, in this run or another, is not measured again. With a file, everything is
-    written down after each iteration, whole or not at all; a later ledger of the same file and the same probe answers
-    from it, so that a search started anew from its seed comes to where the earlier one was and goes on.
+    written to it atomically after each iteration; a later ledger of the same file and the same probe answers from it, so
+    that a search started anew from its seed comes to where the earlier one was and goes on. Where a later write fails,
+    as on a full disk, the search goes on and the file keeps what it has, or is written again when that works.
 
     Args:
         teacher: measures.
@@ -33,11 +36,11 @@ class Ledger:
         about: what makes this probe this probe, in JSON's types.
         shape: (runs, iterations, T, C).
         file: where to keep the errors, or None.
-        surrogate: foresees errors, which are then measured only where it is not sure; or None.
+        surrogate: estimates errors, which are then measured only where it cannot decide; or None.
 
     Raises:
-        StateError: the file is something else, or another probe's.
-        OSError: the file cannot be read.
+        StateError: the file is damaged, something else, or another probe's.
+        OSError: the file cannot be read or created.
     """
 
     def __init__(
@@ -52,10 +55,13 @@ class Ledger:
         self.teacher, self.batch_size, self.file, self.surrogate = teacher, batch_size, file, surrogate
         self._about = json.dumps(about, sort_keys=True)
         self._losses = np.full(shape, np.nan)  # infinite where there was nothing to measure
+        self._saved = True
         self._known: dict[tuple[int, bytes, bytes], float] = {}
         self._first_run: dict[tuple[int, bytes, bytes], int] = {}
         if file is not None and file.exists():
             self._read(file)
+        elif file is not None:
+            write_sealed(file, self._about, self._payload())
 
     def losses(self, run: int, iteration: int, candidates: Candidates) -> np.ndarray:
         """(R, T, C) errors of the candidates of runs `run` and following, infinite for those not worth measuring."""
@@ -64,8 +70,8 @@ class Ledger:
         w, bypass = candidates.w[worth], candidates.bypass[worth]
         keys = [(int(t), *(a.tobytes() for a in rest)) for t, *rest in zip(step, w, bypass, strict=True)]
         losses = self._losses[run : run + len(worth), iteration]
-        foreseen = self._foreseen(step, w, bypass)
-        for key, n, loss, error in zip(keys, run + runs, losses[worth], foreseen, strict=True):
+        estimates = self._estimates(step, w, bypass)
+        for key, n, loss, error in zip(keys, run + runs, losses[worth], estimates, strict=True):
             if not np.isnan(error):
                 self._known[key] = error
                 continue
@@ -80,7 +86,7 @@ class Ledger:
         losses[~worth] = np.inf
         losses[worth] = [self._known[key] for key in keys]
         if unrecorded and self.file is not None:
-            self._write(self.file)
+            self._save(self.file)
         return losses.copy()
 
     def measured(self, runs: int) -> int:
@@ -89,31 +95,43 @@ class Ledger:
             self.surrogate.students if self.surrogate else 0
         )
 
-    def _foreseen(self, step: np.ndarray, w: np.ndarray, bypass: np.ndarray) -> np.ndarray:
+    def _estimates(self, step: np.ndarray, w: np.ndarray, bypass: np.ndarray) -> np.ndarray:
         """(n,) errors, NaN for those that have to be measured."""
         if self.surrogate is None:
             return np.full(len(step), np.nan)
-        sure, errors = self.surrogate.sure(step, w, bypass)
-        return np.where(sure, errors, np.nan)
+        decided, errors = self.surrogate.decided(step, w, bypass)
+        return np.where(decided, errors, np.nan)
 
     def _read(self, file: Path) -> None:
         try:
-            with np.load(file, allow_pickle=False) as state:
-                about, losses = str(state["about"]), state["losses"]
-            theirs = json.loads(about)
-        except (BadZipFile, KeyError, EOFError, ValueError, TypeError, AttributeError) as error:
+            key, payload = read_sealed(file)
+        except DamagedFile as error:
             raise StateError(f"{file} is not the state of a probe: name another file, or delete it.") from error
-        mine = json.loads(self._about)
-        if about != self._about:
-            name = next(
-                (key for key in mine if not isinstance(theirs, dict) or theirs.get(key) != mine[key]), "request"
-            )
+        if key != self._about:
+            ours, theirs = json.loads(self._about), _object(key)
+            name = next((name for name in ours if theirs.get(name) != ours[name]), "request")
             raise StateError(f"{file} is the state of another probe, whose {name} differs: name another file.")
-        if losses.shape != self._losses.shape or losses.dtype != self._losses.dtype:
-            raise StateError(f"{file} is not the state of a probe: name another file, or delete it.")
-        self._losses[:] = losses
+        self._losses[:] = np.frombuffer(payload, ERRORS).reshape(self._losses.shape)
 
-    def _write(self, file: Path) -> None:
-        state = BytesIO()
-        np.savez(state, about=np.array(self._about), losses=self._losses)
-        write_whole(file, state.getvalue())
+    def _payload(self) -> bytes:
+        return self._losses.astype(ERRORS).tobytes()
+
+    def _save(self, file: Path) -> None:
+        """Write the file; a failure costs one warning for each time that saving stops working."""
+        try:
+            write_sealed(file, self._about, self._payload())
+        except OSError as error:
+            if self._saved:
+                log.warning("The probe goes on without saving its state: %s.", error.strerror or error)
+            self._saved = False
+        else:
+            self._saved = True
+
+
+def _object(text: str) -> dict[str, Any]:
+    """Text as a JSON object, an empty one where it is none."""
+    try:
+        value = json.loads(text)
+    except ValueError:
+        return {}
+    return value if isinstance(value, dict) else {}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 from textwrap import wrap
 from typing import TYPE_CHECKING
 
@@ -11,11 +12,21 @@ import numpy as np
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+OURS = "DejaVu Sans"  # comes with matplotlib
+OTHERS = (
+    "Noto Sans CJK SC", "Noto Sans CJK JP", "Noto Serif CJK SC", "WenQuanYi Zen Hei", "WenQuanYi Micro Hei",
+    "Source Han Sans SC", "Microsoft YaHei", "SimHei", "PingFang SC", "Hiragino Sans", "Malgun Gothic",
+    "Arial Unicode MS", "Noto Sans", "Noto Sans Arabic", "Noto Sans Devanagari", "Noto Sans Thai", "Noto Emoji",
+    "Segoe UI Emoji", "Segoe UI Symbol", "Symbola",
+)  # fmt: skip
+SQUARE = "□"
+
 
 def importance_figure(scores: np.ndarray, names: Sequence[str], *, title: str = "") -> Figure:
     """A heatmap of scores (T, m): blocks down, steps across, shared scale [0, 1].
 
-    names: of the m blocks. title: shown as it is, on two lines at most. ValueError when names and scores do not fit.
+    names: of the m blocks. title: shown as it is, on two lines at most, with a square for what no font here can draw.
+    ValueError when names and scores do not fit.
     """
     from matplotlib.figure import Figure
 
@@ -26,10 +37,11 @@ def importance_figure(scores: np.ndarray, names: Sequence[str], *, title: str = 
     axes = figure.subplots()
     image = axes.imshow(scores.T, cmap="YlOrBr", vmin=0, vmax=1, aspect="auto")
     axes.set_xticks(range(T), [str(t + 1) for t in range(T)])
-    axes.set_yticks(range(m), list(names), parse_math=False)
+    fonts = _fonts("".join(names) + title)
+    axes.set_yticks(range(m), [_drawable(name, fonts) for name in names], parse_math=False, fontfamily=fonts)
     axes.set_xlabel("denoising step")
-    lines = wrap(title, 60, max_lines=2, placeholder="…")
-    axes.set_title("\n".join(lines), fontsize=9, parse_math=False)
+    lines = wrap(_drawable(title, fonts), 60, max_lines=2, placeholder="…")
+    axes.set_title("\n".join(lines), fontsize=9, parse_math=False, fontfamily=fonts)
     if T <= 20:
         for (t, i), value in np.ndenumerate(scores):
             axes.text(
@@ -37,3 +49,40 @@ def importance_figure(scores: np.ndarray, names: Sequence[str], *, title: str = 
             )
     figure.colorbar(image, label="importance score")
     return figure
+
+
+def _fonts(text: str) -> list[str]:
+    """Families that together draw as much of a text as can be drawn here, ours first."""
+    chosen, missing = [OURS], {letter for letter in text if not _has(OURS, letter)}
+    for family in OTHERS:
+        if missing and (found := {letter for letter in missing if _has(family, letter)}):
+            chosen.append(family)
+            missing -= found
+    return chosen
+
+
+def _drawable(text: str, fonts: Sequence[str]) -> str:
+    """The text with a square for each letter that none of the fonts has."""
+    return "".join(
+        letter if letter.isspace() or any(_has(family, letter) for family in fonts) else SQUARE for letter in text
+    )
+
+
+def _has(family: str, letter: str) -> bool:
+    path = _path(family)
+    return path is not None and ord(letter) in _letters(path)
+
+
+@lru_cache(maxsize=32)
+def _path(family: str) -> str | None:
+    from matplotlib.font_manager import fontManager
+
+    plain = [font for font in fontManager.ttflist if font.name == family and font.style == "normal"]
+    return min(plain, key=lambda font: abs(int(font.weight) - 400)).fname if plain else None
+
+
+@lru_cache(maxsize=32)
+def _letters(path: str) -> frozenset[int]:
+    from matplotlib.font_manager import get_font
+
+    return frozenset(get_font(path).get_charmap())

@@ -11,8 +11,10 @@ import torch
 
 from ..patching.blocks import as_unet, target_blocks
 from ..patching.patch import BlockControl
+from .arguments import checked_batch_size
+from .request import Trajectory
 from .search import bootstrap_means, interval
-from .teacher import check_batch_size, ddim_of, record_teacher, stacked
+from .teacher import ddim_of, record_teacher, stacked
 
 WEIGHTS = (0.9, 0.95, 1.0, 1.05, 1.1)
 
@@ -72,7 +74,7 @@ def proposition_1(
         ValueError: fewer than 2 samples, not one prompt for each, too few weights, or a timestep out of range.
         FloatingPointError: the model's output is NaN or infinite.
     """
-    check_batch_size(batch_size)
+    batch_size = checked_batch_size(batch_size)
     unet, ddim = as_unet(pipe), ddim_of(pipe.scheduler)
     blocks, grid, n = target_blocks(unet), np.asarray(w, dtype=float), len(latents)
     if n < 2 or len(prompts) != n:
@@ -84,10 +86,12 @@ def proposition_1(
     side = [length * pipe.vae_scale_factor for length in latents.shape[-2:]]
     teachers = [
         record_teacher(
-            pipe, prompt, steps=1, seed=seed, guidance_scale=0.0, height=side[0], width=side[1], check=check
+            pipe,
+            Trajectory(prompt=prompt, steps=1, seed=seed, guidance_scale=0.0, height=side[0], width=side[1]),
+            check,
         )
         for prompt in prompts
-    ]  # fmt: skip
+    ]
     x_0 = latents.to(teachers[0].eps[0])
     eps = torch.cat([torch.randn(x_0[:1].shape, generator=torch.Generator().manual_seed(seed + i)) for i in range(n)])
     eps = eps.to(x_0)

@@ -11,6 +11,7 @@ from dataclasses import dataclass, fields
 import numpy as np
 
 from ..schedule import SKIP_EPS
+from .arguments import whole_number
 
 Linear = tuple[float, float]
 
@@ -27,7 +28,8 @@ class ProbeSettings:
         tol: tol_t, the largest accepted MSE(teacher, student) on raw U-Net outputs, (first step, last step), linear.
         precision: None, or add runs only until the bootstrap interval of every score is narrower than this; `runs` is then
             the most there can be.
-        surrogate: foresee the errors that are not near their tolerance instead of evaluating them (see `Surrogate`).
+        surrogate: estimate the errors that are not near their tolerance by a linear approximation instead of evaluating
+            them (see `Surrogate`).
 
     Tinker with:
         init: range of the uniform initial weights.
@@ -68,11 +70,9 @@ class ProbeSettings:
     rejected_mod: Linear = (0.48, 0.66)
     rejected_low: Linear = (0.04, 0.04)
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         for name in ("runs", "iterations", "candidates"):
-            value = getattr(self, name)
-            if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-                raise ValueError(f"{name} must be a whole number of at least 1, not {value!r}.")
+            object.__setattr__(self, name, whole_number(getattr(self, name), name, 1))
         for field in fields(self):
             if not isinstance(field.default, tuple):
                 continue
@@ -91,14 +91,16 @@ class ProbeSettings:
             raise ValueError(f"off must be a probability, not {self.off!r}.")
         if self.off and not 0 < self.tol[0] < self.tol[1]:
             raise ValueError(f"tol must be a range above 0 where blocks are switched off, not {self.tol}.")
-        if self.surrogate and not self.foreseeable:
-            raise ValueError(f"A surrogate cannot foresee blocks that are switched off, as {self.name} does.")
+        if self.surrogate and not self.allows_surrogate:
+            raise ValueError(
+                f"A surrogate cannot estimate the error of blocks that are switched off, as {self.name} does."
+            )
         if self.precision is not None and not 0 < self.precision <= 1:
             raise ValueError(f"precision must lie in (0, 1], not {self.precision!r}.")
 
     @property
-    def foreseeable(self) -> bool:
-        """Whether the candidates are small changes of the weights, whose errors a surrogate can foresee."""
+    def allows_surrogate(self) -> bool:
+        """Whether the candidates are small changes of the weights, for which a linear approximation holds."""
         return not self.off
 
     def tolerances(self, T: int) -> np.ndarray:
@@ -192,7 +194,7 @@ class Runs:
         self.bypasses = np.zeros(len(streams), dtype=int)
         self.iterations = 0
 
-    def propose(self) -> Candidates:
+    def ask(self) -> Candidates:
         """Draw the next iteration's candidates: each run from its own stream, steps in order, then candidates."""
         s, T, m = self.settings, *self.q.shape[1:]
         b = np.linspace(*s.bound, T)[:, None, None]
@@ -205,11 +207,11 @@ class Runs:
         worth = fit > best[..., None] if s.must_improve else np.ones(fit.shape, dtype=bool)
         return Candidates(w, w + SKIP_EPS < q, fit, worth)
 
-    def settle(self, candidates: Candidates, loss: np.ndarray) -> None:
+    def tell(self, candidates: Candidates, loss: np.ndarray) -> None:
         """Accept the fittest candidate within tolerance, if there is one, and update the thresholds.
 
         Args:
-            candidates: what `propose` returned.
+            candidates: what `ask` returned.
             loss: (R, T, C) MSE(teacher, student); not read where the candidate was not worth evaluating.
         """
         s, T = self.settings, self.q.shape[1]

@@ -12,8 +12,10 @@ from diffusers import DDIMScheduler
 
 from ..patching.blocks import as_unet
 from ..patching.patch import BlockControl, UNetCall, captured, not_finite_blocks
+from .request import Trajectory
 
 POSITIONS = {"cuda": 65_536}  # latent positions in one U-Net call by default
+OPTIONAL = ("guidance_scale", "negative_prompt", "height", "width")  # passed to the pipeline where they are given
 POSITIONS_ELSEWHERE = 4_096  # 16 samples of 16 x 16, 1 of 64 x 64: more is no faster on a CPU
 
 
@@ -102,10 +104,10 @@ class Teacher:
     ) -> Iterator[tuple[np.ndarray, np.ndarray, torch.Tensor]]:
         """The students' raw outputs, batch by batch: their numbers (b,), their steps (b,), the outputs of b * k samples.
 
-        The arguments are those of `losses`; the patch lives as long as the generator.
+        The arguments are those of `losses`; the patch lives as long as the generator, inference mode only within a call.
         """
         k, rows = self.k, max(1, (batch_size or self.batch_size) // self.k) if self.batched else 1
-        with torch.inference_mode(), BlockControl(self.unet) as control:
+        with BlockControl(self.unet) as control:
             for part in np.array_split(np.arange(len(step)), -(-len(step) // rows)) if len(step) else []:
                 control.set(np.repeat(w[part], k, axis=0), None if skip is None else np.repeat(skip[part], k, axis=0))
                 eps_hat = self._call(step[part])
@@ -116,7 +118,8 @@ class Teacher:
         if self._check is not None:
             self._check()
         inputs = [self.inputs[t] for t in students]
-        return self.unet(**stacked(inputs, self.k) if self.batched else inputs[0], return_dict=False)[0]
+        with torch.inference_mode():
+            return self.unet(**stacked(inputs, self.k) if self.batched else inputs[0], return_dict=False)[0]
 
     def _not_finite(self, what: str, t: int, w: np.ndarray | None = None, skip: np.ndarray | None = None) -> str:
         """The sentence about step t, after one more call there to find the block where it begins."""
@@ -130,19 +133,7 @@ class Teacher:
         )
 
 
-def record_teacher(
-    pipe: Any,
-    prompt: str,
-    *,
-    steps: int,
-    seed: int,
-    guidance_scale: float | None = None,
-    negative_prompt: str | None = None,
-    height: int | None = None,
-    width: int | None = None,
-    images: int = 1,
-    check: Callable[[], object] | None = None,
-) -> Teacher:
+def record_teacher(pipe: Any, trajectory: Trajectory, check: Callable[[], object] | None = None) -> Teacher:
     """Run the pipeline itself once, unpatched, under deterministic DDIM (Eq. 1), and keep its U-Net calls.
 
     The scheduler is `DDIMScheduler.from_config` of the pipeline's own (spacing, prediction type and zero-SNR rescaling
@@ -150,31 +141,23 @@ def record_teacher(
 
     Args:
         pipe: a diffusers text-to-image pipeline with a `unet`.
-        prompt: one prompt.
-        steps: T, 1 to 50.
-        seed: seed of the initial noise, drawn on the CPU.
-        guidance_scale: None leaves the pipeline's default.
-        negative_prompt: used only under guidance.
-        height: pixels; None leaves the pipeline's default.
-        width: pixels; None leaves the pipeline's default.
-        images: pictures of the prompt, from the seeds seed, seed + 1, ...; an error is the mean over them.
+        trajectory: prompt, steps, noise and guidance.
         check: called before every U-Net call, here and later; what it raises stops the work.
 
     Raises:
-        ValueError: no U-Net, a blank prompt, steps out of range, or not exactly one U-Net call a step.
+        ValueError: no U-Net, or not exactly one U-Net call a step.
         FloatingPointError: the model's own output is NaN or infinite.
     """
-    check_request(pipe, prompt, steps, seed, images)
-    generators = [torch.Generator("cpu").manual_seed(seed + i) for i in range(images)]
-    optional = {
-        "guidance_scale": guidance_scale, "negative_prompt": negative_prompt, "height": height, "width": width,
-    }  # fmt: skip
+    check_pipeline(pipe)
+    steps, images = trajectory.steps, trajectory.images
+    generators = [torch.Generator("cpu").manual_seed(trajectory.seed + i) for i in range(images)]
+    optional = {name: getattr(trajectory, name) for name in OPTIONAL}
     scheduler = pipe.scheduler
     pipe.scheduler = ddim_of(scheduler)
     try:
         with captured(pipe, check) as calls:
             pipe(
-                prompt,
+                trajectory.prompt,
                 num_inference_steps=steps,
                 num_images_per_prompt=images,
                 generator=generators if images > 1 else generators[0],
@@ -187,31 +170,13 @@ def record_teacher(
         raise ValueError(
             f"The pipeline called its U-Net {len(calls)} times for {steps} steps, and the probe needs one call a step."
         )
-    return Teacher(as_unet(pipe), calls, float(getattr(pipe, "guidance_scale", guidance_scale or 0.0)), check)
+    return Teacher(as_unet(pipe), calls, float(getattr(pipe, "guidance_scale", trajectory.guidance_scale or 0)), check)
 
 
-def check_request(pipe: Any, prompt: str, steps: int, seed: int, images: int = 1) -> None:
-    """Refuse, in one sentence, what no teacher can be recorded for."""
+def check_pipeline(pipe: Any) -> None:
+    """ValueError of one sentence for a pipeline without a U-Net."""
     if getattr(pipe, "unet", None) is None:
         raise ValueError(f"{type(pipe).__name__} has no U-Net, and only a U-Net's blocks can be probed.")
-    if not isinstance(prompt, str) or not prompt.strip():
-        raise ValueError("The prompt is blank: give the probe one sentence to look at.")
-    if not _whole(steps) or not 1 <= steps <= 50:
-        raise ValueError(f"steps must be a whole number from 1 to 50, not {steps!r}.")
-    if not _whole(seed) or not 0 <= seed < 2**63:
-        raise ValueError(f"seed must be a whole number of at least 0 and below 2^63, not {seed!r}.")
-    if not _whole(images) or not 1 <= images <= 64:
-        raise ValueError(f"images must be a whole number from 1 to 64, not {images!r}.")
-
-
-def check_batch_size(batch_size: int | None) -> None:
-    """Refuse, in one sentence, a batch without samples."""
-    if batch_size is not None and (not _whole(batch_size) or batch_size < 1):
-        raise ValueError(f"batch_size must be a whole number of at least 1, not {batch_size!r}.")
-
-
-def _whole(value: Any) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool)
 
 
 def ddim_of(scheduler: Any) -> DDIMScheduler:

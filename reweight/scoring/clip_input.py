@@ -23,14 +23,20 @@ def pixel_values(image: Image.Image, side: int) -> torch.Tensor:
     A picture of that very length keeps its pixels, and what the package would leave unpadded is padded.
     """
     pixels = torch.from_numpy(np.array(image.convert("RGB"))).permute(2, 0, 1)[None].float() / 255
+    return resized(pixels, side)[0]
+
+
+def resized(pixels: torch.Tensor, side: int) -> torch.Tensor:
+    """The same of pictures (n, 3, h, w) in [0, 1], with gradients: (n, 3, side, side)."""
     height, width = pixels.shape[2:]
     scale = side / max(height, width)
     if scale != 1:
         size = max(1, round(height * scale)), max(1, round(width * scale))
         pixels = F.interpolate(pixels, size, mode="bicubic", align_corners=False, antialias=True)
     down, right = side - pixels.shape[2], side - pixels.shape[3]
-    pixels = F.pad(pixels[0], (right // 2, right - right // 2, down // 2, down - down // 2))
-    return (pixels - torch.tensor(MEAN)[:, None, None]) / torch.tensor(STD)[:, None, None]
+    pixels = F.pad(pixels, (right // 2, right - right // 2, down // 2, down - down // 2))
+    mean, std = (torch.tensor(values, device=pixels.device)[:, None, None] for values in (MEAN, STD))
+    return (pixels - mean) / std
 
 
 def token_ids(tokenizer: Any, prompts: Sequence[str], length: int) -> torch.Tensor:

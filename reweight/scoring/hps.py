@@ -16,9 +16,9 @@ from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
 from PIL import Image
 from transformers import CLIPModel, CLIPTokenizer
 
-from .clip_input import pixel_values, token_ids
+from .clip_input import pixel_values, resized, token_ids
 from .openclip import clip_model
-from .scorer import check_lengths
+from .scorer import Look, check_lengths
 
 REPOSITORY = "xswu/HPSv2"
 FILES = {"v2.0": "HPS_v2_compressed.pt", "v2.1": "HPS_v2.1_compressed.pt"}
@@ -66,6 +66,15 @@ class HPS:
         different = list(dict.fromkeys(prompts))
         texts = self.text_features(different)[[different.index(prompt) for prompt in prompts]]
         return (self.features(images) * texts).sum(-1)
+
+    def look(self, pictures: torch.Tensor, prompts: Sequence[str]) -> Look:
+        """The same with gradients, of pictures (n, 3, h, w) in [0, 1]; for HPS the match with the prompt is the score."""
+        check_lengths(pictures, prompts)
+        x = resized(pictures.to(self.device).float(), self.model.config.vision_config.image_size)
+        seen = self.model.get_image_features(x)
+        features = torch.nn.functional.normalize(getattr(seen, "pooler_output", seen), dim=-1)
+        score = (features * torch.tensor(self.text_features(prompts), device=features.device)).sum(-1)
+        return Look(score, score, features)
 
     def _batches(self, items: Sequence) -> list[Sequence]:
         return [items[i : i + self.batch_size] for i in range(0, len(items), self.batch_size)]

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Protocol, runtime_checkable
+from typing import NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 from PIL import Image
+from torch import Tensor
 
 
 class Scorer(Protocol):
@@ -26,6 +27,24 @@ class ImageFeatures(Protocol):
 
     def features(self, images: Sequence[Image.Image]) -> np.ndarray:
         """Features of length 1, (n, d)."""
+        ...
+
+
+class Look(NamedTuple):
+    """What a scorer makes of n pictures, with gradients. score: (n,). match: (n,), the cosine of each with its prompt, the
+    part of the score that reads the prompt. features: (n, d), of length 1."""
+
+    score: Tensor
+    match: Tensor
+    features: Tensor
+
+
+@runtime_checkable
+class DifferentiableScorer(Protocol):
+    """A scorer through which a gradient flows back to the pixels."""
+
+    def look(self, pictures: Tensor, prompts: Sequence[str]) -> Look:
+        """Pictures (n, 3, height, width) in [0, 1], each with its own prompt; not rounded to 8 bits."""
         ...
 
 

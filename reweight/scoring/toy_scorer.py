@@ -16,8 +16,8 @@ from torch import nn
 
 from ..models.folder import ModelError, check_sums, sha256
 from ..models.registry import ASSETS
-from .convnet import FEATURES, ConvNet, as_batch
-from .scorer import check_lengths
+from .convnet import FEATURES, SIDE, ConvNet, as_batch
+from .scorer import Look, check_lengths
 
 FOLDER = ASSETS / "toy-scorer"
 LENGTH, WIDTH = 24, 96
@@ -79,6 +79,16 @@ class ToyScorer:
         features, quality = self._looked_at(images)
         return (features * self.text_features(prompts)).sum(1) + quality
 
+    def look(self, pictures: torch.Tensor, prompts: Sequence[str]) -> Look:
+        """The same with gradients, of pictures (n, 3, h, w) in [0, 1]; those of another size are resampled bicubically."""
+        check_lengths(pictures, prompts)
+        x = pictures.to(self.device).float()
+        if x.shape[-2:] != (SIDE, SIDE):
+            x = F.interpolate(x, (SIDE, SIDE), mode="bicubic", align_corners=False, antialias=True).clamp(0, 1)
+        features, quality = self.towers.pictures((x * 2 - 1).contiguous(memory_format=torch.channels_last))
+        match = (features * torch.tensor(self.text_features(prompts), device=features.device)).sum(1)
+        return Look(match + quality.sigmoid(), match, features)
+
     def features(self, images: Sequence[Image.Image]) -> np.ndarray:
         """Picture embeddings of length 1, (n, 96)."""
         return self._looked_at(images)[0]
@@ -112,4 +122,4 @@ def load_toy_scorer(folder: Path = FOLDER, *, device: str = "cpu") -> ToyScorer:
     check_sums(folder, "The toy scorer")
     towers = TwoTowers(json.loads((folder / "config.json").read_text())["words"])
     towers.load_state_dict({name: t.float() for name, t in load_file(weights).items()})
-    return ToyScorer(towers, sha256(weights)[:8], device=device)
+    return ToyScorer(towers.requires_grad_(False), sha256(weights)[:8], device=device)

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from .atomic import write_whole
+from .atomic import write_atomic
 
 Row = dict[str, Any]
 Key = tuple[str, str, int, int, str]
@@ -64,7 +64,7 @@ def check_settings(folder: Path, settings: dict[str, Any]) -> None:
     """Keep what every row of a folder has in common in its settings.json; ValueError where that was something else."""
     path = folder / "settings.json"
     if not path.is_file():
-        write_whole(path, (json.dumps(settings, indent=1) + "\n").encode())
+        write_atomic(path, (json.dumps(settings, indent=1) + "\n").encode())
         return
     try:
         before = json.loads(path.read_bytes())

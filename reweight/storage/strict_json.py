@@ -57,10 +57,10 @@ def plain(value: Any, depth: int = 0) -> Any:
 def sentence(error: ValidationError, what: str) -> str:
     """The first fault that pydantic found, as one sentence that names `what` and the place."""
     fault = error.errors(include_url=False, include_input=False)[0]
-    message = fault["msg"].removeprefix("Value error, ")
+    message = " ".join(fault["msg"].removeprefix("Value error, ").split())
     place = ", ".join(repr(part)[:40] for part in fault["loc"])
     where = f" at {place}" if place else ""
-    return f"This is not {what}{where}: {message[:1].lower()}{' '.join(message[1:].split()).rstrip('.')}."
+    return f"This is not {what}{where}: {message[:1].lower()}{message[1:].rstrip('.')}."
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -64,8 +64,8 @@ def build_api(engine: Engine) -> None:
                 engine, prompt, model, low, high, schedule, seed, steps, guidance, negative_prompt, settings
             )
             table = None
-            client, foreseeable = caller.session_hash or "", PRESETS[preset].foreseeable
-            for event in engine.probe(request, preset=preset, runs=int(runs), surrogate=foreseeable, client=client):
+            client, small = caller.session_hash or "", PRESETS[preset].allows_surrogate
+            for event in engine.probe(request, preset=preset, runs=int(runs), surrogate=small, client=client):
                 if isinstance(event, ProbeSnapshot):
                     table = event.table
                 yield gr.skip()

@@ -9,7 +9,7 @@ import pytest
 import torch
 from typer.testing import CliRunner
 
-from reweight import freeu, iter_probe, reweighted, target_blocks
+from reweight import ProbeRequest, freeu, iter_probe, reweighted, target_blocks
 from reweight.bench import app
 from reweight.bench.overhead.full_size_models import FULL_SIZE, build
 from reweight.bench.overhead.paired_timing import METHODS, costs, draw
@@ -56,7 +56,8 @@ def test_full_size(full_size):
     assert not torch.equal(draw(pipe, freeu(pipe, **vars(PRESETS[key])), side=SIDE), vanilla)
 
     (snapshot,) = iter_probe(
-        pipe, "a red apple", steps=1, runs=1, iterations=1, guidance_scale=0.0, height=PIXELS, width=PIXELS
+        pipe,
+        ProbeRequest.of("a red apple", steps=1, runs=1, iterations=1, guidance_scale=0.0, height=PIXELS, width=PIXELS),
     )
     assert snapshot.done == 1 and snapshot.table.scores.shape == (1, len(blocks))
     assert sorted(snapshot.table.scores[0]) == pytest.approx(np.arange(1, len(blocks) + 1) / len(blocks))

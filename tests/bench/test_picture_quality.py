@@ -10,7 +10,7 @@ import torch
 
 from reweight.bench.embedded import speed
 from reweight.bench.embedded.levels import levels_in_use
-from reweight.bench.embedded.obedience import SEED, autoencoder, distance, draw_all, full_caption, measure
+from reweight.bench.embedded.prompt_adherence import SEED, autoencoder, distance, draw_all, full_caption, measure
 from reweight.bench.stats.figure import Figure
 from reweight.bench.stats.frechet import frechet
 from reweight.bench.stats.intervals import bootstrap, wilson

@@ -47,7 +47,7 @@ def test_the_command_prints_and_writes_the_figures(sd_folder, tmp_path):
 def test_peak_memory_is_what_the_work_takes():
     code = """
 import numpy as np
-from reweight.bench.memory import peak
+from reweight.bench.overhead.memory import peak
 result, megabytes = peak(lambda: float(np.ones(6_250_000).sum()), "cpu")
 assert result == 6_250_000
 print(megabytes)
@@ -82,6 +82,6 @@ def test_the_surrogates_command_compares_both_searches(sd_folder, tmp_path):
     assert "0 of 2" in result.output and "paper-code" in result.output
     found = json.loads(out.read_text())
     assert [row["gap"] for row in found["prompts"]] == [0, 0] and found["format"] == "reweight-surrogate-1"
-    assert all(row["foreseen"] > 1 for row in found["prompts"])
+    assert all(row["surrogate"] > 1 for row in found["prompts"])
     wrong = CliRunner().invoke(app, ["surrogate", *asked, "--preset", "nobody"])
     assert wrong.exit_code and "no preset 'nobody'" in str(wrong.exception)

@@ -1,4 +1,4 @@
-"""Blocks left out and what is left taught: on a tiny pipeline."""
+"""Blocks left out and what is left fine_tuned: on a tiny pipeline."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import torch
 from typer.testing import CliRunner
 
 from reweight.bench import app
-from reweight.bench.studies.students import likeness, pictures, taught
+from reweight.bench.studies.pruned_student import fine_tuned, likeness, pictures
 from reweight.models.loading import load_model
 
 WHERE = {"steps": 2, "guidance": 0.0}
@@ -33,24 +33,25 @@ class Colours:
 
 
 @pytest.fixture(scope="module")
-def pipe(sd_folder):
-    pipe = load_model(str(sd_folder), device="cpu", local=True).pipe
-    pipe.set_progress_bar_config(disable=True)
-    return pipe
+def loaded(sd_folder):
+    loaded = load_model(str(sd_folder), device="cpu", local=True)
+    loaded.pipe.set_progress_bar_config(disable=True)
+    return loaded
 
 
-def test_the_student_comes_nearer_and_the_pipeline_stays_as_it_was(pipe):
+def test_the_student_comes_nearer_and_the_pipeline_stays_as_it_was(loaded):
+    pipe = loaded.pipe
     before = {name: weight.clone() for name, weight in pipe.unet.state_dict().items()}
     own = pipe.unet
     seeds = range(42, 50)
-    whole = pictures(pipe, "a red apple", seeds, batch=3, **WHERE)
-    student = taught(pipe, MASK, "a red apple", guidance=0.0, epochs=25, batch=2, rate=1e-3)
+    whole = pictures(loaded, "a red apple", seeds, batch=3, **WHERE)
+    student = fine_tuned(pipe, MASK, "a red apple", guidance=0.0, epochs=25, batch=2, rate=1e-3)
     assert pipe.unet is own and all(torch.equal(weight, before[name]) for name, weight in own.state_dict().items())
     assert not own._forward_hooks and not student._forward_hooks
     moved = {name for name, weight in student.state_dict().items() if not torch.equal(weight, before[name])}
     assert moved and all("attentions." in name for name in moved)
-    left_out = likeness(pictures(pipe, "a red apple", seeds, mask=MASK, **WHERE), whole, Colours())
-    learned = likeness(pictures(pipe, "a red apple", seeds, mask=MASK, unet=student, **WHERE), whole, Colours())
+    left_out = likeness(pictures(loaded, "a red apple", seeds, mask=MASK, **WHERE), whole, Colours())
+    learned = likeness(pictures(loaded, "a red apple", seeds, mask=MASK, unet=student, **WHERE), whole, Colours())
     assert 0 < learned.mse[0] < left_out.mse[0] and learned.ssim[0] > left_out.ssim[0] and learned.n == 8
     same = likeness(whole, whole, Colours())
     assert same.mse == (0, 0) and same.ssim == pytest.approx((1, 0)) and same.cosine[0] == pytest.approx(1)
@@ -58,10 +59,10 @@ def test_the_student_comes_nearer_and_the_pipeline_stays_as_it_was(pipe):
     assert likeness(whole, whole).frechet is None
 
 
-def test_an_untaught_student_is_the_teacher_without_the_blocks(pipe):
-    student = taught(pipe, MASK, "a red apple", guidance=3.0, epochs=0, batch=2, rate=1e-3)
+def test_an_unfine_tuned_student_is_the_teacher_without_the_blocks(loaded):
+    student = fine_tuned(loaded.pipe, MASK, "a red apple", guidance=3.0, epochs=0, batch=2, rate=1e-3)
     drawn = [
-        pictures(pipe, "a red apple", [7], mask=MASK, unet=unet, steps=2, guidance=3.0)[0] for unet in (None, student)
+        pictures(loaded, "a red apple", [7], mask=MASK, unet=unet, steps=2, guidance=3.0)[0] for unet in (None, student)
     ]
     assert np.array_equal(*map(np.asarray, drawn))
 
@@ -80,7 +81,7 @@ def test_the_command_goes_on_where_it_stopped(sd_folder, tmp_path, monkeypatch):
     assert list(strategies) == [f"skip-1 ranks {a} then {b}" for a in (0, 1) for b in (0, 1)]
     assert all(np.sum(found["skipped"], axis=1).tolist() == [1, 1] for found in strategies.values())
     assert (tmp_path / "pruning.png").stat().st_size > 5000
-    monkeypatch.setattr("reweight.bench.studies.students.taught", None)
+    monkeypatch.setattr("reweight.bench.studies.pruned_student.fine_tuned", None)
     assert run().exit_code == 0 and (tmp_path / "pruning.json").read_bytes() == first
     refused = run("--steps", "1")
     assert isinstance(refused.exception, ValueError) and "was made with steps 2, not 1" in str(refused.exception)

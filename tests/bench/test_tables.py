@@ -10,15 +10,15 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from reweight.__main__ import app
-from reweight.bench.overhead.pace import Pace, seconds_for, spoken
-from reweight.bench.tables import paired, report
-from reweight.bench.tables.commands import whole_numbers
+from reweight.bench.overhead.pace import Pace, duration, seconds_for
+from reweight.bench.tables import cells, paired
 from reweight.bench.tables.experiments import NAMES, Experiment, Variant, experiment, ranked
 from reweight.bench.tables.paper import by_category, paper_tables, table_1, table_2
 from reweight.bench.tables.prompts import CATEGORIES, STYLE_OF, embedded, read_prompts
-from reweight.bench.tables.ranking import Ranking
-from reweight.bench.tables.run import Bench, Share, share
+from reweight.bench.tables.score_source import Ranking
 from reweight.bench.tables.table2 import as_csv, tau
+from reweight.bench.tables.table_commands import whole_numbers
+from reweight.bench.tables.table_run import Bench, Share, share
 from reweight.models.loading import load_model
 from reweight.models.registry import REGISTRY
 from reweight.schedule import ImportanceTable
@@ -85,23 +85,26 @@ class TestPaper:
         card, blocks = REGISTRY[model], XL if model.startswith("sdxl") else SD
         made = experiment(name, card, blocks)
         assert {row for row, _ in made.numbers} <= set(made.labels)
-        drawn = {(variant.label, variant.steps) for variant in made.variants}
+        drawn = {(variant.name, variant.steps) for variant in made.variants}
         assert len(drawn) == len(made.variants)
         if made.columns == "steps":
             assert {(row, int(column.split()[0])) for row, column in made.numbers} <= drawn
         scores = np.linspace(0.1, 1, 2 * len(blocks)).reshape(2, -1)
         for variant in made.variants:
-            table = None if variant.table is None else variant.table(scores)
+            table = None if variant.table is None else variant.table(scores, 0)
             assert table is None or (table.shape == scores.shape and np.isfinite(table).all())
 
     def test_weights_of_the_rows(self):
         scores = np.array([[1.0, 0.5, 0.25]])
         rows = {v.label: v for v in experiment("table6", REGISTRY["sdxl-turbo"], "123").variants if v.table}
-        found = {label: row.table(scores)[0] for label, row in rows.items()}
+        found = {label: row.table(scores, 0)[0] for label, row in rows.items()}
         np.testing.assert_allclose(found["[0.95, 1.15] importance"], [1.15, 1.05, 1.0])
         np.testing.assert_allclose(found["[0.95, 1.15] inverted"], [0.95, 1.05, 1.1])
+        flats = found["[0.95, 1.15] flat"], found["[0.95, 1.15] flat at inverted's mean"]
+        for flat, ranking in zip(flats, ("importance", "inverted"), strict=True):
+            np.testing.assert_allclose(flat, found[f"[0.95, 1.15] {ranking}"].mean())
         blocks = {v.label: v for v in experiment("table1", REGISTRY["sdxl-turbo"], "123").variants if v.steps == 1}
-        np.testing.assert_allclose(blocks["blk-2"].table(scores), [[1, 1.1, 1]])
+        np.testing.assert_allclose(blocks["blk-2"].table(scores, 0), [[1, 1.1, 1]])
 
     def test_skipping_goes_by_rank_step_by_step(self):
         scores = np.array([[0.3, 0.1, 0.2], [0.1, 0.2, 0.3]])
@@ -219,16 +222,44 @@ class TestReport:
     made = Experiment("table3", "T", (Variant("vanilla", 2), Variant("[1, 2]", 2)), "category", "SD-Turbo",
                       {("vanilla", "avg train"): 0.25})  # fmt: skip
 
-    def test_cells_are_means_with_margins(self):
-        rows = [row(score=s, category=c) for s, c in ((1, "anime"), (3, "anime"), (8, "photo"))]
-        found = report.cells(self.made, [*rows, row("[1, 2]", seed=21, score=5), row("[1, 2]", seed=3)])
+    def test_cells_are_means_with_intervals_over_the_prompts(self):
+        rows = [
+            row(score=s, prompt=p, category=c) for s, p, c in ((1, "a", "anime"), (3, "b", "anime"), (8, "c", "photo"))
+        ]
+        found = cells.cells(self.made, [*rows, row("[1, 2]", seed=21, score=5), row("[1, 2]", seed=3)])
         assert list(found) == [
             ("vanilla", "anime train"), ("vanilla", "photo train"), ("vanilla", "avg train"),
             ("[1, 2]", "anime test"), ("[1, 2]", "anime seed-3"), ("[1, 2]", "avg test"), ("[1, 2]", "avg seed-3"),
         ]  # fmt: skip
-        assert found["vanilla", "anime train"].means["score"] == 2 and found["vanilla", "avg train"].means["score"] == 4
-        assert found["vanilla", "anime train"].margins["score"] == pytest.approx(1.96)
-        assert "score" not in found["[1, 2]", "anime seed-3"].means
+        assert (
+            found["vanilla", "anime train"].values["score"] == 2 and found["vanilla", "avg train"].values["score"] == 4
+        )
+        assert found["vanilla", "anime train"].intervals["score"] == (1, 3)
+        assert "score" not in found["[1, 2]", "anime seed-3"].values
+
+    def test_a_median_has_the_interval_of_a_median(self):
+        seconds = [1.0, 1.01, 1.02, 1.03, 60.0]
+        found = cells.cells(self.made, [row(prompt=str(i), seconds=s) for i, s in enumerate(seconds)])
+        cell = found["vanilla", "avg train"]
+        low, high = cell.intervals["seconds"]
+        assert cell.values["seconds"] == 1.02 and 1.0 <= low <= 1.02 <= high <= 60
+        assert cell.intervals["ssim"] == (1, 1), "the same for every picture"
+        quick = cells.cells(self.made, [row(prompt=str(i), seconds=s) for i, s in enumerate(seconds[:4] * 5 + [60.0])])
+        assert quick["vanilla", "avg train"].intervals["seconds"][1] < 1.04, "one slow picture moves no median"
+
+    def test_the_draws_of_a_random_order_count_as_one(self):
+        made = Experiment(
+            "table5", "T", (Variant("vanilla", 2), *(Variant("r", 2, draw=k) for k in range(2))), "category"
+        )
+        drawn = {("a", 0): 1.0, ("a", 1): 3.0, ("b", 0): 8.0, ("b", 1): 8.0}
+        rows = [row(f"r, draw {k + 1}", prompt=p, score=score) for (p, k), score in drawn.items()]
+        rows += [row(prompt=p, score=0.0) for p in "ab"]
+        found = cells.cells(made, rows)
+        assert list(found)[-1] == ("r", "avg train") and made.labels == ("vanilla", "r")
+        cell = found["r", "avg train"]
+        assert (cell.n, cell.values["score"], cell.intervals["score"]) == (4, 5, (2, 8))
+        (only,) = paired.over_vanilla(made, rows)
+        assert (only.variant, only.prompts, only.over_vanilla, only.low, only.high) == ("r", 2, 5, 2, 8)
 
     def test_pairs_are_of_the_same_noise_and_intervals_over_the_prompts(self):
         rows = [
@@ -248,23 +279,23 @@ class TestReport:
         assert "+0.5000" in "".join(paired.screen([found], "redness 1").columns[3].cells)
 
     def test_csv_has_ours_and_the_papers(self):
-        found = report.cells(self.made, [row(score=0.5, ssim=0.75)])
-        lines = list(csv.DictReader(report.as_csv(self.made, found).splitlines()))
+        found = cells.cells(self.made, [row(score=0.5, ssim=0.75)])
+        lines = list(csv.DictReader(cells.as_csv(self.made, found).splitlines()))
         assert [line["column"] for line in lines] == ["anime train", "avg train"]
         assert lines[1]["score"] == "0.5" and lines[1]["ssim"] == "0.75" and lines[1]["paper"] == "0.25"
         assert lines[0]["paper"] == "" and lines[0]["pictures"] == "1"
 
     def test_without_scores_the_distance_is_shown(self):
-        found = report.cells(self.made, [row(ssim=0.75)])
-        assert report.measure_of(self.made, found) == "ssim"
-        shown = report.screen(self.made, found, "none")
-        assert "SSIM to vanilla; score: none" in shown.title and "(0.2500)" in "".join(shown.columns[2].cells)
+        found = cells.cells(self.made, [row(ssim=0.75)])
+        assert cells.measure_of(self.made, found) == "ssim"
+        shown = cells.screen(self.made, found, "none")
+        assert "SSIM with vanilla; score: none" in shown.title and "(0.2500)" in "".join(shown.columns[2].cells)
 
 
 class TestRuns:
     def test_rows_and_files(self, alone):
         rows = alone.rows()
-        assert len(rows) == 2 * 2 * 6 == len(alone.keys)
+        assert len(rows) == 2 * 2 * 10 == len(alone.keys)
         vanilla = [one for one in rows if one["variant"] == "vanilla"]
         assert all(one["ssim"] == pytest.approx(1) and one["mean_difference"] == 0 for one in vanilla)
         others = [one for one in rows if one["variant"] != "vanilla"]
@@ -272,14 +303,16 @@ class TestRuns:
         assert all(one["cosine"] == pytest.approx(1) for one in vanilla) and any(one["cosine"] < 1 for one in others)
         alone.write()
         lines = list(csv.DictReader((alone.folder / "table.csv").read_text().splitlines()))
-        assert {line["row"] for line in lines} == {one["variant"] for one in rows} and len(lines) == 6 * 6
+        assert {line["row"] for line in lines} == set(alone.experiment.labels) and len(lines) == 7 * 6
         lines = list(csv.DictReader((alone.folder / "paired.csv").read_text().splitlines()))
         assert [line["variant"] for line in lines] == [label for label in alone.experiment.labels if label != "vanilla"]
         assert all(float(line["low"]) <= float(line["over_vanilla"]) <= float(line["high"]) for line in lines)
         assert Image.open(alone.folder / "table.png").width > 500
-        about = json.loads((alone.folder / "provenance.json").read_text())
+        about = json.loads((alone.folder / "results.json").read_text(encoding="utf-8"))
         assert about["score"] == "redness 1" and about["revision"] == alone.loaded.revision
-        assert about["pictures"] == about["wanted"] == 24 and about["paper_model"] == "SD-Turbo"
+        assert about["pictures"] == about["wanted"] == 40 and about["paper_model"] == "SD-Turbo"
+        assert [pair["variant"] for pair in about["paired"]] == list(alone.experiment.labels[1:])
+        assert about["cells"][0]["row"] == "vanilla" and about["cells"][0]["ssim"] == pytest.approx([1, 1, 1])
 
     def test_two_processes_make_the_rows_of_one(self, alone, loaded, tmp_path):
         parts = [bench(loaded, tmp_path, place=Share(i, 2)) for i in range(2)]
@@ -300,7 +333,7 @@ class TestRuns:
         for i in range(3):
             bench(loaded, tmp_path, place=Share(i, 3)).draw()
         assert untimed(bench(loaded, tmp_path).rows()) == untimed(alone.rows())
-        assert sum(path.read_text().count("\n") for path in tmp_path.glob("rows-*")) == 24
+        assert sum(path.read_text().count("\n") for path in tmp_path.glob("rows-*")) == 40
 
     def test_a_batch_gives_the_pictures_of_one_at_a_time(self, alone, loaded, tmp_path):
         together = bench(loaded, tmp_path, batch_size=4, seeds=(42,))
@@ -343,7 +376,7 @@ class TestRuns:
         found, _ = made.write()
         assert len(made.rows()) == len(made.keys) and (tmp_path / "table.png").stat().st_size > 5000
         if name == "fig3":
-            whole, static = (found[label, "1 steps"].means["ssim"] for label in ("vanilla", "static 3"))
+            whole, static = (found[label, "1 steps"].values["ssim"] for label in ("vanilla", "static 3"))
             assert whole == pytest.approx(1) and static < 1
 
     def test_a_probe_is_made_once_for_a_prompt(self, loaded, tmp_path):
@@ -372,7 +405,7 @@ class TestCommands:
         again = CliRunner().invoke(app, arguments)
         assert again.stdout == first.stdout and (tmp_path / "table1" / "rows-0.jsonl").read_text() == rows
         assert {path.name for path in (tmp_path / "table1").iterdir()} == {
-            "rows-0.jsonl", "settings.json", "table.csv", "table.png", "provenance.json",
+            "rows-0.jsonl", "settings.json", "table.csv", "table.png", "results.json",
         }  # fmt: skip
 
     def test_every_command_is_there(self):
@@ -399,4 +432,4 @@ class TestPlan:
         assert seconds_for("table1", loaded, pace, 10, 5, (2,))[1] == 0
 
     def test_durations(self):
-        assert [spoken(s) for s in (5, 90, 5400, 200000)] == ["5 seconds", "1.5 minutes", "1.5 hours", "2.3 days"]
+        assert [duration(s) for s in (5, 90, 5400, 200000)] == ["5 seconds", "1.5 minutes", "1.5 hours", "2.3 days"]

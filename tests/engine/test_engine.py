@@ -40,7 +40,7 @@ from reweight.models.loading import LoadedModel
 from reweight.models.registry import REGISTRY
 from reweight.patching.patch import reweighted
 from reweight.probing.ablation import sensitivity
-from reweight.probing.checkpoints import MOST, _file, resumed
+from reweight.probing.checkpoints import MAX_FILES, SUFFIX, checkpoint, resumed
 from reweight.probing.importance_probe import probe
 from reweight.schedule import ImportanceTable
 from reweight.ui.screens.compare import Shown, run
@@ -666,24 +666,24 @@ class TestProbe:
         assert last.done == 1 and (tmp_path / "probes").read_text() == "in the way"
         engine.close()
 
-    @pytest.mark.parametrize("there", [MOST // 2 + 5, MOST - 1, MOST + 5])
+    @pytest.mark.parametrize("there", [MAX_FILES // 2 + 5, MAX_FILES - 1, MAX_FILES + 5])
     def test_of_unfinished_probes_only_the_latest_are_kept(self, sd_folder, tmp_path, there):
         for i in range(there):
-            (tmp_path / f"{i}.npz").write_bytes(b"")
-            os.utime(tmp_path / f"{i}.npz", (i, i))
+            (tmp_path / f"{i}{SUFFIX}").write_bytes(b"")
+            os.utime(tmp_path / f"{i}{SUFFIX}", (i, i))
         engine = Engine((str(sd_folder),), local=True, unfinished=tmp_path)
         assert len(list(engine.probe(ask(engine), runs=1, iterations=1))) > 0
-        first = max(0, there - MOST + 1)
-        assert {path.name for path in tmp_path.iterdir()} == {f"{i}.npz" for i in range(first, there)}
+        first = max(0, there - MAX_FILES + 1)
+        assert {path.name for path in tmp_path.iterdir()} == {f"{i}{SUFFIX}" for i in range(first, there)}
         engine.close()
 
     def test_a_probe_never_loses_its_own_state_to_younger_ones(self, tmp_path):
-        file = _file(tmp_path, {"prompt": "a"})
+        file = checkpoint(tmp_path, {"prompt": "a"})
         file.write_bytes(b"state")
         os.utime(file, (0, 0))
-        for i in range(MOST):
-            (tmp_path / f"{i}.npz").write_bytes(b"")
-        assert _file(tmp_path, {"prompt": "a"}) == file and file.read_bytes() == b"state"
+        for i in range(MAX_FILES):
+            (tmp_path / f"{i}{SUFFIX}").write_bytes(b"")
+        assert checkpoint(tmp_path, {"prompt": "a"}) == file and file.read_bytes() == b"state"
 
     def test_a_state_that_another_has_removed_is_not_searched_again(self, tmp_path):
         searched = []

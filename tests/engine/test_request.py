@@ -38,7 +38,7 @@ class TestDefaults:
         assert request.columns == COLUMNS and set(request.methods) == set(METHODS)
 
     def test_none_is_missing(self):
-        names = set(ask().settings()) - {"prompt"} | {"columns", "painted", "methods"}
+        names = set(ask().settings()) - {"prompt", "model"} | {"columns", "painted", "methods"}
         assert ask(**dict.fromkeys(names)) == ask()
 
     def test_of_a_model_that_is_not_in_the_registry(self):

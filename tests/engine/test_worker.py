@@ -50,7 +50,7 @@ def start(worker, work, client=""):
 
 
 def waiting(worker):
-    return sum(map(len, worker._waiting.values()))
+    return worker.status().waiting
 
 
 def told(events):
@@ -95,6 +95,30 @@ def test_who_floods_the_queue_does_not_keep_another_waiting(worker, gate):
     for thread in threads:
         thread.join(SOON)
     assert order == ["a0", "b", "a1", "a2", "a3", "a4", "a5"]
+
+
+def test_many_names_from_one_place_get_the_turns_of_one(worker, gate):
+    order = []
+    names = [f"10.0.0.1/visitor {i}" for i in range(6)]
+    threads = [start(worker, lambda job, name=name: order.append(name), name)[0] for name in names]
+    threads.append(start(worker, lambda job: order.append("another"), "10.0.0.2/visitor")[0])
+    gate.set()
+    for thread in threads:
+        thread.join(SOON)
+    assert order == [names[0], "another", *names[1:]]
+
+
+def test_within_a_place_visitors_take_turns(worker, gate):
+    order = []
+    names = ["a/x", "a/x", "a/x", "a/y", "b/z"]
+    threads = [start(worker, lambda job, name=name: order.append(name), name)[0] for name in names]
+    stream = worker.stream(lambda job: None, "a/w")
+    assert next(stream) == Waiting(4)  # the gate, x, z, y
+    stream.close()
+    gate.set()
+    for thread in threads:
+        thread.join(SOON)
+    assert order == ["a/x", "b/z", "a/y", "a/x", "a/x"]
 
 
 def test_how_many_are_before_a_job_counts_the_turns_of_other_clients(worker, gate):
@@ -193,6 +217,53 @@ def test_an_error_reaches_its_caller_and_the_next_job_is_served(worker):
     with pytest.raises(KeyError, match="why"):
         next(stream)
     assert list(worker.stream(lambda job: job.emit("next"))) == ["next"]
+
+
+@pytest.mark.parametrize("how", ["closed", "raised", "ended"])
+def test_a_job_whose_cleanup_raises_does_not_leave_its_caller_waiting(worker, how):
+    def work(job):
+        try:
+            job.emit("begun")
+            yield
+            while how == "closed":
+                yield
+            if how == "raised":
+                raise KeyError("first")
+        finally:
+            raise OSError("the cleanup failed")
+
+    stream = worker.stream(work)
+    assert next(stream) == "begun"
+    if how == "closed":
+        threading.Thread(target=worker.close).start()
+    found = []
+    thread = threading.Thread(target=lambda: found.append(pytest.raises((OSError, Busy), list, stream)))
+    thread.start()
+    thread.join(SOON)
+    assert found
+    if how != "closed":
+        assert list(worker.stream(lambda job: job.emit("next"))) == ["next"]
+
+
+def test_an_unheard_callers_job_is_told_of_rarely(worker, gate):
+    streams = [worker.stream(lambda job: None, f"client {i}") for i in range(4)]
+    for stream in streams:
+        next(stream)
+    began = time.monotonic()
+    next(streams[0])
+    assert time.monotonic() - began > 0.9
+    for stream in streams:
+        stream.close()
+
+
+def test_the_status_counts_what_waits_and_what_has_ended(worker, gate):
+    stream = worker.stream(lambda job: None)
+    next(stream)
+    status = worker.status()
+    assert (status.waiting, status.running, status.ended, status.since) == (1, True, 0, None)
+    gate.set()
+    list(stream)
+    assert worker.status().ended == 2 and worker.status().since < SOON
 
 
 def test_an_error_that_is_kept_keeps_nothing_of_the_work_alive(worker):

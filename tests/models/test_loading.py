@@ -84,18 +84,19 @@ class TestRegistry:
             assert card.embedded == (card.download_gb == 0)
             assert card.embedded or all(hub.HUB_ID.fullmatch(repository) for repository in card.repositories)
 
-    def test_an_embedded_model_is_offered_once_its_folder_is_there(self, tmp_path):
+    def test_an_embedded_model_is_offered_once_its_folder_is_there(self, tmp_path, monkeypatch):
         folder = tmp_path / "toy-turbo"
         turbo = next(card for card in models._CARDS if card.key == "toy-turbo")
         assert (turbo.steps, turbo.guidance, turbo.embedded) == (2, 0, True)
         cards = (REGISTRY["toy"], replace(turbo, repositories=(str(folder),)), REGISTRY["sd-turbo"])
+        monkeypatch.setattr(models, "DEFAULT", "toy")
         assert list(models._registry(cards)) == ["toy", "sd-turbo"]
         folder.mkdir()
         assert list(models._registry(cards)) == ["toy", "sd-turbo"]
         (folder / "model_index.json").touch()
         assert list(models._registry(cards)) == ["toy", "toy-turbo", "sd-turbo"]
         assert ("toy-turbo" in REGISTRY) == (models.ASSETS / "toy-turbo/model_index.json").is_file()
-        assert DEFAULT == "toy"
+        assert DEFAULT == "toy-turbo"
 
     def test_the_default_is_known_even_without_its_folder(self, tmp_path):
         gone = replace(REGISTRY[DEFAULT], repositories=(str(tmp_path / "gone"),))
@@ -347,7 +348,7 @@ class TestEmbedded:
         loaded = load_model("toy")
         assert (loaded.source, loaded.card) == ("toy", REGISTRY["toy"])
         assert str(embedded) not in f"{loaded.source} {loaded.revision} {loaded.device}"
-        assert load_model().revision == loaded.revision
+        assert load_model("toy").revision == loaded.revision
 
     def test_every_kind_of_flip_is_seen(self, embedded):
         for path in (UNET, VAE, TEXT, "scheduler/scheduler_config.json", "unet/config.json"):

@@ -11,6 +11,7 @@ from reweight.models.loading import load
 from reweight.probing.ablation import agreement, sensitivity
 from reweight.probing.calibrated import BypassRuns
 from reweight.probing.importance_probe import iter_probe
+from reweight.probing.request import ProbeRequest
 from reweight.probing.search import PRESETS
 from reweight.schedule import importance_scores, vote
 
@@ -22,13 +23,13 @@ def settled(loss_of, *, runs=3, T=2, m=5, settings=SETTINGS, power=(1.0, 1.0)):
     current = BypassRuns(np.random.SeedSequence(0).spawn(runs), T, m, settings, np.array(power))
     seen = []
     for _ in range(settings.iterations):
-        candidates = current.propose()
+        candidates = current.ask()
         loss = np.empty(candidates.worth.shape)
         for r, t, c in np.ndindex(loss.shape):
             off = candidates.bypass[r, t, c]
             loss[r, t, c] = loss_of(t, off)
             seen.append((r, t, off, loss[r, t, c]))
-        current.settle(candidates, loss)
+        current.tell(candidates, loss)
     return current, seen
 
 
@@ -52,11 +53,11 @@ def test_a_threshold_is_the_mean_share_of_the_tolerances_passed(C):
 
 def test_a_candidate_is_a_set_of_blocks_that_is_never_empty():
     current = BypassRuns(np.random.SeedSequence(0).spawn(40), 3, 7, SETTINGS, np.ones(3))
-    candidates = current.propose()
+    candidates = current.ask()
     assert candidates.bypass.any(-1).all() and (candidates.w == ~candidates.bypass).all()
     assert ((candidates.w + 1e-6 < 0.5) == candidates.bypass).all(), "as in the paper: bypassed where w + 1e-6 < q"
     alone = BypassRuns(np.random.SeedSequence(0).spawn(40)[7:8], 3, 7, SETTINGS, np.ones(3))
-    np.testing.assert_array_equal(alone.propose().bypass[0], candidates.bypass[7])
+    np.testing.assert_array_equal(alone.ask().bypass[0], candidates.bypass[7])
 
 
 def test_damage_that_adds_up_is_ranked_the_right_way_round():
@@ -71,7 +72,7 @@ def test_the_embedded_model():
     pipe = load("toy")
     prompt = "a painting of a fox in the snow"
     options = {"steps": 1, "guidance_scale": 0.0, "seed": 3}
-    *_, last = iter_probe(pipe, prompt, preset="calibrated", **options)
+    *_, last = iter_probe(pipe, ProbeRequest.of(prompt, preset="calibrated", **options))
     assert agreement(last.table.scores, sensitivity(pipe, prompt, bypass=True, **options)) >= 0.8
     assert last.thresholds.mean((0, 1)).std() > 0.1
     assert last.table.diagnostics["unet_samples"] <= 1 + 2**7

@@ -14,6 +14,7 @@ from diffusers.models.transformers.transformer_2d import Transformer2DModel
 
 from reweight.probing.ablation import agreement, sensitivity
 from reweight.probing.importance_probe import iter_probe, probe
+from reweight.probing.request import ProbeRequest, Trajectory
 from reweight.probing.search import PRESETS, ProbeSettings, Runs, bootstrap_means, interval, update_thresholds
 from reweight.probing.teacher import record_teacher
 
@@ -145,7 +146,10 @@ def test_probe_is_the_papers_loop(pipe, preset, steps, guidance):
     assert min(counts.values()) > 0, f"not every branch was taken: {counts}"
 
     *_, last = iter_probe(
-        pipe, PROMPT, steps=steps, preset=loose(preset), seed=5, guidance_scale=guidance, height=SIDE, width=SIDE
+        pipe,
+        ProbeRequest.of(
+            PROMPT, steps=steps, preset=loose(preset), seed=5, guidance_scale=guidance, height=SIDE, width=SIDE
+        ),
     )
     np.testing.assert_allclose(last.thresholds, q, rtol=0, atol=1e-6)
     scores, untied = last.table.scores, np.isclose(low, high)
@@ -162,7 +166,9 @@ def test_probe_is_the_papers_loop(pipe, preset, steps, guidance):
 
 def test_losses_are_the_literal_ones(pipe):
     """Batched, at mixed timesteps, with bypasses, both halves: against one sample at a time."""
-    teacher = record_teacher(pipe, PROMPT, steps=3, seed=5, guidance_scale=4.0, height=SIDE, width=SIDE)
+    teacher = record_teacher(
+        pipe, Trajectory(prompt=PROMPT, steps=3, seed=5, guidance_scale=4.0, height=SIDE, width=SIDE)
+    )
     rng = np.random.default_rng(0)
     step, w, q = np.array([2, 0, 1, 1]), rng.uniform(0.5, 1.0, (4, 7)), rng.uniform(0.3, 1.0, (4, 7))
     skip = w + 1e-6 < q
@@ -222,7 +228,7 @@ def test_reference_energy_is_m_in_the_code_and_the_initial_energy_in_the_text():
 
 def test_one_sided_candidates_only_lower_the_energy():
     runs = Runs(np.random.SeedSequence(0).spawn(2), 3, 7, PRESETS["paper-text"])
-    w = runs.propose().w
+    w = runs.ask().w
     assert w.shape == (2, 3, 4, 7)
     assert (w <= runs.w_best[:, :, None]).all()
 
@@ -230,7 +236,7 @@ def test_one_sided_candidates_only_lower_the_energy():
 def test_a_run_does_not_depend_on_how_many_run_beside_it():
     streams = np.random.SeedSequence(3).spawn(4)
     together, alone = (Runs(s, 2, 5, PRESETS["paper-code"]) for s in (streams, streams[2:3]))
-    np.testing.assert_array_equal(together.propose().w[2], alone.propose().w[0])
+    np.testing.assert_array_equal(together.ask().w[2], alone.ask().w[0])
     np.testing.assert_array_equal(together.w_best[2], alone.w_best[0])
 
 
@@ -300,13 +306,13 @@ def test_progress_rises_to_one_and_the_table_is_the_last_snapshots(pipe):
     np.testing.assert_allclose([s.done for s in seen], np.arange(1, 13) / 12)
     assert seen[-1].done == 1.0 and seen[-1].table == table
     assert [s.runs_completed for s in seen] == [0] * 3 + [1] * 4 + [2] * 4 + [3]
-    together = [s.done for s in iter_probe(pipe, PROMPT, **quick(pipe, batch_size=4))]
+    together = [s.done for s in iter_probe(pipe, ProbeRequest.of(PROMPT, **quick(pipe, batch_size=4)))]
     np.testing.assert_allclose(together, [*np.arange(1, 5) / 6, *(8 + np.arange(1, 5)) / 12])
 
 
 def test_a_stopped_probe_keeps_what_finished(pipe):
     first_run = probe(pipe, PROMPT, **quick(pipe, runs=1))
-    snapshots = iter_probe(pipe, PROMPT, **quick(pipe, batch_size=2))
+    snapshots = iter_probe(pipe, ProbeRequest.of(PROMPT, **quick(pipe, batch_size=2)))
     partial = next(snapshots)
     assert partial.runs_completed == 0 and partial.table.runs == 1 and partial.thresholds.shape == (1, 2, 7)
     stopped = [next(snapshots) for _ in range(5)][-1]
@@ -333,7 +339,7 @@ def test_the_pipeline_is_vanilla_between_snapshots_and_afterwards(pipe):
     scheduler, before, hooks = pipe.scheduler, image(pipe), attached(pipe.unet)
     weights = {name: tensor.clone() for name, tensor in pipe.unet.state_dict().items()}
     untouched, disturbed = probe(pipe, PROMPT, **quick(pipe)), None
-    for snapshot in iter_probe(pipe, PROMPT, **quick(pipe)):
+    for snapshot in iter_probe(pipe, ProbeRequest.of(PROMPT, **quick(pipe))):
         assert pipe.scheduler is scheduler and attached(pipe.unet) == hooks
         assert torch.is_grad_enabled() and not torch.is_inference_mode_enabled()
         if snapshot.iteration == 0:
@@ -341,7 +347,7 @@ def test_the_pipeline_is_vanilla_between_snapshots_and_afterwards(pipe):
         disturbed = snapshot.table
     assert disturbed == untouched
     assert all(torch.equal(weights[name], tensor) for name, tensor in pipe.unet.state_dict().items())
-    abandoned = iter_probe(pipe, PROMPT, **quick(pipe))
+    abandoned = iter_probe(pipe, ProbeRequest.of(PROMPT, **quick(pipe)))
     next(abandoned)
     abandoned.close()
     assert pipe.scheduler is scheduler and attached(pipe.unet) == hooks
@@ -377,7 +383,7 @@ def test_the_scheduler_becomes_ddim_and_keeps_its_spacing(pipe):
         seen.append((pipe.scheduler, int(args[1])))
 
     handle = pipe.unet.register_forward_pre_hook(look, with_kwargs=True)
-    record_teacher(pipe, PROMPT, steps=2, seed=0, height=SIDE, width=SIDE)
+    record_teacher(pipe, Trajectory(prompt=PROMPT, steps=2, seed=0, height=SIDE, width=SIDE))
     handle.remove()
     ddim = seen[0][0]
     assert isinstance(ddim, DDIMScheduler) and [t for _, t in seen] == [999, 499]
@@ -387,14 +393,16 @@ def test_the_scheduler_becomes_ddim_and_keeps_its_spacing(pipe):
     )
     seen.clear()
     handle = pipe.unet.register_forward_pre_hook(look, with_kwargs=True)
-    record_teacher(pipe, PROMPT, steps=1, seed=0, height=SIDE, width=SIDE)
+    record_teacher(pipe, Trajectory(prompt=PROMPT, steps=1, seed=0, height=SIDE, width=SIDE))
     handle.remove()
     assert seen[0][0].config.rescale_betas_zero_snr and seen[0][0].config.clip_sample is True
 
 
 @pytest.mark.parametrize("guidance", [0.0, 4.0])
 def test_sdxl(sdxl_pipe, guidance):
-    teacher = record_teacher(sdxl_pipe, PROMPT, steps=2, seed=0, guidance_scale=guidance, height=SIDE, width=SIDE)
+    teacher = record_teacher(
+        sdxl_pipe, Trajectory(prompt=PROMPT, steps=2, seed=0, guidance_scale=guidance, height=SIDE, width=SIDE)
+    )
     assert teacher.batched and teacher.k == (2 if guidance else 1)
     assert (teacher.losses(np.array([0, 1]), np.ones((2, 5))) < 1e-10).all()
     table = probe(sdxl_pipe, PROMPT, **quick(sdxl_pipe, guidance_scale=guidance))
@@ -406,14 +414,14 @@ def test_sdxl(sdxl_pipe, guidance):
 def test_inputs_that_cannot_be_stacked_are_replayed_one_by_one(pipe):
     options = {"steps": 2, "seed": 0, "guidance_scale": 4.0, "height": SIDE, "width": SIDE}
     step, w = np.array([1, 0, 1]), np.random.default_rng(0).uniform(0.8, 1, (3, 7))
-    stacked = record_teacher(pipe, PROMPT, **options)
+    stacked = record_teacher(pipe, Trajectory(prompt=PROMPT, **options))
 
     def differ(unet, args, kwargs):
         kwargs["cross_attention_kwargs"] = kwargs["cross_attention_kwargs"] or {"scale": float(args[1])}
         return args, kwargs
 
     handle = pipe.unet.register_forward_pre_hook(differ, with_kwargs=True)
-    single = record_teacher(pipe, PROMPT, **options)
+    single = record_teacher(pipe, Trajectory(prompt=PROMPT, **options))
     handle.remove()
     assert stacked.batched and not single.batched
     np.testing.assert_allclose(single.losses(step, w), stacked.losses(step, w), rtol=1e-4)
@@ -467,14 +475,16 @@ def test_a_student_that_is_not_finite_is_never_voted_on(pipe):
 def test_bad_requests_get_one_sentence_at_once(pipe, options, sentence):
     options = {"prompt": PROMPT, "steps": 2} | options
     with pytest.raises(ValueError, match=sentence) as error:
-        iter_probe(pipe, **options)
+        iter_probe(pipe, ProbeRequest.of(**options))
     assert str(error.value).endswith(".") and "\n" not in str(error.value)
 
 
 def test_a_pipeline_without_a_unet_is_refused(pipe):
-    for measure in (iter_probe, sensitivity):
+    for measure in (probe, sensitivity):
         with pytest.raises(ValueError, match="SimpleNamespace has no U-Net"):
             measure(SimpleNamespace(transformer=pipe.unet), PROMPT, steps=1)
+    with pytest.raises(ValueError, match="SimpleNamespace has no U-Net"):
+        iter_probe(SimpleNamespace(transformer=pipe.unet), ProbeRequest.of(PROMPT, steps=1))
 
 
 @pytest.mark.parametrize("changes", [

@@ -35,6 +35,22 @@ def test_any_prompt_can_be_the_title(tmp_path):
     assert shown.startswith("costs $5 and $6") and shown.count("\n") == 1 and len(shown) <= 121
 
 
+@pytest.mark.parametrize(
+    "title", ["一只狐狸在雪中", "a fox 🦊 in the snow ❄️", "\u202eيا\u0301 हिन्दी \U0010ffff \U000e0041"]
+)
+def test_a_title_in_any_script_is_drawn_without_a_warning(title, tmp_path, caplog):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        figure = importance_figure(np.ones((2, 2)), ["a", "b"], title=title)
+        figure.savefig(tmp_path / "figure.png", dpi=40)
+    assert not caplog.records
+
+
+def test_letters_that_no_font_has_become_squares():
+    figure = importance_figure(np.ones((2, 2)), ["a", "b"], title="a \U0010ffff fox")
+    assert figure.axes[0].get_title() == "a □ fox"
+
+
 def test_names_that_do_not_fit_are_refused():
     with pytest.raises(ValueError, match=r"\(steps, 2\)"):
         importance_figure(np.ones((2, 3)), ["a", "b"])

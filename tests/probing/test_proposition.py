@@ -99,7 +99,9 @@ def test_the_minima_are_counted_and_drawn(sd_pipe):
     below, above = (found.high[told] < 1).sum(), (found.low[told] > 1).sum()
     said = sentence(found)
     about = told.sum() - below - above
-    assert said.startswith(f"Of 14 minima {below} lie surely below 1, {about} about 1 and {above} surely above it; ")
+    assert said.startswith(
+        f"Of 14 minima {below} have a 95% interval below 1, {about} one that holds 1 and {above} one above 1; "
+    )
     assert f"; {14 - told.sum()} cannot be told" in said and told.sum() < 14
     axes = figure(found).axes[0]
     assert [text.get_text() for text in axes.get_legend().texts] == [f"block {block}" for block in found.blocks]

@@ -95,6 +95,16 @@ def test_each_picture_has_its_own_prompt_and_batches_do_not_matter(reference, pi
         )
 
 
+def test_it_looks_at_tensors_as_at_pictures(state, load, pictures, prompts):
+    hps = load({"state_dict": state})
+    x = torch.from_numpy(np.array(pictures[0])).permute(2, 0, 1)[None].float() / 255
+    x.requires_grad_()
+    look = hps.look(x, prompts[:1])
+    np.testing.assert_allclose(look.score.detach(), hps.score(pictures[:1], prompts[:1]), **CLOSE)
+    look.score.sum().backward()
+    assert (x.grad != 0).any()
+
+
 def test_it_names_its_version_and_has_features(state, load):
     for version in FILES:
         hps = load({"state_dict": state}, version=version)

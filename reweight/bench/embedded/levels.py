@@ -9,6 +9,7 @@ import torch
 
 from ...models.loading import LoadedModel
 from ...patching.blocks import target_blocks
+from ...probing.request import Trajectory
 from ...probing.teacher import Teacher, record_teacher
 from ..stats.figure import Figure
 from ..stats.intervals import bootstrap
@@ -27,7 +28,9 @@ def levels_in_use(loaded: LoadedModel, prompts: Sequence[str]) -> list[Figure]:
     lower = list(unet.up_blocks)[:-1]
     shares = []  # (prompts, levels)
     for prompt in prompts:
-        teacher = record_teacher(loaded.pipe, prompt, steps=STEPS, seed=42, guidance_scale=loaded.card.guidance)
+        teacher = record_teacher(
+            loaded.pipe, Trajectory(prompt=prompt, steps=STEPS, seed=42, guidance_scale=loaded.card.guidance)
+        )
         shares.append([_without(block, teacher) for block in lower])
     figures = []
     for i, column in enumerate(np.array(shares).T):

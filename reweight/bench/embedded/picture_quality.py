@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Annotated
 
@@ -24,10 +23,10 @@ def command(
 
     from ...models.registry import ASSETS
     from ...toy.judges.classifier import load_judge
-    from .obedience import measure
+    from ..stats.result_file import file_for, write_json
+    from .prompt_adherence import measure
 
-    if out is not None:
-        out.parent.mkdir(parents=True, exist_ok=True)
+    file_for(out)
     judge = load_judge()
     console = Console(stderr=True)
     with Progress(console=console, transient=True) as bar:
@@ -37,7 +36,7 @@ def command(
             on_progress=lambda text, done: bar.update(task, completed=done, description=text),
         )  # fmt: skip
     path = out or ASSETS / model / "metrics.json"
-    path.write_text(json.dumps(metrics, indent=1) + "\n")
+    write_json(path, metrics)
     for sentence in metrics["said"]:
         console.print(sentence, markup=False, highlight=False, soft_wrap=True)
     console.print(f"Wrote {path}.", markup=False, highlight=False, soft_wrap=True)

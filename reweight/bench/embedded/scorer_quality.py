@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -33,7 +32,7 @@ def measure(scorer: ToyScorer, scenes: list[Scene], real: np.ndarray) -> dict[st
     from ...toy.judges.damage import DAMAGES, damaged
     from ..stats.figure import Figure
     from ..stats.intervals import wilson
-    from .obedience import full_caption
+    from .prompt_adherence import full_caption
 
     captions = [full_caption(scene, i) for i, scene in enumerate(scenes)]
     images = [Image.fromarray(picture) for picture in real]
@@ -81,13 +80,14 @@ def command(
     from ...scoring.toy_scorer import load_toy_scorer
     from ...toy.judges.classifier import unspoilt
     from ...toy.world.paint import World, read_art
+    from ..stats.result_file import file_for, write_json
 
     console, scorer, world = Console(stderr=True), load_toy_scorer(), World(read_art(art))
-    out.parent.mkdir(parents=True, exist_ok=True)
+    file_for(out)
     scenes = unspoilt(SEED, count, pairs=0.25)
     with console.status("Painting and measuring"):
         real = [world.render(scene, np.random.default_rng([SEED, i, 1])) for i, scene in scenes.items()]
         metrics = measure(scorer, [*scenes.values()], np.stack(real))
-    out.write_text(json.dumps(metrics, indent=1) + "\n")
+    write_json(out, metrics)
     for sentence in [*metrics["said"], f"Wrote {out}."]:
         console.print(sentence, markup=False, highlight=False, soft_wrap=True)

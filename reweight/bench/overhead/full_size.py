@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -36,17 +35,18 @@ def command(
     from rich.progress import Progress
     from rich.table import Table
 
+    from ..stats.result_file import file_for, write_json
     from .full_size_models import FULL_SIZE
 
     if unknown := set(model or ()) - set(FULL_SIZE):
         raise ValueError(f"There is no full-size {sorted(unknown)[0]!r}: choose from {', '.join(FULL_SIZE)}.")
     if latent is not None and latent % 8:
         raise ValueError(f"The latents' side must be a multiple of 8, not {latent}.")
-    out.parent.mkdir(parents=True, exist_ok=True)
+    file_for(out)
     place, kind = _device_and_dtype(device, dtype)
-    about = _provenance(place, kind, steps=steps, batch=batch_size, repeats=repeats, compiled=compiled)
+    origin = _provenance(place, kind, steps=steps, batch=batch_size, repeats=repeats, compiled=compiled)
     columns = ("", "blocks", "parameters", "latents", "peak GB", "method", "seconds", "/ vanilla", "CPU / vanilla")
-    table = Table(*columns, title=f"{about['dtype']}, {steps} step{'s' * (steps > 1)}, on {about['device']}")
+    table = Table(*columns, title=f"{origin['dtype']}, {steps} step{'s' * (steps > 1)}, on {origin['device']}")
     console, results = Console(stderr=True), []
     with Progress(console=console, transient=True) as bar:
         for key in dict.fromkeys(model or FULL_SIZE):
@@ -59,7 +59,7 @@ def command(
             for row in _rows(found):
                 table.add_row(*row)
             results.append(found)
-            out.write_text(json.dumps(about | {"models": results}, indent=1) + "\n", encoding="utf-8")
+            write_json(out, origin | {"models": results})
     table.caption = f"random weights; medians of {repeats} turns with 95% intervals; aim: re-weighted at most {GOAL}"
     Console(width=max(120, Console().width)).print(table)
     console.print(f"Wrote {out}.", markup=False, highlight=False, soft_wrap=True)

@@ -65,7 +65,7 @@ def seconds_for(
     return drawing, prompts * iterations * pace.step * sum(probed)
 
 
-def spoken(seconds: float) -> str:
+def duration(seconds: float) -> str:
     """A duration in the largest unit that it has more than one of."""
     for size, unit in ((86400, "days"), (3600, "hours"), (60, "minutes")):
         if seconds >= 1.5 * size:

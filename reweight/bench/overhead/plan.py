@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from ..tables.commands import Device, Dtype, Limit, Model, Runs, Seeds, Steps, whole_numbers
+from ..tables.table_commands import Device, Dtype, Limit, Model, Runs, Seeds, Steps, whole_numbers
 
 
 def command(
@@ -19,7 +19,7 @@ def command(
     from ...models.loading import load_model
     from ..tables.experiments import NAMES
     from ..tables.prompts import CATEGORIES
-    from .pace import calibrate, device_name, seconds_for, spoken
+    from .pace import calibrate, device_name, duration, seconds_for
 
     counts, noises = whole_numbers(steps, "steps"), len(whole_numbers(seeds, "seeds"))
     loaded = load_model(model, device=device, dtype=dtype, local=True)
@@ -34,7 +34,7 @@ def command(
         except ValueError as error:
             table.add_row(name, str(error), "")
         else:
-            table.add_row(name, *(spoken(part / processes) for part in parts))
+            table.add_row(name, *(duration(part / processes) for part in parts))
     table.caption = (
         f"{prompts} prompts with {noises} seeds; {pace.step:.3g} s a step and {pace.fixed:.3g} s a picture besides; "
         f"{pace.memory / 1e9:.1f} GB; the scorer is not counted, HPS takes 4 GB more"

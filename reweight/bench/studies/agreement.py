@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Annotated
 
@@ -17,9 +16,14 @@ def command(
     preset: Annotated[list[str] | None, typer.Option(help="A preset, again for each; by default all.")] = None,
     runs: Annotated[int | None, typer.Option(help="Runs that vote; by default the preset's.")] = None,
     candidates: Annotated[int | None, typer.Option(help="Tries per iteration; by default the preset's.")] = None,
-    surrogate: Annotated[bool, typer.Option("--surrogate", help="Foresee most errors of the paper's presets.")] = False,
+    surrogate: Annotated[
+        bool, typer.Option("--surrogate", help="Predict most errors of the paper's presets by a linear approximation.")
+    ] = False,
     device: Annotated[str | None, typer.Option(help="cuda, mps or cpu; by default the best there is.")] = None,
-    out: Annotated[Path | None, typer.Option(help="A JSON file for the figures.")] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(help="A JSON file for the figures. A command that was stopped goes on from the rows beside it."),
+    ] = None,
 ) -> None:
     """Kendall's tau-b of each preset's scores with the damage that bypassing each block does."""
     from rich.console import Console
@@ -31,29 +35,31 @@ def command(
     from ...scoring import scorer_named
     from ...scoring.scorers import Loading
     from ..embedded.held_out import captions
-    from ..stats.about import about
-    from .faithfulness import measure
+    from ..stats.choices import check_presets
+    from ..stats.result_file import file_for, write_json
+    from ..stats.run_info import run_info
+    from .ablation_agreement import measure
 
-    if unknown := set(preset or ()) - set(PRESETS):
-        raise ValueError(f"There is no preset {min(unknown)!r}: choose from {', '.join(PRESETS)}.")
-    if out is not None:
-        out.parent.mkdir(parents=True, exist_ok=True)
+    check_presets(preset or ())
+    prompts = captions(limit)
+    file_for(out)
     console = Console(stderr=True)
     with Progress(console=console, transient=True) as bar:
         task = bar.add_task("loading", total=1.0)
         loaded = load_model(model, device=device, local=True)
+        scale = loaded.card.guidance if guidance is None else guidance
         found = measure(
-            loaded, captions(limit), steps=steps or loaded.card.steps,
-            guidance=loaded.card.guidance if guidance is None else guidance, presets=preset or tuple(PRESETS),
+            loaded, prompts, steps=steps or loaded.card.steps, guidance=scale, presets=preset or tuple(PRESETS),
             runs=runs, candidates=candidates, surrogate=surrogate,
             scorer=scorer_named("auto", embedded=loaded.card.embedded, options=Loading(device=loaded.device)),
+            folder=None if out is None else out.parent / f"{out.stem}-rows",
             on_progress=lambda text, done: bar.update(task, completed=done, description=text[:60]),
         )  # fmt: skip
     against = [f"tau-b with the {kind}" for kind in found.damage]
-    columns = ("", *against, "accepted", "bypasses", "spread", "samples")
+    columns = ("", *against, "accepted", "bypasses", "vote SD", "U-Net samples")
     table = Table(*columns, title=f"{model}: scores against bypassing each block alone, {len(found.prompts)} prompts")
     for name in found.tau:
-        taus = ("{:+.2f} [{:+.2f}, {:+.2f}]".format(*found.sure(name, kind)) for kind in found.damage)
+        taus = ("{:+.2f} [{:+.2f}, {:+.2f}]".format(*found.mean_tau(name, kind)) for kind in found.damage)
         rest = (
             (f"{found.acceptance[name].mean():.0%}", f"{found.bypasses[name].mean():.0f}",
              f"{found.spread[name].mean():.3f}", f"{found.samples[name].mean():.0f}")
@@ -63,5 +69,4 @@ def command(
     Console(width=max(130, console.width)).print(table)
     if out is not None:
         settings = {"steps": steps or loaded.card.steps, "runs": runs, "candidates": candidates, "surrogate": surrogate}
-        settings["guidance"] = loaded.card.guidance if guidance is None else guidance
-        out.write_text(json.dumps(about("agreement", loaded, **settings) | found.as_json(), indent=1) + "\n")
+        write_json(out, run_info("agreement", loaded, **settings, guidance=scale) | found.as_json())

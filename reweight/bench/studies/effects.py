@@ -3,50 +3,61 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from PIL import Image
 
+from ... import schedule
+from ...engine.drawing import draw
+from ...engine.request import validate
+from ...methods.base import Drawing
 from ...models.loading import LoadedModel
 from ...patching.blocks import target_blocks
-from ...patching.patch import reweighted
 from ...probing.ablation import sensitivity
 from ...probing.importance_probe import probe
-from ...schedule import CONTROLS, empirical, weights
-from ...scoring import Scorer, distance
+from ...schedule import empirical
+from ...scoring import Scorer
 from ...storage.rowfile import Row, RowFile, check_settings, key_of, read_rows
 from ...toy.judges.classifier import Judge, obeyed
 from ..stats.intervals import paired_difference
+from ..stats.random_order import DRAWS, order_seed
+from ..stats.ssim import ssim
 
 RANGES = ((0.98, 1.1), (0.95, 1.15), (1.1, 1.1))  # the paper's for SD-Turbo and for SDXL-Turbo, and no range at all
 RANKINGS = ("paper", "calibrated", "sensitivity", "empirical")
-VANILLA, EQUAL = "vanilla", "equal"
-CONTROLS_OF_SCORES = ("inverted", "reversed", "flat", "random")
+VANILLA, EQUAL, RANDOM = "vanilla", "equal", "random"
 SEED = 42  # of the probes, not of the pictures
+FLAT = {"empirical": "flat at empirical's mean", "inverted": "flat at inverted's mean"}  # of any other: "flat"
+CONTROLS = ("inverted", "reversed", "flat", *FLAT.values(), RANDOM)
+
+
+Interval = tuple[float, float, float]
+Measured = dict[str, dict[tuple[str, int], float]]
 
 
 @dataclass(frozen=True)
 class Effect:
-    """A row of the result over n prompts, each the mean of its seeds.
+    """One way of weighting, over n prompts, each the mean of its seeds (and of the draws of a random order).
 
-    score: mean, NaN without a scorer. over_vanilla, over_flat: mean difference from the vanilla picture's score and
-    from that of all blocks at the same mean weight, (value, low, high) with the 95% bootstrap interval over prompts;
-    over_flat is None where there is no such row. ssim: mean structural similarity with vanilla. obeyed: mean share of
-    what the prompt asks for that the judge sees, NaN without one; obeyed_over_vanilla likewise.
+    score: mean, NaN without a scorer. over_vanilla: mean paired difference in score from the vanilla picture,
+    (value, low, high) with the 95% bootstrap interval over the prompts. over_flat: the same from all blocks at this
+    ranking's own mean score of the step, None where there is no such row. ssim: mean structural similarity with
+    vanilla. obeyed: mean share of what the prompt asks for that the judge sees, NaN without one;
+    obeyed_over_vanilla: its paired difference. mean_weight: over steps, blocks and pictures.
     """
 
     variant: str
     prompts: int
     score: float
-    over_vanilla: tuple[float, float, float]
-    over_flat: tuple[float, float, float] | None
+    over_vanilla: Interval
+    over_flat: Interval | None
     ssim: float
     obeyed: float
-    obeyed_over_vanilla: tuple[float, float, float]
+    obeyed_over_vanilla: Interval
+    mean_weight: float
 
 
 def draw_all(
@@ -61,12 +72,13 @@ def draw_all(
     scorer: Scorer | None = None,
     judge: Judge | None = None,
     batch: int = 8,
+    draws: int = DRAWS,
     on_progress: Callable[[str, float], None] = lambda *_: None,
 ) -> list[Row]:
     """Draw every prompt with every seed in every way, into rows in a folder; goes on where it stopped.
 
-    batch: pictures drawn together. ValueError where there is nothing to draw, or the folder holds rows that were made
-    otherwise.
+    batch: pictures drawn together. draws: random orders for each prompt and seed. ValueError where there is nothing to
+    draw, or the folder holds rows that were made otherwise.
     """
     if not prompts or not seeds or not ranges:
         raise ValueError("There is nothing to draw: give at least one prompt, one seed and one range.")
@@ -77,25 +89,29 @@ def draw_all(
         "judge": judge.digest[:12] if judge else "none",
     })  # fmt: skip
     file, done = RowFile(folder), read_rows(folder)
-    names = [VANILLA, *variants(ranges)]
+    names = [VANILLA, *drawn_variants(ranges, draws)]
     for number, prompt in enumerate(prompts):
         on_progress(prompt, number / len(prompts))
-        due = [
+        missing = [
             seed for seed in seeds
             if not all(key_of(_row(prompt, seed, steps, name)) in done for name in names)
         ]  # fmt: skip
-        if not due:
+        if not missing:
             continue
-        tables = _weights(rankings(loaded, prompt, steps=steps, guidance=guidance), ranges)
-        for seed in due:
-            pictures = _draw(loaded.pipe, prompt, seed, steps, guidance, tables, batch)
-            scores = scorer.score(pictures, [prompt] * len(pictures)) if scorer else [None] * len(pictures)
+        scores = rankings(loaded, prompt, steps=steps, guidance=guidance)
+        for seed in missing:
+            tables = _weights(scores, ranges, [order_seed(prompt, seed, draw) for draw in range(draws)])
+            pictures = _draw(loaded, prompt, seed, steps, guidance, tables, batch)
+            marks = scorer.score(pictures, [prompt] * len(pictures)) if scorer else [None] * len(pictures)
             seen = _obeyed(judge, prompt, pictures) if judge else [None] * len(pictures)
-            for name, picture, score, share in zip(names, pictures, scores, seen, strict=True):
+            means = [1.0, *tables.mean((1, 2))]
+            alike = ssim(pictures, pictures[0])
+            for name, near, mark, share, mean in zip(names, alike, marks, seen, means, strict=True):
                 row = _row(prompt, seed, steps, name) | {
-                    "score": None if score is None else float(score),
+                    "score": None if mark is None else float(mark),
                     "obeyed": None if share is None else float(share),
-                    "ssim": distance(picture, pictures[0]).ssim,
+                    "ssim": float(near),
+                    "mean_weight": float(mean),
                 }
                 if key_of(row) not in done:
                     file.append(row)
@@ -104,25 +120,50 @@ def draw_all(
 
 
 def rankings(loaded: LoadedModel, prompt: str, *, steps: int, guidance: float) -> dict[str, np.ndarray]:
-    """The scores (T, m) of each of RANKINGS and, of the paper's, of the controls flat, inverted, reversed, random."""
+    """The scores (T, m) of each of RANKINGS."""
     blocks = target_blocks(loaded.pipe.unet)
     options = {"steps": steps, "seed": SEED, "guidance_scale": guidance}
     damage = sensitivity(loaded.pipe, prompt, bypass=True, **options)
-    paper = probe(loaded.pipe, prompt, preset="paper-code", surrogate=True, **options).scores
     return {
-        "paper": paper,
+        "paper": probe(loaded.pipe, prompt, preset="paper-code", surrogate=True, **options).scores,
         "calibrated": probe(loaded.pipe, prompt, preset="calibrated", **options).scores,
         "sensitivity": (damage.argsort(1).argsort(1) + 1) / len(blocks),
         "empirical": empirical([(block.stage, block.level) for block in blocks], steps),
-    } | {name: CONTROLS[name].apply(paper, (), SEED) for name in CONTROLS_OF_SCORES}
+    }
+
+
+def controls(scores: dict[str, np.ndarray], seeds: Sequence[int]) -> dict[str, np.ndarray]:
+    """The scores (T, m) of the controls: of the paper's ranking, and every other ranking's flat counterpart.
+
+    seeds: of the random orders. A ranking and its flat counterpart, see `flat_of`, have the same mean at each step.
+    """
+    paper = scores["paper"]
+    every = scores | {"inverted": schedule.inverted(paper), "reversed": schedule.reversed_(paper)}
+    flats = {flat: schedule.flat(every[way]) for way, flat in FLAT.items()}
+    orders = {_drawn(RANDOM, draw): schedule.permuted(paper, seed) for draw, seed in enumerate(seeds)}
+    made = {"inverted": every["inverted"], "reversed": every["reversed"], "flat": schedule.flat(paper)}
+    return made | flats | orders
+
+
+def flat_of(way: str) -> str:
+    """The row in which every block has the mean of this ranking at its step."""
+    return way if way in FLAT.values() else FLAT.get(way, "flat")
 
 
 def variants(ranges: Sequence[tuple[float, float]]) -> list[str]:
     """The names of the re-weighted rows; at low = high every ranking gives the same weights, and there is one row."""
-    ways = (*RANKINGS, *CONTROLS_OF_SCORES)
     return [
-        named(way, low, high) for low, high in ranges for way in ((EQUAL,) if low == high else ways)
+        named(way, low, high) for low, high in ranges for way in ((EQUAL,) if low == high else (*RANKINGS, *CONTROLS))
     ]  # fmt: skip
+
+
+def drawn_variants(ranges: Sequence[tuple[float, float]], draws: int = DRAWS) -> list[str]:
+    """`variants`, each random order by itself: "random, draw 1 [0.95, 1.15]"."""
+    found = []
+    for name in variants(ranges):
+        way, bounds = parts(name)
+        found += [f"{_drawn(way, draw)} {bounds}" for draw in range(draws)] if way == RANDOM else [name]
+    return found
 
 
 def named(way: str, low: float, high: float) -> str:
@@ -130,58 +171,125 @@ def named(way: str, low: float, high: float) -> str:
     return f"{way} [{low:g}, {high:g}]"
 
 
+def parts(variant: str) -> tuple[str, str]:
+    """The ranking and the range of a row's name, which draw of a random order it is left out; no range for vanilla."""
+    way, bracket, bounds = variant.partition(" [")
+    return way.partition(", draw ")[0], bracket.strip() + bounds
+
+
 def effects(rows: Sequence[Row]) -> list[Effect]:
-    """What each variant does to the score, in pairs: the same prompt and the same noise."""
-    by_variant: dict[str, dict[tuple[str, int], Row]] = {}
-    for row in rows:
-        by_variant.setdefault(row["variant"], {})[row["prompt"], row["seed"]] = row
-    return [
-        Effect(
-            variant=name,
-            prompts=len({prompt for prompt, _ in found}),
-            score=_mean(found, "score"),
-            over_vanilla=_difference(found, by_variant[VANILLA], "score"),
-            over_flat=_difference(found, by_variant[flat], "score") if (flat := _flat(name)) in by_variant else None,
-            ssim=_mean(found, "ssim"),
-            obeyed=_mean(found, "obeyed"),
-            obeyed_over_vanilla=_difference(found, by_variant[VANILLA], "obeyed"),
+    """What each way of weighting does to the score, in pairs: the same prompt and the same noise."""
+    found = by_way(rows)
+    base = found[VANILLA]
+    made = []
+    for name, own in found.items():
+        way, bounds = parts(name)
+        flat = found.get(f"{flat_of(way)} {bounds}") if bounds and way != EQUAL else None
+        made.append(
+            Effect(
+                variant=name,
+                prompts=len({prompt for prompt, _ in own["score"]}),
+                score=_mean(own, "score"),
+                over_vanilla=_difference(own, base, "score"),
+                over_flat=None if flat is None else _difference(own, flat, "score"),
+                ssim=_mean(own, "ssim"),
+                obeyed=_mean(own, "obeyed"),
+                obeyed_over_vanilla=_difference(own, base, "obeyed"),
+                mean_weight=_mean(own, "mean_weight"),
+            )
         )
-        for name, found in by_variant.items()
-    ]
+    return made
 
 
-def _flat(name: str) -> str:
-    return "flat " + name.partition(" ")[2]
+def between(rows: Sequence[Row]) -> dict[str, dict[str, Interval]]:
+    """Paired differences in score of every two ways with the same range, and from the ways without a range.
+
+    {variant: {other: (value, low, high)}}, the first minus the other; each pair once.
+    """
+    found = by_way(rows)
+    names = [name for name in found if name != VANILLA]
+    return {
+        first: {
+            other: _difference(found[first], found[other], "score")
+            for other in names[number + 1 :]
+            if parts(first)[1] == parts(other)[1] or EQUAL in (parts(first)[0], parts(other)[0])
+        }
+        for number, first in enumerate(names)
+    }
+
+
+def summary(rows: Sequence[Row]) -> dict[str, Any]:
+    """`effects` and `between` as JSON, what a prompt asks for under its field's name, "adherence"."""
+    names = {"obeyed": "adherence", "obeyed_over_vanilla": "adherence_over_vanilla"}
+    return {
+        "prompts": len({row["prompt"] for row in rows}),
+        "vanilla_sd_between_prompts": round(spread(rows), 6),
+        "effects": [
+            {names.get(name, name): _rounded(value) for name, value in vars(effect).items()} for effect in effects(rows)
+        ],
+        "differences": {
+            first: {other: _rounded(value) for other, value in others.items()}
+            for first, others in between(rows).items()
+            if others
+        },
+    }
+
+
+def by_way(rows: Sequence[Row]) -> dict[str, Measured]:
+    """{variant: {measure: {(prompt, seed): value}}}, NaN for what was not measured, the draws of a random order
+    averaged; in the order of `variants`, vanilla first."""
+    gathered: dict[str, dict[tuple[str, int], list[Row]]] = {}
+    for row in rows:
+        name = " ".join(filter(None, parts(row["variant"])))
+        gathered.setdefault(name, {}).setdefault((row["prompt"], row["seed"]), []).append(row)
+    order = [VANILLA, *RANKINGS, *CONTROLS, EQUAL]
+    return {
+        name: {
+            measure: {
+                place: float(np.mean([np.nan if row[measure] is None else row[measure] for row in drawn]))
+                for place, drawn in gathered[name].items()
+            }
+            for measure in ("score", "ssim", "obeyed", "mean_weight")
+        }
+        for name in sorted(gathered, key=lambda name: (parts(name)[1], order.index(parts(name)[0])))
+    }
+
+
+def spread(rows: Sequence[Row]) -> float:
+    """The standard deviation of vanilla's score between prompts, each the mean of its seeds."""
+    by_prompt: dict[str, list[float]] = {}
+    for (prompt, _), score in by_way(rows)[VANILLA]["score"].items():
+        by_prompt.setdefault(prompt, []).append(score)
+    return float(np.std([np.mean(scores) for scores in by_prompt.values()], ddof=1)) if len(by_prompt) > 1 else 0.0
+
+
+def _drawn(way: str, draw: int) -> str:
+    return f"{way}, draw {draw + 1}"
 
 
 def _row(prompt: str, seed: int, steps: int, variant: str) -> Row:
     return {"category": "held out", "prompt": prompt, "seed": seed, "steps": steps, "variant": variant}
 
 
-def _weights(scores: dict[str, np.ndarray], ranges: Sequence[tuple[float, float]]) -> np.ndarray:
-    """(variants, T, m), in the order of `variants`."""
+def _weights(scores: dict[str, np.ndarray], ranges: Sequence[tuple[float, float]], seeds: Sequence[int]) -> np.ndarray:
+    """(variants, T, m), in the order of `drawn_variants`. seeds: of the random orders."""
+    every = scores | controls(scores, seeds)
     return np.stack([
-        weights(table, low, high) for low, high in ranges
-        for table in ([scores["paper"]] if low == high else scores.values())
+        schedule.weights(table, low, high) for low, high in ranges
+        for table in ([scores["paper"]] if low == high else every.values())
     ])  # fmt: skip
 
 
 def _draw(
-    pipe: Any, prompt: str, seed: int, steps: int, guidance: float, tables: np.ndarray, batch: int
+    loaded: LoadedModel, prompt: str, seed: int, steps: int, guidance: float, tables: np.ndarray, batch: int
 ) -> list[Image.Image]:
     """The vanilla picture, without any patch, and one for each table, all from the same noise."""
-
-    def draw(count: int) -> list[Image.Image]:
-        noise = [torch.Generator().manual_seed(seed) for _ in range(count)]
-        with torch.inference_mode():
-            return pipe(
-                prompt, num_inference_steps=steps, guidance_scale=guidance, num_images_per_prompt=count, generator=noise
-            ).images  # fmt: skip
-
-    pictures = draw(1)
+    card = loaded.card
+    request = validate(card, prompt=prompt, model=card.key, seed=seed, steps=steps, guidance=guidance)
+    plain = Drawing(steps, guidance, card.family)
+    pictures = draw(loaded, request, "vanilla", plain).images
     for part in np.array_split(tables, -(-len(tables) // batch)):
-        with reweighted(pipe, part):
-            pictures += draw(len(part))
+        pictures += draw(loaded, request, "reweighted", replace(plain, weights=part)).images
     return pictures
 
 
@@ -190,15 +298,17 @@ def _obeyed(judge: Judge, prompt: str, pictures: Sequence[Image.Image]) -> np.nd
     return obeyed([prompt] * len(pictures), answers)
 
 
-def _values(found: dict[tuple[str, int], Row], name: str) -> dict[tuple[str, int], float]:
-    return {place: np.nan if row[name] is None else row[name] for place, row in found.items()}
+def _rounded(value: Any) -> Any:
+    if isinstance(value, tuple):
+        return [_rounded(part) for part in value]
+    if isinstance(value, float):
+        return None if np.isnan(value) else round(value, 6)
+    return value
 
 
-def _mean(found: dict[tuple[str, int], Row], name: str) -> float:
-    return float(np.mean(list(_values(found, name).values())))
+def _mean(found: Measured, name: str) -> float:
+    return float(np.mean(list(found[name].values())))
 
 
-def _difference(
-    found: dict[tuple[str, int], Row], base: dict[tuple[str, int], Row], name: str
-) -> tuple[float, float, float]:
-    return paired_difference(_values(found, name), _values(base, name))
+def _difference(found: Measured, base: Measured, name: str) -> Interval:
+    return paired_difference(found[name], base[name])

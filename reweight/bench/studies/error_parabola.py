@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -34,9 +33,10 @@ def command(
     from ...toy.judges.classifier import unspoilt
     from ...toy.train.autoencoder import to_tensor
     from ...toy.world.paint import World, read_art
-    from ..embedded.obedience import full_caption
-    from ..stats.about import about
-    from ..tables.commands import whole_numbers
+    from ..embedded.prompt_adherence import full_caption
+    from ..stats.result_file import write_figure, write_json
+    from ..stats.run_info import run_info
+    from ..tables.table_commands import whole_numbers
 
     console, world = Console(stderr=True), World(read_art(art))
     out.mkdir(parents=True, exist_ok=True)
@@ -63,33 +63,33 @@ def command(
     console.print(sentence(found), highlight=False, soft_wrap=True)
     values = {name: getattr(found, name) for name in vars(found)}
     figures = {name: value.tolist() if isinstance(value, np.ndarray) else value for name, value in values.items()}
-    said = about("proposition", loaded, seed=SEED, pictures=len(pictures))
-    (out / "proposition.json").write_text(json.dumps(said | figures, indent=1) + "\n")
-    figure(found).savefig(out / "proposition.png", dpi=150)
+    origin = run_info("proposition", loaded, seed=SEED, pictures=len(pictures))
+    write_json(out / "proposition.json", origin | figures)
+    write_figure(out / "proposition.png", figure(found))
 
 
 def sentence(found: Parabolas) -> str:
-    """How many of the minima lie surely below 1, about 1 and surely above it, and how many cannot be told."""
-    told = np.isfinite(found.low) & np.isfinite(found.high)
-    below, above = int((told & (found.high < 1)).sum()), int((told & (found.low > 1)).sum())
-    about = int(told.sum()) - below - above
+    """How many of the minima have a 95% interval below 1, one that holds 1, and one above 1, and how many have none."""
+    known = np.isfinite(found.low) & np.isfinite(found.high)
+    below, above = int((known & (found.high < 1)).sum()), int((known & (found.low > 1)).sum())
+    around = int(known.sum()) - below - above
     return (
-        f"Of {found.minimum.size} minima {below} lie surely below 1, {about} about 1 and {above} surely above it; "
-        f"{int((~told).sum())} cannot be told, as some resamples have none. "
+        f"Of {found.minimum.size} minima {below} have a 95% interval below 1, {around} one that holds 1 and {above} one "
+        f"above 1; {int((~known).sum())} have none, as some resamples have no minimum. "
         f"A parabola explains at least {found.explained.min():.1%} of each curve."
     )
 
 
 def figure(found: Parabolas) -> Figure:
-    """The weight of least error of each block over the timesteps, from noise to picture; where it can be told."""
+    """The weight of least error of each block over the timesteps, from noise to picture; where it has an interval."""
     from matplotlib.figure import Figure
 
     drawn = Figure(figsize=(7, 4), layout="constrained")
     axes = drawn.subplots()
     places = np.arange(len(found.timesteps))
     for i, block in enumerate(found.blocks):
-        told = np.isfinite(found.low[:, i]) & np.isfinite(found.high[:, i])
-        at = np.where(told, found.minimum[:, i], np.nan)
+        known = np.isfinite(found.low[:, i]) & np.isfinite(found.high[:, i])
+        at = np.where(known, found.minimum[:, i], np.nan)
         ends = np.abs(np.stack([found.low[:, i], found.high[:, i]]) - at)
         axes.errorbar(
             places + 0.05 * (i - len(found.blocks) / 2), at, ends, marker="o", ms=4, lw=1, label=f"block {block}"

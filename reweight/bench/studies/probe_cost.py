@@ -1,8 +1,7 @@
-"""`python -m reweight bench probe`: the probe's speed beside the public code's order of work."""
+"""`python -m reweight bench probe`: the probe's speed beside the public code's loop order."""
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Annotated
 
@@ -21,18 +20,18 @@ def command(
     device: Annotated[str | None, typer.Option(help="cuda, mps or cpu; by default the best there is.")] = None,
     out: Annotated[Path | None, typer.Option(help="A JSON file for the figures.")] = None,
 ) -> None:
-    """Time the probe against the public code's order of work on the same model, and check that both vote the same."""
+    """Time the probe against the public code's loop order on the same model, and check that both vote the same."""
     import numpy as np
     from rich.console import Console
     from rich.progress import Progress
     from rich.table import Table
 
     from ...models.loading import load_model
-    from ..stats.about import about
+    from ..stats.result_file import file_for, write_json
+    from ..stats.run_info import run_info
     from .speedup import compare
 
-    if out is not None:
-        out.parent.mkdir(parents=True, exist_ok=True)
+    file_for(out)
     console = Console(stderr=True)
     with Progress(console=console, transient=True) as bar:
         task = bar.add_task("loading", total=1.0)
@@ -56,5 +55,5 @@ def command(
     console.print(f"With as many runs: thresholds within {found.threshold_gap:.1e}, {votes}.", highlight=False)
     if out is not None:
         settings = {"prompt": prompt, "steps": steps, "guidance": guidance, "iterations": iterations}
-        said = about("probe-speed", loaded, **settings, precision=precision, repeats=repeats)
-        out.write_text(json.dumps(said | found.as_json(), indent=1) + "\n")
+        origin = run_info("probe-speed", loaded, **settings, precision=precision, repeats=repeats)
+        write_json(out, origin | found.as_json())

@@ -1,4 +1,4 @@
-"""`python -m reweight bench pruning`: Figure 3, with what is left taught to do without the blocks."""
+"""`python -m reweight bench pruning`: Figure 3, with what is left fine-tuned to do without the blocks."""
 
 from __future__ import annotations
 
@@ -43,26 +43,28 @@ def command(
     from ...probing.importance_probe import probe
     from ...scoring import lpips, scorer_named
     from ...scoring.scorers import Loading
-    from ...storage.atomic import write_whole
-    from ..stats.about import about
+    from ..stats.choices import check_scorer
+    from ..stats.result_file import write_figure, write_json
+    from ..stats.run_info import run_info
     from ..tables.experiments import experiment
-    from .students import likeness, pictures, taught
+    from .pruned_student import fine_tuned, likeness, pictures
 
     if unknown := set(kind or ()) - set(KINDS):
         raise ValueError(f"There is no kind {min(unknown)!r}: choose from {', '.join(KINDS)}.")
+    check_scorer(scorer)
     if perceptual:
         lpips(*[[Image.new("RGB", (64, 64))]] * 2)  # says at once what it lacks
     loaded = load_model(model, device=device, dtype="float32", local=True)
     judge = scorer_named(scorer, embedded=loaded.card.embedded, options=Loading(device=loaded.device))
     pipe, guidance = loaded.pipe, loaded.card.guidance
     pipe.set_progress_bar_config(disable=True)
-    settings = about(
+    settings = run_info(
         "pruning", loaded, prompt=prompt, steps=steps, guidance=guidance, seeds=seeds, epochs=epochs, batch=batch,
         rate=rate, scorer=f"{judge.name} {judge.version}" if judge else "none",
     ) | ({"lpips": True} if perceptual else {})  # fmt: skip
     out.mkdir(parents=True, exist_ok=True)
     path = out / "pruning.json"
-    done = _begun(path, settings)
+    done = _resumed(path, settings)
     console = Console(stderr=True)
     with Progress(console=console, transient=True) as bar:
         task = bar.add_task("probing", total=1.0)
@@ -70,27 +72,27 @@ def command(
         labels = [block.label for block in target_blocks(pipe.unet)]
         chosen = [
             variant for variant in experiment("fig3", loaded.card, labels, (steps,)).variants
-            if variant.method == "skip" and variant.label.split()[0] in (kind or KINDS)
+            if variant.table is not None and variant.label.split()[0] in (kind or KINDS)
         ]  # fmt: skip
         numbers = range(42, 42 + seeds)
         drawn = {"steps": steps, "guidance": guidance, "batch": batch}
         judged = {"scorer": judge, "lpips_on": loaded.device if perceptual else None}
-        whole = pictures(pipe, prompt, numbers, **drawn)
+        whole = pictures(loaded, prompt, numbers, **drawn)
         for number, variant in enumerate(chosen):
             if variant.label in done:
                 continue
-            mask = variant.table(scores)
+            mask = variant.table(scores, 0)
             bar.update(task, description=variant.label, completed=number / len(chosen))
-            before = likeness(pictures(pipe, prompt, numbers, mask=mask, **drawn), whole, **judged)
-            student = taught(
+            before = likeness(pictures(loaded, prompt, numbers, mask=mask, **drawn), whole, **judged)
+            student = fine_tuned(
                 pipe, mask, prompt, guidance=guidance, epochs=epochs, batch=batch, rate=rate,
                 on_progress=lambda part, number=number: bar.update(task, completed=(number + part) / len(chosen)),
             )  # fmt: skip
-            after = likeness(pictures(pipe, prompt, numbers, mask=mask, unet=student, **drawn), whole, **judged)
+            after = likeness(pictures(loaded, prompt, numbers, mask=mask, unet=student, **drawn), whole, **judged)
             done[variant.label] = {"skipped": mask.tolist(), "before": asdict(before), "after": asdict(after)}
-            write_whole(path, (json.dumps(settings | {"strategies": done}, indent=1) + "\n").encode())
-    _said(done, settings)
-    figure(done, settings).savefig(out / "pruning.png", dpi=150)
+            write_json(path, settings | {"strategies": done})
+    _print(done, settings)
+    write_figure(out / "pruning.png", figure(done, settings))
     console.print(f"Wrote {out}.", markup=False, highlight=False, soft_wrap=True)
 
 
@@ -117,11 +119,11 @@ def figure(done: dict[str, Any], settings: dict[str, Any]) -> Figure:
     return drawn
 
 
-def _begun(path: Path, settings: dict[str, Any]) -> dict[str, Any]:
-    """The strategies that are there. ValueError where they were made otherwise."""
+def _resumed(path: Path, settings: dict[str, Any]) -> dict[str, Any]:
+    """The strategies that an earlier run measured. ValueError where its settings were others."""
     if not path.is_file():
         return {}
-    found = json.loads(path.read_text())
+    found = json.loads(path.read_text(encoding="utf-8"))
     for name, value in settings.items():
         if name in MAY_CHANGE:
             continue
@@ -130,7 +132,7 @@ def _begun(path: Path, settings: dict[str, Any]) -> dict[str, Any]:
     return found["strategies"]
 
 
-def _said(done: dict[str, Any], settings: dict[str, Any]) -> None:
+def _print(done: dict[str, Any], settings: dict[str, Any]) -> None:
     from rich.console import Console
     from rich.table import Table
 

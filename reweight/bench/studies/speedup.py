@@ -1,4 +1,4 @@
-"""How much faster the probe is than the public code's order of work, with the same result."""
+"""How much faster the probe is than the public code's loop order, with the same result."""
 
 from __future__ import annotations
 
@@ -13,16 +13,17 @@ from ...models.loading import LoadedModel
 from ...patching.blocks import target_blocks
 from ...probing.ablation import agreement, sensitivity
 from ...probing.importance_probe import iter_probe
+from ...probing.request import ProbeRequest, Trajectory
 from ...probing.teacher import record_teacher
 from ...schedule import importance_scores, vote
 from ..overhead.memory import peak
-from . import sequential
+from . import public_loop
 
 PUBLIC, SAME, ADAPTIVE = "public code's order", "ours, equal work", "ours, adaptive runs"
 SURROGATE, BOTH = "ours, with a surrogate", "with a surrogate, adaptive runs"
 CALIBRATED, CALIBRATED_ADAPTIVE = "calibrated", "calibrated, adaptive runs"
 SCALED, BYPASSED = "directly, scaled by 2%", "directly, bypassed"
-FULL = {  # elsewhere the public code's order of work
+FULL = {  # elsewhere the public code's loop order
     CALIBRATED: CALIBRATED, CALIBRATED_ADAPTIVE: CALIBRATED, SCALED: BYPASSED, BYPASSED: BYPASSED,
 }  # fmt: skip
 
@@ -69,7 +70,7 @@ class Comparison:
     same_votes: bool
 
     def ratio(self, timing: Timing) -> float:
-        """How many times faster than the public code's order of work, from medians of interleaved repetitions."""
+        """How many times faster than the public code's loop order, from medians of interleaved repetitions."""
         return float(np.median(self.timings[0].seconds) / np.median(timing.seconds))
 
     def as_json(self) -> dict[str, Any]:
@@ -93,7 +94,7 @@ def compare(
     repeats: int = 3,
     on_progress: Callable[[str, float], None] = lambda *_: None,
 ) -> Comparison:
-    """Probe one prompt each way, in turns, `repeats` times: "paper-code" in both orders of work, "calibrated", directly.
+    """Probe one prompt each way, in turns, `repeats` times: "paper-code" in both loop orders, "calibrated", directly.
 
     precision: of the adaptive runs, as in `iter_probe`. ValueError for fewer than 1 repetition.
     """
@@ -103,14 +104,17 @@ def compare(
     m = len(target_blocks(pipe.unet))
 
     def public() -> _Found:
-        teacher = record_teacher(pipe, prompt, steps=steps, seed=seed, guidance_scale=guidance)
-        found = sequential.search(teacher, m, runs=runs, iterations=iterations, seed=seed)
+        teacher = record_teacher(pipe, Trajectory(prompt=prompt, steps=steps, seed=seed, guidance_scale=guidance))
+        found = public_loop.search(teacher, m, runs=runs, iterations=iterations, seed=seed)
         return _Found(found.samples, _scores(found.thresholds, seed), found.thresholds)
 
     def ours(preset: str, **options: Any) -> _Found:
         *_, last = iter_probe(
-            pipe, prompt, steps=steps, seed=seed, guidance_scale=guidance, preset=preset, runs=runs,
-            iterations=iterations, **options,
+            pipe,
+            ProbeRequest.of(
+                prompt, steps=steps, seed=seed, guidance_scale=guidance, preset=preset, runs=runs,
+                iterations=iterations, **options,
+            ),
         )  # fmt: skip
         return _Found(last.table.diagnostics["unet_samples"], _scores(last.thresholds, seed), last.thresholds)
 
@@ -132,7 +136,7 @@ def compare(
         SCALED: lambda: directly(bypass=False),
         BYPASSED: lambda: directly(bypass=True),
     }
-    record_teacher(pipe, prompt, steps=1, seed=seed, guidance_scale=guidance)  # warms up
+    record_teacher(pipe, Trajectory(prompt=prompt, steps=1, seed=seed, guidance_scale=guidance))  # warms up
     taken: dict[str, list[tuple[float, float]]] = {name: [] for name in ways}
     results: dict[str, Any] = {}
     for turn in range(repeats):

@@ -1,8 +1,10 @@
-"""`python -m reweight bench surrogate`: whether a probe that foresees most errors finds what the whole search finds."""
+"""`python -m reweight bench surrogate`: whether a probe with a surrogate finds what the full search finds.
+
+A surrogate predicts most candidates' errors by a linear approximation instead of evaluating them.
+"""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -15,16 +17,16 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Both:
-    """One prompt probed by one preset, whole and with a surrogate.
+class SearchPair:
+    """One prompt probed by one preset, by the full search and with a surrogate.
 
-    whole, foreseen: U-Net samples. gap: the largest difference between the two's thresholds.
+    full, surrogate: U-Net samples. gap: the largest difference between the two's thresholds.
     """
 
     preset: str
     prompt: str
-    whole: int
-    foreseen: int
+    full: int
+    surrogate: int
     gap: float
 
 
@@ -38,7 +40,7 @@ def command(
     device: Annotated[str | None, typer.Option(help="cuda, mps or cpu; by default the best there is.")] = None,
     out: Annotated[Path | None, typer.Option(help="A JSON file for the figures.")] = None,
 ) -> None:
-    """U-Net samples that a surrogate saves, and how many prompts come out otherwise."""
+    """U-Net samples that a surrogate saves, and on how many prompts the thresholds differ."""
     import numpy as np
     from rich.console import Console
     from rich.progress import Progress
@@ -47,13 +49,13 @@ def command(
     from ...models.loading import load_model
     from ...probing.search import PRESETS
     from ..embedded.held_out import captions
-    from ..stats.about import about
+    from ..stats.choices import check_presets
+    from ..stats.result_file import file_for, write_json
+    from ..stats.run_info import run_info
 
-    presets = preset or [name for name, settings in PRESETS.items() if settings.foreseeable]
-    if unknown := set(presets) - set(PRESETS):
-        raise ValueError(f"There is no preset {min(unknown)!r}: choose from {', '.join(PRESETS)}.")
-    if out is not None:
-        out.parent.mkdir(parents=True, exist_ok=True)
+    presets = preset or [name for name, settings in PRESETS.items() if settings.allows_surrogate]
+    check_presets(presets)
+    file_for(out)
     console, found = Console(stderr=True), []
     with Progress(console=console, transient=True) as bar:
         task = bar.add_task("loading", total=limit * len(presets))
@@ -62,47 +64,51 @@ def command(
             "steps": steps or loaded.card.steps, "runs": runs,
             "guidance": loaded.card.guidance if guidance is None else guidance,
         }  # fmt: skip
-        for both in compare(loaded, captions(limit), presets, **given):
-            found.append(both)
-            bar.update(task, advance=1, description=f"{both.preset}: {both.prompt}"[:60])
+        for pair in compare(loaded, captions(limit), presets, **given):
+            found.append(pair)
+            bar.update(task, advance=1, description=f"{pair.preset}: {pair.prompt}"[:60])
     table = Table(
-        "", "U-Net samples, whole", "with a surrogate", "times fewer", "prompts that come out otherwise", "largest gap",
+        "", "U-Net samples, full search", "with a surrogate", "times fewer", "prompts with other thresholds", "largest gap",
         title=f"{model}, {given['steps']} steps, {limit} prompts",
     )  # fmt: skip
     for name in presets:
-        rows = [both for both in found if both.preset == name]
-        whole, foreseen = (np.array([getattr(both, kind) for both in rows]) for kind in ("whole", "foreseen"))
-        gaps = np.array([both.gap for both in rows])
+        rows = [pair for pair in found if pair.preset == name]
+        full, fewer = (np.array([getattr(pair, kind) for pair in rows]) for kind in ("full", "surrogate"))
+        gaps = np.array([pair.gap for pair in rows])
         table.add_row(
-            name, f"{whole.mean():.0f}", f"{foreseen.mean():.0f} ({foreseen.min()} to {foreseen.max()})",
-            f"{whole.sum() / foreseen.sum():.1f}", f"{(gaps > 1e-6).sum()} of {len(rows)}", f"{gaps.max():.1e}",
+            name, f"{full.mean():.0f}", f"{fewer.mean():.0f} ({fewer.min()} to {fewer.max()})",
+            f"{full.sum() / fewer.sum():.1f}", f"{(gaps > 1e-6).sum()} of {len(rows)}", f"{gaps.max():.1e}",
         )  # fmt: skip
     Console(width=max(120, console.width)).print(table)
     if out is not None:
-        rows = {"prompts": [asdict(both) for both in found]}
-        out.write_text(json.dumps(about("surrogate", loaded, **given) | rows, indent=1) + "\n")
+        rows = {"prompts": [asdict(pair) for pair in found]}
+        write_json(out, run_info("surrogate", loaded, **given) | rows)
 
 
 def compare(
     loaded: LoadedModel, prompts: Sequence[str], presets: Sequence[str], *, steps: int, guidance: float,
     runs: int | None = None, seed: int = 42,
-) -> Iterator[Both]:  # fmt: skip
-    """Probe every prompt by every preset, whole and with a surrogate."""
+) -> Iterator[SearchPair]:  # fmt: skip
+    """Probe every prompt by every preset, by the full search and with a surrogate."""
     import numpy as np
 
     from ...probing.importance_probe import iter_probe
+    from ...probing.request import ProbeRequest
 
     for prompt in prompts:
         for preset in presets:
-            whole, foreseen = (
+            full, fewer = (
                 last
                 for surrogate in (False, True)
                 for *_, last in [
                     iter_probe(
-                        loaded.pipe, prompt, steps=steps, guidance_scale=guidance, preset=preset, runs=runs, seed=seed,
-                        surrogate=surrogate,
+                        loaded.pipe,
+                        ProbeRequest.of(
+                            prompt, steps=steps, guidance_scale=guidance, preset=preset, runs=runs, seed=seed,
+                            surrogate=surrogate,
+                        ),
                     )
                 ]
             )  # fmt: skip
-            samples = (last.table.diagnostics["unet_samples"] for last in (whole, foreseen))
-            yield Both(preset, prompt, *samples, float(np.abs(whole.thresholds - foreseen.thresholds).max()))
+            samples = (last.table.diagnostics["unet_samples"] for last in (full, fewer))
+            yield SearchPair(preset, prompt, *samples, float(np.abs(full.thresholds - fewer.thresholds).max()))

@@ -11,26 +11,40 @@ import numpy as np
 
 from ... import schedule
 from ...models.registry import ModelCard
+from ..stats.random_order import DRAWS
 from .paper import FAMILIES, Numbers, by_category, table_1
 
 HIGHS = (1.1, 1.15, 1.2)
+DRAW = ", draw "
 LOWS = (0.95, 0.975, 1.0, 1.025, 1.05)  # Fig. 4's range at high = 1.1
-CONTROLS = ("importance", "inverted", "reversed", "flat", "random")
+INVERTED_FLAT = "flat at inverted's mean"
 
 
 @dataclass(frozen=True)
 class Variant:
     """One row of a table at a number of steps.
 
-    column: what is drawn. table: of re-weighting, makes weights or, as bool, a bypass mask (T, m) of scores (T, m).
-    probed: whether the scores are needed.
+    column: what is drawn. table: of re-weighting, makes weights or, as bool, a bypass mask (T, m) of scores (T, m) and
+    a seed for what is drawn by chance. probed: whether the scores are needed. draw: which of several random orders,
+    averaged in the row's figures.
     """
 
     label: str
     steps: int
     column: str = "vanilla"
-    table: Callable[[np.ndarray], np.ndarray] | None = None
+    table: Callable[[np.ndarray, int], np.ndarray] | None = None
     probed: bool = False
+    draw: int | None = None
+
+    @property
+    def name(self) -> str:
+        """What the rows on disk call it: the label, and which draw it is."""
+        return self.label if self.draw is None else f"{self.label}{DRAW}{self.draw + 1}"
+
+
+def label_of(name: str) -> str:
+    """The label of the table's row that a `Variant.name` belongs to."""
+    return name.partition(DRAW)[0]
 
 
 @dataclass(frozen=True)
@@ -106,7 +120,7 @@ def experiment(name: str, card: ModelCard, blocks: Sequence[str], steps: tuple[i
 def _table1(card: ModelCard, blocks: Sequence[str], ladder: Sequence[int]) -> Experiment:
     def row(i: int, number: int) -> Variant:
         return Variant(
-            f"blk-{blocks[i]}", number, "reweighted", lambda s: schedule.static(*s.shape, block=i, value=1.1)
+            f"blk-{blocks[i]}", number, "reweighted", lambda s, _: schedule.static(*s.shape, block=i, value=1.1)
         )
 
     model, numbers = table_1(card.family)
@@ -122,9 +136,20 @@ def _ranges(
     return Experiment(name, title, rows, "category", *paper)
 
 
+def controls() -> list[str]:
+    """The rows of Tables V and VI: every registered schedule that starts from probed scores, and the flat counterpart
+    of the one that has another mean than the rest."""
+    keys = [key for key, control in schedule.CONTROLS.items() if control.probed]
+    keys.insert(keys.index("flat") + 1, INVERTED_FLAT)
+    return keys
+
+
 def _controls(name: str, title: str, low: float, high: float, steps: int, paper: tuple[str, Numbers]) -> Experiment:
-    rows = (Variant("vanilla", steps), *(_weighted(low, high, steps, control) for control in CONTROLS))
-    return Experiment(name, title, rows, "category", *paper)
+    rows = [Variant("vanilla", steps)]
+    for control in controls():
+        draws = range(DRAWS) if control == "random" else (None,)
+        rows += [_weighted(low, high, steps, control, draw) for draw in draws]
+    return Experiment(name, title, tuple(rows), "category", *paper)
 
 
 def _fig1(card: ModelCard, ladder: Sequence[int]) -> Experiment:
@@ -143,11 +168,11 @@ def _fig3(blocks: Sequence[str], steps: int) -> Experiment:
         raise ValueError(f"Figure 3 draws every combination over the steps: 4 steps at most, not {steps}.")
 
     def static(label: str, chosen: tuple[int, ...]) -> Variant:
-        return Variant(label, steps, "reweighted", lambda s: np.isin(np.arange(m), chosen) & np.ones(s.shape, bool))
+        return Variant(label, steps, "reweighted", lambda s, _: np.isin(np.arange(m), chosen) & np.ones(s.shape, bool))
 
     def dynamic(ranks: tuple[tuple[int, ...], ...]) -> Variant:
         label = f"skip-{len(ranks[0])} ranks {' then '.join('+'.join(map(str, chosen)) for chosen in ranks)}"
-        return Variant(label, steps, "reweighted", lambda s: ranked(s, ranks), probed=True)
+        return Variant(label, steps, "reweighted", lambda s, _: ranked(s, ranks), probed=True)
 
     rows = [Variant("vanilla", steps)]
     rows += [static(f"static {blocks[i]}", (i,)) for i in range(m)]
@@ -166,8 +191,12 @@ def ranked(scores: np.ndarray, ranks: Sequence[Sequence[int]]) -> np.ndarray:
     return mask
 
 
-def _weighted(low: float, high: float, steps: int, control: str = "") -> Variant:
-    def weights(scores: np.ndarray) -> np.ndarray:
-        return schedule.weights(schedule.CONTROLS.named(control or "importance").apply(scores, (), 0), low, high)
+def _weighted(low: float, high: float, steps: int, control: str = "", draw: int | None = None) -> Variant:
+    def weights(scores: np.ndarray, seed: int) -> np.ndarray:
+        if control == INVERTED_FLAT:
+            return schedule.weights(schedule.flat(schedule.inverted(scores)), low, high)
+        chosen = schedule.CONTROLS.named(control or "importance")
+        return schedule.weights(chosen.apply(scores, (), seed), low, high)
 
-    return Variant(f"[{low:g}, {high:g}] {control}".strip(), steps, "reweighted", weights, probed=True)
+    label = f"[{low:g}, {high:g}] {control}".strip()
+    return Variant(label, steps, "reweighted", weights, probed=True, draw=draw)

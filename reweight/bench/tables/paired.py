@@ -1,4 +1,4 @@
-"""What each variant scores over vanilla: same prompt, same noise, same steps; the intervals are over the prompts."""
+"""Paired differences in score (x - vanilla): same prompt, noise and steps; 95% bootstrap intervals over the prompts."""
 
 from __future__ import annotations
 
@@ -12,12 +12,15 @@ from rich.table import Table
 
 from ...storage.rowfile import Row
 from ..stats.intervals import paired_difference
-from .experiments import Experiment
+from .experiments import Experiment, label_of
+
+Pictures = dict[tuple[str, int], list[Row]]  # by prompt and seed; several where an order was drawn by chance
 
 
 @dataclass(frozen=True)
 class Paired:
-    """One variant at one number of steps: its mean score over vanilla's with the 95% interval, and its mean SSIM."""
+    """One row at one number of steps: the mean paired difference in score (x - vanilla) with its 95% interval low to
+    high, and its mean SSIM with vanilla."""
 
     variant: str
     steps: int
@@ -30,26 +33,27 @@ class Paired:
 
 def over_vanilla(experiment: Experiment, rows: Iterable[Row]) -> list[Paired]:
     """In the experiment's order; nothing where there are no scores, or not two prompts to tell an interval from."""
-    scored: dict[tuple[str, int], dict[tuple[str, int], Row]] = {}
+    scored: dict[tuple[str, int], Pictures] = {}
     for row in rows:
         if row["score"] is not None:
-            scored.setdefault((row["variant"], row["steps"]), {})[row["prompt"], row["seed"]] = row
+            pictures = scored.setdefault((label_of(row["variant"]), row["steps"]), {})
+            pictures.setdefault((row["prompt"], row["seed"]), []).append(row)
     found = []
-    for variant in experiment.variants:
-        base = scored.get(("vanilla", variant.steps), {})
-        own = {place: row for place, row in scored.get((variant.label, variant.steps), {}).items() if place in base}
+    for label, steps in dict.fromkeys((variant.label, variant.steps) for variant in experiment.variants):
+        base = scored.get(("vanilla", steps), {})
+        own = {place: drawn for place, drawn in scored.get((label, steps), {}).items() if place in base}
         prompts = len({prompt for prompt, _ in own})
-        if variant.label != "vanilla" and prompts > 1:
-            over = paired_difference(_scores(own), _scores(base))
-            ssim = float(np.mean([row["ssim"] for row in own.values()]))
-            found.append(Paired(variant.label, variant.steps, prompts, *over, ssim))
+        if label != "vanilla" and prompts > 1:
+            difference = paired_difference(_means(own, "score"), _means(base, "score"))
+            ssim = float(np.mean(list(_means(own, "ssim").values())))
+            found.append(Paired(label, steps, prompts, *difference, ssim))
     return found
 
 
 def screen(found: Sequence[Paired], scorer: str) -> Table:
     """The table to print."""
-    table = Table(title=f"Score over vanilla's, in pairs from the same noise, with 95% intervals; by {scorer}")
-    for name in ("", "steps", "prompts", "over vanilla", "SSIM to vanilla"):
+    table = Table(title=f"Paired difference in score (x - vanilla), same noise, with 95% intervals; by {scorer}")
+    for name in ("", "steps", "prompts", "x - vanilla", "SSIM with vanilla"):
         table.add_column(name, justify="right" if name else "left")
     for row in found:
         value = rf"{row.over_vanilla:+.4f} \[{row.low:+.4f}, {row.high:+.4f}]"
@@ -66,5 +70,6 @@ def as_csv(found: Sequence[Paired]) -> str:
     return text.getvalue()
 
 
-def _scores(rows: dict[tuple[str, int], Row]) -> dict[tuple[str, int], float]:
-    return {place: row["score"] for place, row in rows.items()}
+def _means(pictures: Pictures, measure: str) -> dict[tuple[str, int], float]:
+    """By prompt and seed, the draws of a random order averaged."""
+    return {place: float(np.mean([row[measure] for row in drawn])) for place, drawn in pictures.items()}

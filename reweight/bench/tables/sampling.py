@@ -6,6 +6,7 @@ import hashlib
 import time
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
+from io import BytesIO
 from pathlib import Path
 
 import numpy as np
@@ -17,11 +18,14 @@ from ...engine.request import Request, validate
 from ...methods.base import Drawing
 from ...models.loading import LoadedModel
 from ...patching.blocks import target_blocks
-from ...scoring import ImageFeatures, Scorer, distance, feature_cosine
+from ...scoring import ImageFeatures, Scorer, feature_cosine
+from ...storage.atomic import write_atomic
 from ...storage.rowfile import Key, Row, key_of
+from ..stats.random_order import order_seed
+from ..stats.ssim import ssim
 from .experiments import Experiment, Variant
 from .prompts import Prompts
-from .ranking import Ranking
+from .score_source import Ranking
 
 
 @dataclass(frozen=True)
@@ -43,7 +47,7 @@ def keys(experiment: Experiment, work: Sequence[Item]) -> list[Key]:
     """The keys of all rows that an experiment will have."""
     variants = experiment.variants
     return [
-        (item.category, item.prompt, item.seed, variant.steps, variant.label) for item in work for variant in variants
+        (item.category, item.prompt, item.seed, variant.steps, variant.name) for item in work for variant in variants
     ]
 
 
@@ -80,12 +84,12 @@ class Sampler:
                 pictures, took = _timed(lambda group=group: self._draw(request, group))
                 each = took / len(group)
             scores = None if self.scorer is None else self.scorer.score(pictures, [item.prompt] * len(pictures))
-            alike = self._cosines(pictures, vanilla.image)
+            cosines, alike = self._cosines(pictures, vanilla.image), ssim(pictures, vanilla.image)
             for i, (variant, picture) in enumerate(zip(group, pictures, strict=True)):
-                far = distance(picture, vanilla.image)
+                moved = np.abs(np.asarray(picture, float) - np.asarray(vanilla.image, float)).mean()
                 row = _named(item, variant) | {
-                    "score": None if scores is None else float(scores[i]), "ssim": far.ssim,
-                    "mean_difference": far.mean_difference, "cosine": alike and alike[i], "seconds": round(each, 4),
+                    "score": None if scores is None else float(scores[i]), "ssim": float(alike[i]),
+                    "mean_difference": float(moved), "cosine": cosines and cosines[i], "seconds": round(each, 4),
                 }  # fmt: skip
                 if self.pictures is not None:
                     self._keep(picture, row)
@@ -119,7 +123,9 @@ class Sampler:
         shape = request.steps, len(target_blocks(self.loaded.pipe.unet))
         probed = any(variant.probed for variant in group)
         scores = self.ranking.scores(self.loaded, request) if probed else np.ones(shape)
-        tables = [variant.table(scores) for variant in group]
+        tables = [
+            variant.table(scores, order_seed(request.prompt, request.seed, variant.draw or 0)) for variant in group
+        ]
         masks = [table if table.dtype == bool else np.zeros(shape, bool) for table in tables]
         weights = [np.ones(shape) if table.dtype == bool else table for table in tables]
         if len(group) == 1:
@@ -132,10 +138,9 @@ class Sampler:
 
     def _keep(self, picture: Image.Image, row: Row) -> None:
         self.pictures.mkdir(parents=True, exist_ok=True)
-        path = self.pictures / picture_name(row)
-        draft = path.with_suffix(".tmp")
-        picture.save(draft, format="PNG")
-        draft.replace(path)
+        file = BytesIO()
+        picture.save(file, format="PNG")
+        write_atomic(self.pictures / picture_name(row), file.getvalue())
 
 
 def picture_name(row: Row) -> str:
@@ -146,7 +151,7 @@ def picture_name(row: Row) -> str:
 def _named(item: Item, variant: Variant) -> Row:
     return {
         "category": item.category, "prompt": item.prompt, "seed": item.seed, "steps": variant.steps,
-        "variant": variant.label,
+        "variant": variant.name,
     }  # fmt: skip
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import io
-import json
 from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,8 +11,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import typer
 
-from .commands import Device, Dtype, Model, Out, Runs
 from .paper import paper_tables, table_2
+from .table_commands import Device, Dtype, Model, Out, Runs
 
 if TYPE_CHECKING:
     from ...schedule import ImportanceTable
@@ -55,7 +54,8 @@ def command(
     from ...engine.request import validate
     from ...models.loading import load_model
     from ...probing.plots import importance_figure
-    from .ranking import Ranking
+    from ..stats.result_file import write_figure, write_json, write_text
+    from .score_source import Ranking
 
     loaded = load_model(model, device=device, dtype=dtype, local=True)
     loaded.pipe.set_progress_bar_config(disable=True)
@@ -64,16 +64,16 @@ def command(
     said = Console(stderr=True)
     with Progress(console=said, transient=True) as bar:
         task = bar.add_task("probing", total=1.0)
-        ranking = Ranking("probe", folder / "probes", runs)
+        ranking = Ranking("probe", out / "probes", runs)
         table = ranking.table(loaded, request, lambda snapshot: bar.update(task, completed=snapshot.done))
     printed = table_2(loaded.card.family, steps)
     found = tau(table, printed)
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / "table.csv").write_text(as_csv(table, printed), encoding="utf-8")
-    importance_figure(table.scores, table.blocks, title=prompt).savefig(folder / "table.png", dpi=150)
-    about = {item.name: getattr(table, item.name) for item in fields(table) if item.name not in ("scores", "blocks")}
-    about |= {"paper": paper_tables()["source"], "paper_model": "SD-Turbo", "kendall_tau_b": found}
-    (folder / "provenance.json").write_text(json.dumps(about, indent=1) + "\n", encoding="utf-8")
+    write_text(folder / "table.csv", as_csv(table, printed))
+    write_figure(folder / "table.png", importance_figure(table.scores, table.blocks, title=prompt))
+    origin = {item.name: getattr(table, item.name) for item in fields(table) if item.name not in ("scores", "blocks")}
+    origin |= {"paper": paper_tables()["source"], "paper_model": "SD-Turbo", "kendall_tau_b": found}
+    origin |= {"ranking": [list(row) for row in table.ranking()], "printed": [list(row) for row in printed]}
+    write_json(folder / "results.json", {"name": "table2"} | origin)
     shown = Table("step", "ours, least important first", "the paper's (SD-Turbo)", title=f"Table II: “{prompt}”")
     for step, row in enumerate(table.ranking()):
         shown.add_row(str(step + 1), " ".join(row), " ".join(printed[step]) if printed else "–")

@@ -96,7 +96,7 @@ def probe(call: Call) -> Iterator[Event | None]:
 
     latest: ImportanceTable | None = None
     completed, done = 0, 0.0
-    surrogate = PRESETS[preset].foreseeable
+    surrogate = PRESETS[preset].allows_surrogate
     for event in call.engine.probe(request, preset=preset, runs=runs, surrogate=surrogate, client=call.session.id):
         if isinstance(event, Waiting):
             yield waiting(event)

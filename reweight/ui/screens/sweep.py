@@ -4,20 +4,19 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Iterator
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from PIL import Image
 
 from ...engine.axes import Axis, Setting, difference, offered, read_axis
-from ...engine.engine import Notice, Picture, Waiting
+from ...engine.engine import Notice, Picture, Scores, Waiting
 from ...engine.naming import cell_name
 from ...engine.provenance import png_bytes, settings_of
 from ...engine.request import REWEIGHTED, Request, RequestError
 from ...engine.sweep import Cell, Done, Point, grid
 from ...methods import columns
 from ...scoring import distance
-from ...scoring.judge import JUDGE
+from ..files import STATIC
 from ..panels.names import block_name
 from ..wording import caption, waiting
 from .base import Act, Call, Event, Screen
@@ -25,7 +24,6 @@ from .base import Act, Call, Event, Screen
 if TYPE_CHECKING:
     from ..page import Page
 
-STATIC = Path(__file__).parent.parent / "static"
 PAIRS = "pairs"  # Fig. 1a: N - 1 steps re-weighted above N steps vanilla
 
 
@@ -220,23 +218,21 @@ def draw(call: Call) -> Iterator[Event | None]:
                         "ssim": round(far.ssim, 4),
                         "difference": round(far.mean_difference, 2),
                     }
-    scores = JUDGE.scores(
-        [images[point.place] for point in plan.points], [point.request.prompt for point in plan.points],
-        embedded=loaded.card.embedded,
-    )  # fmt: skip
-    if scores is not None:
-        values = [
-            {"at": point.place, "score": round(value, 4)}
-            for point, value in zip(plan.points, scores.values, strict=True)
-        ]
-        yield {"kind": "scores", "scorer": scores.scorer, "scores": values}
+    pictures, prompts = [images[point.place] for point in plan.points], [point.request.prompt for point in plan.points]
+    for event in call.engine.scores(plan.request.model, pictures, prompts, client=call.session.id):
+        if isinstance(event, Scores):
+            values = [
+                {"at": point.place, "score": round(value, 4)}
+                for point, value in zip(plan.points, event.values, strict=True)
+            ]
+            yield {"kind": "scores", "scorer": event.scorer, "scores": values}
 
 
 def _told(plan: Plan, cell: Cell, loaded: Any) -> Event:
     """A cell's picture with its settings in it, and what the page has to set to have the same."""
     point, made = cell.point, cell.made
     request, column = point.request, point.column
-    table = point.chosen.table if REWEIGHTED in column.split("+") else None
+    table = (point.chosen.weight_table or point.chosen.table) if REWEIGHTED in column.split("+") else None
     picture = Picture(
         column, made.image, made.seconds, made.cached, request.seed, cell.drawing, table and table.sha256, made.reports,
     )  # fmt: skip

@@ -1,0 +1,68 @@
+"""The tables of README.md and docs/BENCHMARKS.md."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from ..overhead.pace import duration
+from .results import Results, interval, markdown, mean_interval
+from .study_tables import WIDE
+
+MODELS = {"toy-turbo": ("2 steps", "agreement-toy-turbo"), "toy": ("10 steps, guidance 3", "agreement-toy")}
+
+
+def key_results(results: Results) -> str:
+    """The paper's probe beside ours, in a few rows."""
+    rows = []
+    for model, (_, name) in MODELS.items():
+        found = results[name]
+        taus = [mean_interval(np.array(found["tau"][preset])[:, 0]) for preset in ("paper-code", "calibrated")]
+        guidance = f", guidance {found['guidance']:g}" if found["guidance"] else ""
+        about = f"{model}, {found['steps']} steps{guidance}, {len(found['prompts'])} prompts"
+        rows.append([f"ranking against bypassing each block, tau-b ({about})", *taus])
+    timings = {timing["name"]: timing for timing in results["probe-toy-turbo"]["timings"]}
+    rows.append([
+        "U-Net samples of a probe (toy-turbo, 2 steps)",
+        *(f"{timings[name]['unet_samples']}" for name in ("ours, equal work", "calibrated")),
+    ])  # fmt: skip
+    for model, (about, _) in MODELS.items():
+        found = results[f"importance-{model}"]
+        effects = {effect["variant"]: effect for effect in found["effects"]}
+        cells = [interval(effects[f"{way} {WIDE}"]["over_vanilla"]) for way in ("paper", "calibrated")]
+        rows.append([
+            f"toy score, x - vanilla, weights in {WIDE} ({model}, {about}, {found['prompts']} prompts, 2 seeds)", *cells,
+        ])  # fmt: skip
+    cells = [interval(_between(results["importance-toy"], way, "random")) for way in ("paper", "calibrated")]
+    rows.append(["the same, x - a random order (toy)", *cells])
+    return markdown(["", "the paper's probe", "`calibrated`, ours"], rows)
+
+
+def _between(found: dict, first: str, second: str) -> tuple[float, float, float]:
+    one, two = f"{first} {WIDE}", f"{second} {WIDE}"
+    if two in found["differences"].get(one, {}):
+        return tuple(found["differences"][one][two])
+    value, low, high = found["differences"][two][one]
+    return -value, -high, -low
+
+
+def adherence(results: Results) -> str:
+    """What the classifier reads from the embedded models' pictures, as a share of what it reads from real ones."""
+    rows = []
+    for model, steps, about in (("toy", 20, ", guidance 3"), ("toy-turbo", 2, ""), ("toy-turbo", 1, "")):
+        shares = [
+            f"{results.figure(model, name, steps)['share']:.0%}" for name in ("subject", "colour", "setting", "style")
+        ]
+        far = f"{results.figure(model, 'Frechet distance', steps)['value']:.0f}"
+        rows.append([f"{model}, {steps} step{'s' * (steps > 1)}{about}", *shares, far])
+    return markdown(["", "subject", "colour", "setting", "style", "Frechet distance"], rows)
+
+
+def scaling(prompts: int = 1600, load: float = 30.0, seconds: float = 4.0) -> str:
+    """T(N) = load + ceil(P / N) c for a few numbers of GPUs: assumed, not measured."""
+    alone, rows = load + prompts * seconds, []
+    for n in (1, 8, 64):
+        took = load + math.ceil(prompts / n) * seconds
+        rows.append([str(n), str(math.ceil(prompts / n)), duration(took), f"{alone / n / took:.0%}"])
+    return markdown(["GPUs", "prompts each", "time", "share of N times the speed"], rows)

@@ -1,0 +1,86 @@
+"""The tunings that the study compares, each resumable, and the tables that are only applied."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from ...models.loading import LoadedModel
+from ...patching.blocks import target_blocks
+from ...probing.importance_probe import probe
+from ...schedule import weights
+from ...scoring.toy_scorer import ToyScorer
+from ...tuning.loop import TuneSnapshot, tune
+from ...tuning.settings import Tuning
+from ...weight_table import WeightTable
+from .captions import CaptionSets
+
+WAYS = {
+    "dynamic": {},
+    "static": {"static": True},
+    "one number": {"one_number": True},
+    "dynamic, other seed": {"seed": 1},
+}
+RANGE = (0.95, 1.15)  # in which the rankings did best in `bench importance`
+PROBED = 4  # tuning prompts whose rankings are averaged
+Progress = Callable[[str, float], None]
+
+
+def settings_of(way: str, **named: object) -> Tuning:
+    """The settings of one of WAYS. One step has no other static schedule than the dynamic one."""
+    return Tuning(**(dict(floor=0.9, validate_every=8, patience=3, checkpointing=False) | named | WAYS[way]))
+
+
+def tuned(
+    loaded: LoadedModel, sets: CaptionSets, scorer: ToyScorer, way: str, folder: Path, *, steps: int, guidance: float,
+    on_progress: Progress, **named: object,
+) -> WeightTable:  # fmt: skip
+    """The table of one of WAYS: from the folder where it is done, else tuned, going on where it stopped."""
+    name = f"{way.replace(', ', '-').replace(' ', '-')}-{steps}"
+    done = folder / f"{name}.json"
+    if done.is_file():
+        return WeightTable.load(done)
+
+    def say(snapshot: TuneSnapshot) -> None:
+        on_progress(f"{way} {snapshot.iteration}, {snapshot.validation_gain:+.4f}", snapshot.done)
+
+    table = tune(
+        loaded.pipe, sets.tuning, scorer, steps=steps, validation=sets.validation, guidance_scale=guidance,
+        settings=settings_of(way, **named), model=loaded.source, revision=loaded.revision, on_progress=say,
+        resume=folder / f"{name}.state.json",
+    )  # fmt: skip
+    table.save(done)
+    return table
+
+
+def ranked(
+    loaded: LoadedModel, prompts: Sequence[str], preset: str, folder: Path, *, steps: int, guidance: float
+) -> np.ndarray:
+    """Weights (T, m) in RANGE by the mean of a preset's scores over a few of the tuning prompts."""
+    from ...schedule import ImportanceTable
+
+    scores = []
+    for i, prompt in enumerate(prompts[:PROBED]):
+        file = folder / f"{preset}-{steps}-{i}.json"
+        if file.is_file():
+            table = ImportanceTable.load(file)
+        else:
+            table = probe(
+                loaded.pipe, prompt, steps=steps, preset=preset, guidance_scale=guidance, model=loaded.source,
+                revision=loaded.revision, surrogate=True if preset == "paper-code" else None,
+            )  # fmt: skip
+            table.save(file)
+        scores.append(table.scores)
+    return weights(np.mean(scores, axis=0), *RANGE)
+
+
+def resampled(w: np.ndarray, steps: int) -> np.ndarray:
+    """Weights (T, m) for another number of steps: interpolated linearly over the share of the way from first to last."""
+    here, there = (np.linspace(0, 1, n) if n > 1 else np.array([0.5]) for n in (len(w), steps))
+    return np.stack([np.interp(there, here, column) for column in w.T], 1) if len(w) > 1 else np.repeat(w, steps, 0)
+
+
+def block_labels(loaded: LoadedModel) -> tuple[str, ...]:
+    return tuple(block.label for block in target_blocks(loaded.pipe.unet))

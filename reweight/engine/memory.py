@@ -1,0 +1,65 @@
+"""How much memory there is for another model, and how much one takes."""
+
+from __future__ import annotations
+
+import gc
+from pathlib import Path
+from typing import Any
+
+import torch
+
+MARGIN = 1.2  # of a model's own size, for what is needed while it loads
+
+
+def free_memory(device: str) -> float:
+    """Bytes that can be taken on a device; infinite where that cannot be known."""
+    if device.startswith("cuda"):
+        return torch.cuda.mem_get_info(device)[0]
+    try:
+        lines = Path("/proc/meminfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return float("inf")
+    found = (float(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable:"))
+    return min(next(found, float("inf")), _of_container())
+
+
+def size_of(pipe: Any) -> int:
+    """Bytes of a pipeline's weights."""
+    networks = [part for part in pipe.components.values() if isinstance(part, torch.nn.Module)]
+    return sum(weight.numel() * weight.element_size() for network in networks for weight in network.parameters())
+
+
+def size_on_disk(name: str) -> int:
+    """Bytes of the weight files in a folder; 0 for what is none, such as a hub id."""
+    try:
+        return sum(path.stat().st_size for path in Path(name).glob("*/*.safetensors"))
+    except (OSError, ValueError):
+        return 0
+
+
+def fits(name: str, gigabytes: float, before: list[Any], device: str, half: bool) -> bool:
+    """Whether a model can be loaded beside pipelines that are loaded already.
+
+    name, gigabytes: its folder, and the size of its download where that is known; else it is taken to be as large as
+    the largest of those before it. half: whether it will be in half precision, as downloads are.
+    """
+    known = max(size_on_disk(name), gigabytes * 1e9) * (1 if half else 2)
+    need = known or max(map(size_of, before), default=0)
+    return free_memory(device) >= MARGIN * need
+
+
+def collect() -> None:
+    """Give back what nobody holds any more."""
+    gc.collect()
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
+
+
+def _of_container() -> float:
+    """What is left of the memory that a container may take."""
+    try:
+        limit = Path("/sys/fs/cgroup/memory.max").read_text(encoding="utf-8").strip()
+        used = int(Path("/sys/fs/cgroup/memory.current").read_text(encoding="utf-8"))
+        return float("inf") if limit == "max" else float(int(limit) - used)
+    except (OSError, ValueError):
+        return float("inf")

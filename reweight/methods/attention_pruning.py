@@ -1,0 +1,238 @@
+"""AT-EDM (arXiv 2405.05252): tokens that the self-attention map finds redundant are pruned, and restored by likeness."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from ..patching.blocks import as_unet
+from ..patching.clock import Clock, clocked
+from ..patching.tokens import Hooks, Place, hooking, places
+from .base import Drawing, Method, Report
+from .settings import setting
+from .token_merging import parted
+
+ONE_LAYER = ("toy", "sd14", "sd15", "sd21", "sd-turbo")
+
+
+@dataclass(frozen=True)
+class AtEdm:
+    """Settings of AT-EDM.
+
+    Important: fraction: the share of tokens that is pruned; 0.63 is ours. scope: "between" prunes after the feed-forward of
+    a block's first layer, for its later layers, as the authors do: it needs blocks of several layers, which SDXL has.
+    "within", ours, prunes after each layer's self-attention, for its cross-attention and feed-forward, whose results
+    the pruned tokens take from the tokens that stand in for them; it serves every U-Net.
+    Tinker with: again: the share of the remaining tokens pruned after each later layer (between); iterations: of the
+    ranking; both are ours. early: the share of the steps in which the first attention of each down stage and the last of
+    each up stage are left alone (the authors' schedule; 15 of 50 steps is ours).
+    blocks: the indices of the target blocks that prune; None for all.
+    """
+
+    fraction: float = setting("Share of tokens pruned", low=0, high=0.95, step=0.01, default=0.63)
+    scope: str = setting("Prune", choices=("between", "within"), default="between")
+    again: float = setting("Share pruned again", low=0, high=0.95, step=0.01, default=0.0)
+    iterations: int = setting("Iterations of the ranking", low=1, high=50, default=5)
+    early: float = setting("Early steps", low=0, high=1, step=0.05, default=0.3)
+    blocks: tuple[int, ...] | None = setting("Blocks", default=None)
+
+    def __post_init__(self) -> None:
+        fine = self.blocks is None or (
+            isinstance(self.blocks, (list, tuple)) and all(type(i) is int and 0 <= i < 64 for i in self.blocks)
+        )
+        if not fine:
+            raise ValueError("AT-EDM's blocks must be a list of block numbers, counted from 0.")
+        if isinstance(self.blocks, list):
+            object.__setattr__(self, "blocks", tuple(self.blocks))
+
+
+PRESETS: dict[str, AtEdm] = {
+    **dict.fromkeys(("sdxl", "sdxl-turbo"), AtEdm()),
+    **dict.fromkeys(ONE_LAYER, AtEdm(scope="within", fraction=0.5)),  # ours
+}
+
+
+class AtEdmMethod(Method):
+    """AT-EDM as a column. It computes attention maps beside the fused kernel: fewer FLOPs need not be less time."""
+
+    key = "at-edm"
+    title = "AT-EDM"
+    settings = AtEdm
+    presets = PRESETS
+    excludes = frozenset({"tomesd", "tgate"})
+
+    @contextmanager
+    def apply(self, pipe: Any, settings: AtEdm, drawing: Drawing) -> Iterator[Report]:
+        unet, report = as_unet(pipe), Report()
+        found = places(unet)
+        if settings.blocks and max(settings.blocks) > found[-1].block.index:
+            raise ValueError(f"There is no block {max(settings.blocks)}: this model has 0 to {found[-1].block.index}.")
+        chosen = [place for place in found if settings.blocks is None or place.block.index in settings.blocks]
+        if settings.scope == "between":
+            chosen = [place for place in chosen if len(place.layers) > 1]
+            if not chosen:
+                raise ValueError(_one_layer())
+        with ExitStack() as undo:
+            clock = undo.enter_context(clocked(pipe, self.title))
+            hooks = undo.enter_context(hooking())
+            for place in chosen:
+                budget = _Budget(settings, clock, place)
+                (_between if settings.scope == "between" else _within)(hooks, place, budget, settings, report)
+            report.modules = len(hooks.modules)
+            yield report
+
+    def caption(self, settings: AtEdm, drawing: Drawing) -> str:
+        chosen = "" if settings.blocks is None else f", blocks {','.join(map(str, settings.blocks))}"
+        return f"{settings.fraction:g} pruned {settings.scope} layers, early {settings.early:g}{chosen}"
+
+    def inert(self, settings: AtEdm, drawing: Drawing) -> str:
+        if settings.fraction == 0 and (settings.scope == "within" or settings.again == 0):
+            return "AT-EDM with a share of 0 prunes nothing."
+        if settings.scope == "between" and drawing.family in ONE_LAYER:
+            return _one_layer()
+        return ""
+
+
+def _one_layer() -> str:
+    return "AT-EDM prunes between the layers of a block, and these have one layer each: choose the scope within."
+
+
+def attention_map(q: Tensor, k: Tensor, heads: int) -> Tensor:
+    """Row-softmax attention averaged over heads, (batch, N, N), of projections q and k (batch, N, channels)."""
+    batch, n, channels = q.shape
+    q, k = (x.view(batch, n, heads, channels // heads) for x in (q, k))
+    total = torch.zeros(batch, n, n, dtype=q.dtype, device=q.device)
+    for h in range(heads):
+        scores = torch.bmm(q[:, :, h], k[:, :, h].transpose(1, 2)) * (channels // heads) ** -0.5
+        total += scores.softmax(dim=-1)
+    return total / heads
+
+
+def page_rank(attention: Tensor, iterations: int) -> Tensor:
+    """G-WPR: importance (batch, N) of tokens by s <- A^T s from s = 1 / N, for the map A (batch, N, N) of who attends to whom."""
+    n = attention.shape[-1]
+    s = attention.new_full((attention.shape[0], n, 1), 1 / n)
+    for _ in range(iterations):
+        s = torch.bmm(attention.transpose(1, 2), s)
+    return s[..., 0]
+
+
+def pruned(attention: Tensor, keep: int, iterations: int) -> tuple[Tensor, Tensor]:
+    """(kept (batch, K) in ascending order, restore (batch, N)): for each token the row, among the kept, that it is or takes.
+
+    Kept are the most important; a pruned token takes the kept one that attends most to it.
+    """
+    kept = page_rank(attention, iterations).topk(keep, dim=-1).indices.sort(dim=-1).values
+    n = attention.shape[-1]
+    rows = attention.gather(1, kept[..., None].expand(-1, -1, n))  # (batch, K, N)
+    restore = rows.argmax(dim=1)
+    numbers = torch.arange(keep, device=kept.device).expand_as(kept)
+    return kept, restore.scatter(1, kept, numbers)
+
+
+def taken(x: Tensor, kept: Tensor) -> Tensor:
+    """The kept tokens of x (batch, N, channels)."""
+    return x.gather(1, kept[..., None].expand(-1, -1, x.shape[-1]))
+
+
+class _Budget:
+    """How much a place prunes at the step of the call (DSAP)."""
+
+    def __init__(self, settings: AtEdm, clock: Clock, place: Place) -> None:
+        self.settings, self.clock = settings, clock
+        spared = {"down": 0, "up": place.of - 1}.get(place.block.stage)
+        self.spared = spared == place.number
+
+    def __call__(self, again: bool = False) -> float:
+        if self.spared and self.clock.step < self.settings.early * self.clock.steps:
+            return 0.0
+        return self.settings.again if again else self.settings.fraction
+
+
+class _Map:
+    """Keeps what a self-attention's projections give, for its map."""
+
+    def __init__(self, hooks: Hooks, attention: nn.Module) -> None:
+        self.heads = attention.heads
+        hooks.after(attention.to_q, self._queries)
+        hooks.after(attention.to_k, self._keys)
+
+    def _queries(self, q: Tensor) -> None:
+        self.q = q
+
+    def _keys(self, k: Tensor) -> None:
+        self.k = k
+
+    def prune(self, share: float, settings: AtEdm, report: Report) -> tuple[Tensor, Tensor]:
+        batch, n, _ = self.q.shape
+        keep = max(1, n - int(n * share))
+        report.add("tokens pruned", batch * (n - keep))
+        return pruned(attention_map(self.q, self.k, self.heads), keep, settings.iterations)
+
+
+def _between(hooks: Hooks, place: Place, budget: _Budget, settings: AtEdm, report: Report) -> None:
+    state = _Between(budget, settings, report)
+    hooks.before(place.module, state.begin)
+    for i, layer in enumerate(place.layers[:-1]):
+        if i == 0 or settings.again:
+            hooks.after(layer, state.pruner(_Map(hooks, layer.attn1), again=i > 0))
+    hooks.after(place.layers[-1], state.restore)
+
+
+class _Between:
+    """One Transformer2DModel's pruning: what is pruned after some layers is restored after the last."""
+
+    def __init__(self, budget: _Budget, settings: AtEdm, report: Report) -> None:
+        self.budget, self.settings, self.report = budget, settings, report
+        self.maps: list[Tensor] = []
+
+    def begin(self, x: Tensor) -> None:
+        self.maps = []
+
+    def pruner(self, seen: _Map, again: bool) -> Callable[[Tensor], Tensor | None]:
+        def prune(x: Tensor) -> Tensor | None:
+            share = self.budget(again)
+            if share == 0:
+                return None
+            kept, restore = seen.prune(share, self.settings, self.report)
+            self.maps.append(restore)
+            return taken(x, kept)
+
+        return prune
+
+    def restore(self, x: Tensor) -> Tensor:
+        while self.maps:
+            x = parted(x, self.maps.pop())
+        return x
+
+
+def _within(hooks: Hooks, place: Place, budget: _Budget, settings: AtEdm, report: Report) -> None:
+    for layer in place.layers:
+        state = _Within(_Map(hooks, layer.attn1), budget, settings, report)
+        hooks.after(layer.attn1, state.begin)
+        for module in filter(None, (layer.attn2, layer.ff)):
+            hooks.before(module, state.shorten)
+            hooks.after(module, state.restore)
+
+
+class _Within:
+    """One layer's pruning: from its self-attention on, its modules see the kept tokens alone."""
+
+    def __init__(self, seen: _Map, budget: _Budget, settings: AtEdm, report: Report) -> None:
+        self.seen, self.budget, self.settings, self.report = seen, budget, settings, report
+        self.kept: tuple[Tensor, Tensor] | None = None
+
+    def begin(self, x: Tensor) -> None:
+        share = self.budget()
+        self.kept = self.seen.prune(share, self.settings, self.report) if share else None
+
+    def shorten(self, x: Tensor) -> Tensor | None:
+        return None if self.kept is None else taken(x, self.kept[0])
+
+    def restore(self, y: Tensor) -> Tensor | None:
+        return None if self.kept is None else parted(y, self.kept[1])

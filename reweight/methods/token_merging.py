@@ -1,0 +1,179 @@
+"""ToMe for Stable Diffusion (arXiv 2303.17604): similar tokens are merged before self-attention, and parted after it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ..patching.blocks import as_unet
+from ..patching.clock import Clock, clocked
+from ..patching.tokens import hooking, places
+from .base import Drawing, Method, Report
+from .settings import setting
+
+
+@dataclass(frozen=True)
+class TokenMerging:
+    """Settings of ToMe for Stable Diffusion.
+
+    Important: ratio: the share of tokens that is merged into others, at most 1 - 1 / (stride * stride).
+    Tinker with: downsample: the coarsest resolution, as a divisor of the latents', whose blocks merge: 1, 2, 4 or 8.
+    stride: of the square cells, in each of which one token is kept to merge into. random: which one is drawn anew for
+    each layer, under guidance alone; else it is the first.
+    """
+
+    ratio: float = setting("Share of tokens merged", low=0, high=0.9, step=0.05, default=0.5)
+    downsample: int = setting("Coarsest resolution", choices=(1, 2, 4, 8), default=1)
+    stride: int = setting("Cell", low=2, high=4, default=2)
+    random: bool = setting("Random cells", default=True)
+
+
+PRESETS: dict[str, TokenMerging] = {
+    **dict.fromkeys(("toy", "sd15", "sd21", "sd-turbo"), TokenMerging()),
+    **dict.fromkeys(("sdxl", "sdxl-turbo"), TokenMerging(downsample=2)),  # ours: level 0 of SDXL has no attention
+}
+
+
+class TokenMergingMethod(Method):
+    """Token merging as a column; the definition is the tomesd package's."""
+
+    key = "tomesd"
+    title = "ToMe"
+    settings = TokenMerging
+    presets = PRESETS
+    excludes = frozenset({"at-edm"})
+
+    @contextmanager
+    def apply(self, pipe: Any, settings: TokenMerging, drawing: Drawing) -> Iterator[Report]:
+        unet, report = as_unet(pipe), Report()
+        chosen = [place for place in places(unet) if 2**place.block.level <= settings.downsample]
+        if not chosen:
+            raise ValueError(
+                f"This U-Net has no attention down to 1/{settings.downsample} of the latents' side, where ToMe would "
+                "merge: choose a coarser resolution."
+            )
+        with ExitStack() as undo:
+            clock = undo.enter_context(clocked(pipe, self.title, by_step=False))
+            draws = _Draws(pipe, drawing, clock, settings.random)
+            undo.callback(unet.register_forward_pre_hook(draws.begin).remove)
+            hooks = undo.enter_context(hooking())
+            for place in chosen:
+                grid = _Grid()
+                hooks.before(place.module, grid.see)
+                for layer in place.layers:
+                    merging = _Merging(settings, grid, draws, report)
+                    hooks.before(layer, merging.match)
+                    hooks.before(layer.attn1, merging.merge)
+                    hooks.after(layer.attn1, merging.part)
+            report.modules = len(hooks.modules)
+            yield report
+
+    def inert(self, settings: TokenMerging, drawing: Drawing) -> str:
+        if settings.ratio == 0:
+            return "ToMe with a share of 0 merges nothing."
+        return ""
+
+
+def matching(x: Tensor, chosen: Tensor, r: int) -> tuple[Tensor, int]:
+    """Bipartite soft matching of tokens x (batch, N, channels): (restore (batch, N), K), see `merged`.
+
+    chosen: (D,) indices of the tokens to merge into. Of the others the r that are most like one of these, by cosine, are
+    merged into it; K = N - r.
+    """
+    batch, n, _ = x.shape
+    others = torch.ones(n, dtype=torch.bool, device=x.device)
+    others[chosen] = False
+    others = others.nonzero()[:, 0]  # (S,)
+    r = min(r, others.numel())
+    unit = x / x.norm(dim=-1, keepdim=True)
+    likeness, nearest = (unit[:, others] @ unit[:, chosen].transpose(1, 2)).max(dim=-1)  # (batch, S)
+    order = likeness.argsort(dim=-1, descending=True)
+    kept = others.numel() - r
+    rows = torch.empty_like(nearest)
+    rows.scatter_(1, order[:, r:], torch.arange(kept, device=x.device).expand(batch, kept))
+    rows.scatter_(1, order[:, :r], kept + nearest.gather(1, order[:, :r]))
+    restore = torch.empty(batch, n, dtype=torch.long, device=x.device)
+    restore[:, others] = rows
+    restore[:, chosen] = torch.arange(kept, kept + chosen.numel(), device=x.device)
+    return restore, n - r
+
+
+def merged(x: Tensor, restore: Tensor, k: int) -> Tensor:
+    """The mean of the tokens x (batch, N, channels) that share a row, (batch, K, channels); restore: their rows."""
+    batch, _, channels = x.shape
+    flat = _flat(restore, k)
+    ones = torch.ones_like(flat, dtype=x.dtype)
+    counts = torch.zeros(batch * k, dtype=x.dtype, device=x.device).index_add_(0, flat, ones)
+    total = torch.zeros(batch * k, channels, dtype=x.dtype, device=x.device)
+    total.index_add_(0, flat, x.reshape(-1, channels))
+    return (total / counts[:, None]).view(batch, k, channels)
+
+
+def parted(y: Tensor, restore: Tensor) -> Tensor:
+    """Each token's row of y (batch, K, channels), (batch, N, channels)."""
+    batch, k, channels = y.shape
+    return y.reshape(-1, channels).index_select(0, _flat(restore, k)).view(batch, -1, channels)
+
+
+def cells(height: int, width: int, stride: int, offsets: Tensor | None) -> Tensor:
+    """One token's index of each stride x stride cell of a grid, (cells,): the first, or that at offsets (rows, columns)."""
+    rows, columns = torch.arange(height // stride)[:, None], torch.arange(width // stride)[None]
+    within = torch.zeros(1, 1, dtype=torch.long) if offsets is None else offsets
+    y, x = rows * stride + within // stride, columns * stride + within % stride
+    return (y * width + x).reshape(-1)
+
+
+def _flat(restore: Tensor, k: int) -> Tensor:
+    return (restore + k * torch.arange(restore.shape[0], device=restore.device)[:, None]).view(-1)
+
+
+class _Draws:
+    """Where in each cell the kept token lies: drawn from a generator that begins anew with each picture."""
+
+    def __init__(self, pipe: Any, drawing: Drawing, clock: Clock, random: bool) -> None:
+        self.guided = lambda: bool(getattr(pipe, "do_classifier_free_guidance", drawing.guidance > 1))
+        self.clock, self.random = clock, random
+        self.generator = torch.Generator()
+
+    def begin(self, *_: Any) -> None:
+        if self.clock.begins:
+            self.generator.manual_seed(0)
+
+    def offsets(self, height: int, width: int, stride: int) -> Tensor | None:
+        # without guidance each picture would have a pattern of its own only where it is drawn alone
+        if not (self.random and self.guided()):
+            return None
+        return torch.randint(stride**2, (height // stride, width // stride), generator=self.generator)
+
+
+class _Grid:
+    """How the tokens of a Transformer2DModel lie."""
+
+    height = width = 0
+
+    def see(self, x: Tensor) -> None:
+        self.height, self.width = x.shape[-2:]
+
+
+class _Merging:
+    """One layer's: matches its tokens as they come, merges what goes into its self-attention, parts what comes out."""
+
+    def __init__(self, settings: TokenMerging, grid: _Grid, draws: _Draws, report: Report) -> None:
+        self.settings, self.grid, self.draws, self.report = settings, grid, draws, report
+
+    def match(self, x: Tensor) -> None:
+        stride, (height, width) = self.settings.stride, (self.grid.height, self.grid.width)
+        chosen = cells(height, width, stride, self.draws.offsets(height, width, stride)).to(x.device)
+        self.restore, self.k = matching(x, chosen, int(x.shape[1] * self.settings.ratio))
+        self.report.add("tokens merged", x.shape[0] * (x.shape[1] - self.k))
+
+    def merge(self, x: Tensor) -> Tensor:
+        return merged(x, self.restore, self.k)
+
+    def part(self, y: Tensor) -> Tensor:
+        return parted(y, self.restore)

@@ -1,0 +1,110 @@
+"""`python app.py` and `reweight demo`: options, environment, models, then the page."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from .files import Scratch
+    from .server import Stop
+
+ENVIRONMENT = {
+    "OMP_WAIT_POLICY": "PASSIVE",  # no spinning while other processes want the cores
+    "GRADIO_ANALYTICS_ENABLED": "False",
+    "GRADIO_ANALYTICS_CACHE_FREQUENCY": "1000000000",  # Gradio computes statistics of all events after each else
+    "GRADIO_ANALYTICS_MAX_EVENTS": "1",
+    "HF_HUB_DISABLE_TELEMETRY": "1",
+    "DIFFUSERS_VERBOSITY": "error",
+    "TRANSFORMERS_VERBOSITY": "error",
+}
+JOB_SECONDS = 600  # of one visitor's job on a public demo
+
+
+def prepare() -> None:
+    """Settings that torch, Gradio and the libraries read when they are imported; those of the user stay."""
+    for name, value in ENVIRONMENT.items():
+        os.environ.setdefault(name, value)
+
+
+def options_of(arguments: Sequence[str] | None, program: str | None = None) -> argparse.Namespace:
+    """The command line's options."""
+    parser = argparse.ArgumentParser(
+        prog=program, description="See which U-Net block matters at which denoising step, and re-weight it."
+    )
+    parser.add_argument("--local", action="store_true", help="allow any hub id or folder as a model, for you alone")
+    parser.add_argument(
+        "--model", default=None, help="the model to start with: a name, or with --local a folder or hub id"
+    )
+    parser.add_argument(
+        "--models", default=os.environ.get("REWEIGHT_MODELS", ""), help="further models to serve, separated by commas"
+    )
+    parser.add_argument(
+        "--host", default=os.environ.get("GRADIO_SERVER_NAME", "127.0.0.1"), help="address to listen on"
+    )
+    parser.add_argument(
+        "--port", type=int, default=os.environ.get("GRADIO_SERVER_PORT", "7860"), help="port to listen on"
+    )
+    return parser.parse_args(arguments)
+
+
+def main(arguments: Sequence[str] | None = None, program: str | None = None) -> None:
+    """Read the options, load the models, serve the page until the program is told to end."""
+    prepare()
+    options = options_of(arguments, program)
+    from .address import NotThere, check_free
+    from .files import NoRoom, Scratch
+    from .logs import set_up
+    from .server import Stop
+
+    try:
+        host = check_free(options.host, options.port)
+        scratch = Scratch()
+    except (NotThere, NoRoom) as error:
+        sys.exit(str(error))
+    os.environ.pop("GRADIO_SERVER_NAME", None)  # Gradio tries to bind to it, without regard to what is asked for
+    os.environ["GRADIO_TEMP_DIR"] = str(scratch.files)
+    set_up(private=not options.local)
+    stop = Stop(scratch.close)
+    try:
+        _serve(options, host, scratch, stop)
+    finally:
+        scratch.close()
+
+
+def _serve(options: argparse.Namespace, host: str, scratch: Scratch, stop: Stop) -> None:
+    from ..engine.engine import Engine
+    from ..models.folder import ModelError
+    from ..models.registry import DEFAULT, REGISTRY
+    from ..probing.checkpoints import own_folder
+    from ..ui import build_demo, launch_options
+    from .server import rules_for, serve
+
+    named = [name.strip() for name in options.models.split(",") if name.strip()]
+    embedded = [key for key, card in REGISTRY.items() if card.embedded]
+    models = tuple(dict.fromkeys([options.model or DEFAULT, *named, *embedded]))
+    engine = (
+        Engine(models, local=True, unfinished=own_folder()) if options.local else Engine(models, seconds=JOB_SECONDS)
+    )
+    try:
+        for name in models[:1] if options.local else models:
+            engine.opened(name)
+        demo = build_demo(engine)
+        serve(
+            demo, engine, launch_options(demo), host=host, port=options.port, rules=rules_for(options.local, host),
+            scratch=scratch, stop=stop, ready=lambda url: _say(f"Open {url}"),
+        )  # fmt: skip
+    except ModelError as error:
+        sys.exit(str(error))
+    except OSError as error:
+        sys.exit(f"The page cannot be served at {host}, port {options.port}: {error.strerror or error}.")
+    finally:
+        engine.close()
+
+
+def _say(text: str) -> None:
+    sys.stdout.write(f"{text}\n")
+    sys.stdout.flush()

@@ -1,0 +1,141 @@
+"""The folder for temporary files: one's own, swept by age and size, gone at the end, and what a killed one left too."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import stat
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+
+try:
+    import fcntl
+except ImportError:  # Windows: a folder counts as left behind once it is a day old
+    fcntl = None  # type: ignore[assignment]
+
+AGE, CAP = 3600.0, 512_000_000
+LEAST = 32_000_000  # bytes that must be free where files are to go
+DAY = 86400.0
+LOCK = "lock"
+
+
+class NoRoom(ValueError):
+    """There is no folder for temporary files, in a sentence."""
+
+
+class Scratch:
+    """A folder for the temporary files of this process alone, readable by its user alone.
+
+    It lies in GRADIO_TEMP_DIR where that is set, else in the machine's folder for such files, or where that is full or
+    cannot be written, in memory (/dev/shm). Folders of processes that have ended are removed first.
+    """
+
+    def __init__(self) -> None:
+        tried = []
+        for base in _bases():
+            try:
+                self.folder = _own_folder(base)
+                break
+            except OSError as error:
+                tried.append(error.strerror or str(error))
+        else:
+            raise NoRoom(
+                f"Temporary files cannot be written ({tried[0].lower()}): make room, or name a folder in GRADIO_TEMP_DIR."
+            )
+        self._lock = (self.folder / LOCK).open("wb")
+        if fcntl:
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        self.files = self.folder / "files"
+        self.files.mkdir()
+        self._kept: frozenset[Path] = frozenset()
+
+    def keep(self) -> None:
+        """What is there now stays to the end: files that belong to the page itself."""
+        self._kept = frozenset(path for path, _ in self._found())
+
+    def sweep(self, age: float = AGE, cap: float = CAP) -> int:
+        """Delete files older than `age` seconds, then the oldest until at most `cap` bytes are left; how many went."""
+        now, gone, total = time.time(), 0, 0
+        for path, status in sorted(self._found(), key=lambda item: -item[1].st_mtime):
+            if path in self._kept:
+                continue
+            total += status.st_size
+            if now - status.st_mtime > age or total > cap:
+                with suppress(OSError):
+                    path.unlink()
+                    gone += 1
+        for folder, _, _ in os.walk(self.files, topdown=False):
+            with suppress(OSError):
+                if Path(folder) != self.files and now - os.stat(folder).st_mtime > 60:
+                    os.rmdir(folder)
+        return gone
+
+    def size(self) -> int:
+        """Bytes of all the files in it."""
+        return sum(status.st_size for _, status in self._found())
+
+    def full(self) -> bool:
+        """Whether nothing can be written there now."""
+        draft = self.folder / ".draft"
+        try:
+            draft.write_bytes(b"\0" * 65536)
+            return False
+        except OSError:
+            return True
+        finally:
+            with suppress(OSError):
+                draft.unlink()
+
+    def close(self) -> None:
+        """Remove the folder."""
+        self._lock.close()
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def _found(self) -> Iterator[tuple[Path, os.stat_result]]:
+        for folder, _, names in os.walk(self.files):
+            for name in names:
+                path = Path(folder, name)
+                with suppress(OSError):
+                    yield path, path.lstat()
+
+
+def leftovers(base: Path) -> list[Path]:
+    """The folders in `base` whose processes have ended."""
+    return [folder for folder in base.glob("run-*") if folder.is_dir() and not folder.is_symlink() and _left(folder)]
+
+
+def _bases() -> list[Path]:
+    """Where the folder may lie, the best first."""
+    user = f"reweight-{os.getuid() if hasattr(os, 'getuid') else os.environ.get('USERNAME', 'user')}"
+    bases = [Path(given)] if (given := os.environ.get("GRADIO_TEMP_DIR")) else []
+    with suppress(OSError):
+        bases.append(Path(tempfile.gettempdir()) / user)
+    return [*bases, Path("/dev/shm") / user] if Path("/dev/shm").is_dir() else bases
+
+
+def _own_folder(base: Path) -> Path:
+    """A new folder in base, once what others left there is gone. OSError where there is no room or no right."""
+    base.mkdir(mode=0o700, parents=True, exist_ok=True)
+    status = base.lstat()
+    if hasattr(os, "getuid") and (status.st_uid != os.getuid() or not stat.S_ISDIR(status.st_mode)):
+        raise PermissionError(13, "the folder is another user's")
+    for folder in leftovers(base):
+        shutil.rmtree(folder, ignore_errors=True)
+    if shutil.disk_usage(base).free < LEAST:
+        raise OSError(28, "the disk is full")
+    return Path(tempfile.mkdtemp(prefix="run-", dir=base)).resolve()
+
+
+def _left(folder: Path) -> bool:
+    """Whether the process that made a folder has ended: nobody holds its lock any more."""
+    try:
+        if fcntl is None or not (folder / LOCK).exists():
+            return time.time() - folder.stat().st_mtime > (DAY if fcntl is None else 60)
+        with (folder / LOCK).open("rb") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        return True
+    except OSError:
+        return False

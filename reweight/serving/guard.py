@@ -1,0 +1,410 @@
+"""The ASGI middleware between the network and Gradio: who is let in, with what, and what they are told.
+
+It mends at the boundary what Gradio leaves open, and changes nothing inside it: bodies are limited before they are
+parsed, places in the queue are shared out, a job that nobody listens to is stopped, and an error is a sentence.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import re
+import time
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable, MutableMapping
+from typing import Any
+from urllib.parse import parse_qs
+
+import orjson
+
+from .callers import PROXY_HEADERS, address_of, host_named
+from .files import Scratch
+from .messages import FAILED, FULL, answer, ended, told
+from .places import Place, Places, Quota
+from .rules import API, CLOSED, Rules
+from .sessions import Sessions
+
+log = logging.getLogger(__name__)
+Scope = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
+Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+SWEEP = 10.0  # seconds
+DRAINED = 32_000_000  # bytes of a refused body that are read and dropped, so that its sender gets to the answer
+SESSION = re.compile(r"[\w-]{1,64}", re.ASCII)
+
+
+class _Refused(Exception):
+    def __init__(self, status: int, sentence: str, drain: bool = False) -> None:
+        super().__init__(sentence)
+        self.status, self.sentence, self.drain = status, sentence, drain
+
+
+class House:
+    """What the middleware knows, shared by its requests: all of it belongs to the server's event loop."""
+
+    def __init__(
+        self, rules: Rules, scratch: Scratch | None = None, health: Callable[[], dict[str, Any]] = dict
+    ) -> None:
+        self.rules, self.scratch, self.health = rules, scratch, health
+        self.places = Places(rules.places, rules.each, rules.stateless)
+        self.uploads = Quota(rules.hourly_bytes)
+        self.sessions = Sessions(self.places, rules.linger, rules.idle, rules.sessions)
+        self.closing = False
+        self.streams: set[asyncio.Task[Any]] = set()
+        self.loop: asyncio.AbstractEventLoop | None = None
+        self.recent: OrderedDict[str, None] = OrderedDict()  # events that have ended
+        self._keeper: asyncio.Task[None] | None = None
+
+    def start(self) -> None:
+        """Begin to keep house, on the loop that runs now."""
+        if self.loop is None:
+            self.loop = asyncio.get_running_loop()
+            self._keeper = self.loop.create_task(self._keep())
+
+    def close(self) -> None:
+        """End the streams that are open and let nobody in any more; from any thread."""
+        self.closing = True
+        if self.loop is not None and self.loop.is_running():
+            self.loop.call_soon_threadsafe(lambda: [task.cancel() for task in list(self.streams)])
+
+    def release(self, event: str) -> None:
+        """An event has ended, and its place is free."""
+        self.places.held.pop(event, None)
+        self.recent[event] = None
+        while len(self.recent) > 1000:
+            self.recent.popitem(last=False)
+
+    def sweep(self) -> None:
+        """Let go of visits and places whose time is over."""
+        self.sessions.sweep(time.monotonic())
+        known = getattr(getattr(self.sessions.demo, "_queue", None), "event_ids_to_events", None)
+        if known is not None:
+            for event, place in list(self.places.held.items()):
+                listened = self.sessions.is_open(place.session)
+                if event not in known and listened and not event.startswith("joining "):
+                    self.release(event)
+
+    async def _keep(self) -> None:
+        while True:
+            await asyncio.sleep(SWEEP)
+            try:
+                self.sweep()
+                if self.scratch is not None:
+                    await asyncio.to_thread(self.scratch.sweep)
+            except Exception:
+                log.exception("housekeeping failed")
+
+
+class Guard:
+    """The middleware itself; `house` is shared with whoever starts and stops the server."""
+
+    def __init__(self, app: Callable[[Scope, Receive, Send], Awaitable[None]], house: House) -> None:
+        self.app, self.house = app, house
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        self.house.start()
+        request = _Request(self, scope, receive, send)
+        try:
+            await request.serve()
+        except _Refused as refused:
+            if refused.drain:
+                await _drain(receive)
+            await request.answer(refused.status, refused.sentence)
+        except asyncio.CancelledError:
+            if not self.house.closing:
+                raise
+            await request.finish()
+        except Exception as error:
+            await request.failed(error)
+
+
+class _Request:
+    """One request on its way in, and its answer on the way out."""
+
+    def __init__(self, guard: Guard, scope: Scope, receive: Receive, send: Send) -> None:
+        self.app, self.house, self.rules = guard.app, guard.house, guard.house.rules
+        self.scope, self.receive, self._send = scope, receive, send
+        self.path, self.method = scope["path"], scope["method"]
+        self.started = self.done = False
+        headers = {name: value for name, value in scope["headers"]}
+        self.length = headers.get(b"content-length", b"")
+        self.host = headers.get(b"host", b"").decode("latin-1")
+        peer = (scope.get("client") or ("", 0))[0]
+        forwarded = headers.get(b"x-forwarded-for", b"").decode("latin-1")
+        self.address = address_of(peer, forwarded, self.rules.behind_proxy)
+
+    async def serve(self) -> None:
+        """Check what is asked, and have it done."""
+        if self.path == "/healthz":
+            await self._healthz()
+            return
+        if self.house.closing:
+            raise _Refused(503, "This demo is shutting down: try again in a minute.")
+        if self.rules.hosts is not None and not host_named(self.host, self.rules.hosts):
+            raise _Refused(403, "This server is not known by that name: open it by its address, or set REWEIGHT_HOSTS.")
+        if any(letter < " " or letter == "\x7f" for letter in self.path) or b"%00" in self.scope.get(
+            "query_string", b""
+        ):
+            raise _Refused(404, "There is nothing of that name here.")
+        if CLOSED.match(self.path):
+            raise _Refused(404, "There is nothing of that name here.")
+        self._vouch()
+        stream = self._stream()
+        if self.method == "POST" and self.path.startswith((f"{API}/queue/join", f"{API}/call/")):
+            await self._join()
+        elif stream is not None:
+            await self._listen(stream)
+        else:
+            if self.method == "POST":
+                self._limit(*self._allowance())
+            await self.app(self.scope, self.receive, self.send)
+
+    def _vouch(self) -> None:
+        """Let the app know who asks, and nothing that only a proxy may say."""
+        port = (self.scope.get("client") or ("", 0))[1]
+        drop = {b"x-gradio-server"} | (set() if self.rules.behind_proxy else set(PROXY_HEADERS))
+        self.scope["headers"] = [pair for pair in self.scope["headers"] if pair[0] not in drop]
+        self.scope["client"] = (self.address, port)
+
+    def _stream(self) -> str | None:
+        """The visit whose messages a request listens to, or that it keeps open; None for any other request."""
+        if self.method != "GET":
+            return None
+        if self.path.rstrip("/") == f"{API}/queue/data":
+            query = parse_qs(self.scope.get("query_string", b"").decode("latin-1"))
+            return query.get("session_hash", [""])[0]
+        if self.path.startswith(f"{API}/call/"):
+            event = self.path.rstrip("/").rpartition("/")[2]
+            place = self.house.places.held.get(event)
+            return place.session if place else event
+        if self.path.startswith(f"{API}/heartbeat/"):
+            return self.path.rstrip("/").rpartition("/")[2]
+        return None
+
+    async def _listen(self, session: str) -> None:
+        """Pass a stream of messages on, and know when it has been left."""
+        house, task = self.house, asyncio.current_task()
+        page = "/heartbeat/" in self.path
+        house.sessions.seen(session, self.address, time.monotonic(), page)
+        house.sessions.opened(session)
+        if task is not None:
+            house.streams.add(task)
+        try:
+            await self.app(self.scope, self.receive, self.send)
+        finally:
+            if task is not None:
+                house.streams.discard(task)
+            house.sessions.closed(session)
+            if not page:
+                for event in house.places.of_session(session):
+                    house.release(event)
+                if self.path.endswith(session):
+                    house.sessions.forget(session)
+
+    async def _join(self) -> None:
+        """Give a job a place, where the caller may have another one."""
+        body = await self._body(self.rules.json_bytes)
+        try:
+            asked = orjson.loads(body)
+        except ValueError as error:
+            raise _Refused(400, "The request is not valid JSON: numbers must be finite, and text UTF-8.") from error
+        session = asked.get("session_hash") if isinstance(asked, dict) else None
+        session = session if isinstance(session, str) and session else None
+        if session and not SESSION.fullmatch(session):
+            raise _Refused(400, "The session's name must be letters and digits.")
+        house, visitor = self.house, session or ""
+        if refusal := house.places.refusal(self.address, visitor):
+            raise _Refused(429, refusal)
+        joining = f"joining {id(self)}"
+        house.places.held[joining] = Place(self.address, visitor, session or joining)
+        answered = bytearray()
+
+        async def send(message: MutableMapping[str, Any]) -> None:
+            if message["type"] == "http.response.body":
+                answered.extend(message.get("body", b""))
+                if not message.get("more_body"):
+                    house.places.held.pop(joining, None)
+                    self._joined(bytes(answered), visitor)
+            await self.send(message)
+
+        if session:
+            house.sessions.seen(session, self.address, time.monotonic())
+        try:
+            await self.app(self.scope, _replay(body, self.receive), send)
+        finally:
+            house.places.held.pop(joining, None)
+
+    def _joined(self, answered: bytes, visitor: str) -> None:
+        """Remember the place of a job that was taken, and look later whether anybody listens to it."""
+        try:
+            event = orjson.loads(answered)["event_id"]
+        except (ValueError, KeyError, TypeError):
+            return
+        house, session = self.house, visitor or event
+        if not isinstance(event, str) or event in house.recent:
+            return
+        house.places.held[event] = Place(self.address, visitor, session)
+        log.info("a job has joined", extra={"fields": {"held": len(house.places.held)}})
+        unheard = _left(self.app, dict(self.scope), session)
+
+        async def look() -> None:
+            await asyncio.sleep(self.rules.grace)
+            if event in house.places.held and not house.sessions.is_open(session):
+                log.info("nobody listens to a job, which is stopped")
+                await unheard()
+                house.release(event)
+                if not visitor:
+                    house.sessions.forget(session)
+
+        task = asyncio.get_running_loop().create_task(look())
+        house.streams.add(task)
+        task.add_done_callback(house.streams.discard)
+
+    def _allowance(self) -> tuple[int, str]:
+        if self.path.rstrip("/") == f"{API}/upload":
+            return self.rules.upload_bytes, "file"
+        return self.rules.json_bytes, "request"
+
+    def _limit(self, most: int, what: str) -> None:
+        """Have a body refused as soon as it is known to be too large, before anything parses it."""
+        size = int(self.length) if self.length.isdigit() else 0
+        if size > most:
+            raise _Refused(413, _too_large(what, most), drain=True)
+        if what == "file" and (refusal := self.house.uploads.refusal(self.address, size or most, time.monotonic())):
+            raise _Refused(429, refusal)
+        receive, seen = self.receive, 0
+
+        async def counted() -> MutableMapping[str, Any]:
+            nonlocal seen
+            message = await asyncio.wait_for(receive(), self.rules.body_seconds)
+            seen += len(message.get("body", b""))
+            if seen > most:
+                raise _Refused(413, _too_large(what, most), drain=bool(message.get("more_body")))
+            return message
+
+        self.receive = counted
+
+    async def _body(self, most: int) -> bytes:
+        self._limit(most, "request")
+        body = bytearray()
+        while True:
+            message = await self.receive()
+            if message["type"] == "http.disconnect":
+                raise _Refused(400, "The request ended early.")
+            body.extend(message.get("body", b""))
+            if not message.get("more_body"):
+                return bytes(body)
+
+    async def _healthz(self) -> None:
+        house = self.house
+        facts = {"status": "closing" if house.closing else "ok", "places_held": len(house.places.held)}
+        facts |= {"places": house.places.total, "visits": len(house.sessions)} | house.health()
+        self.started = True
+        body = orjson.dumps(facts)
+        status = 200 if facts["status"] == "ok" else 503
+        headers = [(b"content-type", b"application/json"), (b"cache-control", b"no-store")]
+        await self._send({"type": "http.response.start", "status": status, "headers": headers})
+        await self._send({"type": "http.response.body", "body": body if self.method != "HEAD" else b""})
+
+    async def send(self, message: MutableMapping[str, Any]) -> None:
+        """Pass an answer on: with our headers, and with sentences in the place of nothing."""
+        if message["type"] == "http.response.start":
+            self.started = True
+            present = {name.lower() for name, _ in message.get("headers", ())}
+            ours = [(name.encode(), value.encode()) for name, value in self.rules.headers.items()]
+            added = [pair for pair in ours if pair[0] not in present]
+            message = dict(message) | {"headers": [*message.get("headers", ()), *added]}
+        elif message.get("body", b"").startswith((b"data: ", b"event: error")):
+            for event in ended(message["body"]):
+                self.house.release(event)
+            message = dict(message) | {"body": told(message["body"], self._instead)}
+        self.done = message["type"] == "http.response.body" and not message.get("more_body")
+        await self._send(message)
+
+    def _instead(self) -> str:
+        scratch = self.house.scratch
+        return FULL if scratch is not None and scratch.full() else FAILED
+
+    async def answer(self, status: int, sentence: str) -> None:
+        """A sentence in the place of an answer, where none has begun."""
+        if self.started:
+            await self.finish()
+            return
+        for message in answer(status, sentence, **({"retry_after": "30"} if status in (429, 503) else {})):
+            await self.send(message)
+
+    async def finish(self) -> None:
+        """End an answer that was begun."""
+        if self.started and not self.done:
+            self.done = True
+            await self._send({"type": "http.response.body", "body": b"", "more_body": False})
+
+    async def failed(self, error: Exception) -> None:
+        """What the app raises is a sentence for the caller, and a line in the log."""
+        names = {kind.__name__ for kind in type(error).__mro__}
+        if names & {"LookupError", "FnIndexInferError", "AssertionError"}:
+            status, sentence = 404, "There is nothing of that name here."
+        elif names & {"ValueError", "TypeError", "UnicodeError"}:
+            status, sentence = 400, "This cannot be read: send what the page or the API's description says."
+        elif names & {"TimeoutError"}:
+            status, sentence = 408, "The request took too long to arrive: try again."
+        else:
+            status, sentence = 500, self._instead()
+        level = logging.ERROR if status == 500 else logging.INFO
+        log.log(level, "a request failed", exc_info=error, extra={"fields": {"status": status}})
+        await self.answer(status, sentence)
+
+
+def _replay(body: bytes, receive: Receive) -> Receive:
+    """The body again, then whatever comes after it."""
+    given = False
+
+    async def again() -> MutableMapping[str, Any]:
+        nonlocal given
+        if given:
+            return await receive()
+        given = True
+        return {"type": "http.request", "body": body, "more_body": False}
+
+    return again
+
+
+async def _drain(receive: Receive) -> None:
+    """Read a body and drop it, for so long and so much."""
+    dropped = 0
+    try:
+        async with asyncio.timeout(5):
+            while dropped < DRAINED:
+                message = await receive()
+                dropped += len(message.get("body", b""))
+                if not message.get("more_body"):
+                    return
+    except TimeoutError:
+        return
+
+
+def _left(app: Any, scope: Scope, session: str) -> Callable[[], Awaitable[None]]:
+    """Listen to a session's messages and go at once: what Gradio stops a job for."""
+    listening = dict(scope) | {
+        "method": "GET", "path": f"{API}/queue/data", "raw_path": f"{API}/queue/data".encode(),
+        "query_string": f"session_hash={session}".encode(), "headers": [(b"host", b"localhost")],
+        "asgi": {"version": "3.0", "spec_version": "2.4"},
+    }  # fmt: skip
+
+    async def gone() -> MutableMapping[str, Any]:
+        return {"type": "http.disconnect"}
+
+    async def nowhere(message: MutableMapping[str, Any]) -> None:
+        return
+
+    async def leave() -> None:
+        await app(dict(listening), gone, nowhere)
+
+    return leave
+
+
+def _too_large(what: str, most: int) -> str:
+    return f"The {what} is too large: at most {most / 1e6:g} MB are taken."

@@ -1,0 +1,132 @@
+"""The log: JSON lines, without what people typed; sentences at a terminal."""
+
+from __future__ import annotations
+
+import io
+import json
+import logging
+import re
+import sys
+import time
+from typing import Any
+
+log = logging.getLogger("reweight.serving")
+MINUTE = 60.0
+FRAME = re.compile(r'File "(?:.*?[/\\])?([^/\\"]+)", line (\d+), in (\S+)')
+
+
+class JsonLines(logging.Formatter):
+    """One JSON object a line: time (UTC), level, logger, text, and the fields given as `extra={"fields": …}`."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        when = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(record.created))
+        entry: dict[str, Any] = {
+            "time": f"{when}.{int(record.msecs):03d}Z", "level": record.levelname.lower(), "logger": record.name,
+            "text": record.getMessage(),
+        }  # fmt: skip
+        entry |= getattr(record, "fields", {})
+        if record.exc_info and record.exc_info[1]:
+            entry |= about(record.exc_info[1])
+        return json.dumps(entry, ensure_ascii=False, default=str)
+
+
+class Sparing(logging.Filter):
+    """Lets a record of the same place and text through once a minute, and says with the next how many were left out."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._last: dict[tuple[Any, ...], tuple[float, int]] = {}
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        if record.levelno < logging.WARNING:
+            return True
+        key = (record.name, record.levelno, record.getMessage()[:200])
+        when, left = self._last.get(key, (0.0, 0))
+        if record.created - when < MINUTE:
+            self._last[key] = (when, left + 1)
+            return False
+        if len(self._last) > 1000:
+            self._last.clear()
+        self._last[key] = (record.created, 0)
+        if left:
+            record.fields = getattr(record, "fields", {}) | {"left_out": left}
+        return True
+
+
+class Tracebacks(io.TextIOBase):
+    """Stands in for stderr: a traceback that a library prints there becomes one record, without its message.
+
+    An error's message may quote what a visitor typed; its kind and place do not.
+    """
+
+    def __init__(self, stream: Any) -> None:
+        self.stream, self._lines, self._inside, self._rest = stream, [], False, ""
+
+    def write(self, text: str) -> int:
+        self._rest += text
+        *lines, self._rest = self._rest.split("\n")
+        for line in lines:
+            self._line(line)
+        return len(text)
+
+    def flush(self) -> None:
+        self.stream.flush()
+
+    def fileno(self) -> int:
+        return self.stream.fileno()
+
+    def isatty(self) -> bool:
+        return False
+
+    def _line(self, line: str) -> None:
+        if line.startswith("Traceback (most recent call last)"):
+            self._lines, self._inside = [], True
+        elif self._inside and line and not line.startswith((" ", "\t")):
+            self._inside = False
+            kind = re.match(r"[\w.]+", line)
+            frames = [match.groups() for match in map(FRAME.search, self._lines) if match]
+            where = ":".join(frames[-1][:2]) if frames else ""
+            name = kind.group() if kind else "an error"
+            log.error("a library printed %s at %s", name, where, extra={"fields": {"kind": name, "where": where}})
+        elif self._inside:
+            self._lines.append(line)
+        elif line.startswith("{") or not line.strip():
+            self.stream.write(line + "\n" if line.strip() else "")
+        elif not line.startswith(("During handling", "The above exception")):
+            log.warning("a library wrote to the console", extra={"fields": {"letters": len(line)}})
+
+
+def about(error: BaseException) -> dict[str, str]:
+    """The kind of an error and where it was raised: file name and line, no path, no message."""
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    where = f"{trace.tb_frame.f_code.co_filename.rpartition('/')[2]}:{trace.tb_lineno}" if trace else ""
+    return {"kind": type(error).__name__, "where": where}
+
+
+def set_up(as_json: bool | None = None, private: bool = True) -> None:
+    """Send the log to stderr: JSON lines, or sentences where that is a terminal; INFO and above as JSON, else WARNING.
+
+    private: what libraries print there loses what may quote a visitor.
+    """
+    terminal = sys.stderr.isatty()
+    as_json = not terminal if as_json is None else as_json
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(JsonLines() if as_json else logging.Formatter("%(message)s"))
+    handler.addFilter(Sparing())
+    root = logging.getLogger()
+    root.handlers[:] = [handler]
+    root.setLevel(logging.WARNING)
+    logging.getLogger("reweight").setLevel(logging.INFO if as_json else logging.WARNING)
+    if as_json and private:
+        sys.stderr = Tracebacks(handler.stream)  # type: ignore[assignment]
+    logging.captureWarnings(True)
+
+
+def adopt_uvicorn() -> None:
+    """Send the web server's own records the same way."""
+    for name in ("uvicorn", "uvicorn.error", "uvicorn.access"):
+        logger = logging.getLogger(name)
+        logger.handlers.clear()
+        logger.propagate = name != "uvicorn.access"

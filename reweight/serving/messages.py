@@ -1,0 +1,60 @@
+"""What the server tells its callers: plain answers, and the messages in a stream of events."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import Any
+
+import orjson
+
+ENDED = re.compile(rb'"event_id":"([0-9a-f]{32})"')
+FAILED = "Something went wrong on the server, and it has been noted: try again, or reload the page."
+FULL = "The server's disk is full, so the result cannot be shown: try again later, or tell whoever runs this demo."
+
+
+def answer(status: int, sentence: str, **headers: str) -> list[dict[str, Any]]:
+    """The ASGI messages of an answer of one sentence, as JSON."""
+    body = orjson.dumps({"detail": sentence, "error": sentence})
+    named = {"content-type": "application/json", "content-length": str(len(body))} | headers
+    pairs = [(name.replace("_", "-").encode(), value.encode()) for name, value in named.items()]
+    return [
+        {"type": "http.response.start", "status": status, "headers": pairs},
+        {"type": "http.response.body", "body": body, "more_body": False},
+    ]
+
+
+def ended(chunk: bytes) -> list[str]:
+    """The events that a chunk of a stream says have ended."""
+    return [match.decode() for match in ENDED.findall(chunk)] if b'"process_completed"' in chunk else []
+
+
+def told(chunk: bytes, instead: Callable[[], str]) -> bytes:
+    """The chunk with a sentence where an error has none, and without markup in its errors and notices.
+
+    Gradio's page shows these as HTML, and they may quote a file that a stranger made.
+    """
+    if chunk.startswith(b"event: error\ndata: "):
+        return _mended(chunk, b"event: error\ndata: ", instead)
+    if not chunk.startswith(b"data: "):
+        return chunk
+    failed = b'"process_completed"' in chunk and b'"success":false' in chunk
+    return _mended(chunk, b"data: ", instead) if failed or b'"msg":"log"' in chunk else chunk
+
+
+def _mended(chunk: bytes, head: bytes, instead: Callable[[], str]) -> bytes:
+    try:
+        message = orjson.loads(chunk[len(head) :])
+    except ValueError:
+        return chunk
+    if not isinstance(message, dict):
+        return chunk
+    for part in (message, message.get("output")):
+        if not isinstance(part, dict):
+            continue
+        if "error" in part and not part["error"]:
+            part |= {"error": instead(), "visible": True}
+        for key in ("error", "log", "title"):
+            if isinstance(part.get(key), str):
+                part[key] = part[key].replace("<", "&lt;").replace(">", "&gt;")
+    return head + orjson.dumps(message) + b"\n\n"

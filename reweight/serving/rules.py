@@ -1,0 +1,51 @@
+"""What the server allows: sizes, places, times, headers."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from .places import EACH, STATELESS, TOTAL
+from .sessions import IDLE, LINGER, MOST
+
+API = "/gradio_api"
+CLOSED = re.compile(
+    rf"{API}/(?:file=\w+:|proxy=|deep_link|custom_component/|stream/|dev/|run-history|vibe|mcp)|/(?:monitoring|svelte/|login)"
+)
+HEADERS = {
+    "x-content-type-options": "nosniff",
+    "referrer-policy": "same-origin",
+    "content-security-policy": "; ".join((
+        "default-src 'self'", "script-src 'self' 'unsafe-inline' 'unsafe-eval' blob:",
+        "style-src 'self' 'unsafe-inline'", "img-src 'self' data: blob:", "media-src 'self' data: blob:",
+        "font-src 'self' data:", "connect-src 'self' data: blob:", "worker-src 'self' blob:", "object-src 'none'",
+        "base-uri 'self'", "form-action 'self'",
+        "frame-ancestors 'self' https://huggingface.co https://*.huggingface.co https://*.hf.space",
+    )),
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Rules:
+    """What the server allows.
+
+    hosts: the names that a Host header may give, None for any; behind_proxy: whether what a proxy says of the caller is
+    true. json_bytes, upload_bytes: the largest bodies; hourly_bytes: what an address may upload in an hour.
+    grace: seconds that a job goes on without anybody who listens; body_seconds: that a body may take to arrive.
+    """
+
+    hosts: frozenset[str] | None = None
+    behind_proxy: bool = False
+    json_bytes: int = 1_000_000
+    upload_bytes: int = 4_500_000
+    hourly_bytes: float = 40e6
+    grace: float = 8.0
+    body_seconds: float = 30.0
+    places: int = TOTAL
+    each: int = EACH
+    stateless: int = STATELESS
+    linger: float = LINGER
+    idle: float = IDLE
+    sessions: int = MOST
+    headers: Mapping[str, str] = field(default_factory=lambda: HEADERS)

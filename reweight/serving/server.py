@@ -1,0 +1,111 @@
+"""Starting the page and stopping it: Gradio's own `launch`, with the middleware around the app and an end within seconds."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import threading
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+from .address import bypass_proxies
+from .callers import hosts_allowed
+from .files import Scratch
+from .guard import Guard, House
+from .logs import adopt_uvicorn
+from .rules import Rules
+
+log = logging.getLogger(__name__)
+LAST = 4.0  # seconds that the end may take; then the process goes as it is
+
+
+def rules_for(local: bool, host: str, environment: dict[str, str] | None = None) -> Rules:
+    """The rules of a public demo, or of one that is for its user alone: that answers to its own names only."""
+    environment = dict(os.environ) if environment is None else environment
+    named = bool(environment.get("REWEIGHT_HOSTS"))
+    rules = Rules(behind_proxy=bool(environment.get("SPACE_ID") or environment.get("REWEIGHT_BEHIND_PROXY")))
+    if local or named:
+        rules = replace(rules, hosts=hosts_allowed(host, environment))
+    return replace(rules, hourly_bytes=4e9) if local else rules
+
+
+def serve(
+    demo: Any, engine: Any, page: dict[str, Any], *, host: str, port: int, rules: Rules, scratch: Scratch,
+    stop: Stop, ready: Callable[[str], object] = lambda url: None,
+) -> None:  # fmt: skip
+    """Serve a demo until `stop` is set, then end within LAST seconds. OSError when nothing can listen there.
+
+    page: further options for Gradio's `launch`, such as its looks. ready: called with the address once it serves.
+    """
+    from fastapi.middleware import Middleware
+
+    stop.await_it()
+    house = House(rules, scratch, lambda: health(engine))
+    house.sessions.demo = demo
+    demo.queue(api_open=False, max_size=2 * rules.places, default_concurrency_limit=rules.places)
+    bypass_proxies(host)
+    app_kwargs = page.get("app_kwargs", {})
+    demo.launch(
+        **{name: value for name, value in page.items() if name != "app_kwargs"}, server_name=host, server_port=port, prevent_thread_lock=True, quiet=True, inline=False,
+        max_threads=rules.places + 32, state_session_capacity=2 * rules.sessions,
+        app_kwargs=app_kwargs | {"middleware": [Middleware(Guard, house=house)]},
+    )  # fmt: skip
+    adopt_uvicorn()
+    scratch.keep()
+    log.info("serving", extra={"fields": {"address": demo.local_url}})
+    ready(demo.local_url)
+    stop.wait()
+    log.info("stopping")
+    house.close()
+    engine.cancel()
+    demo.close(verbose=False)
+    engine.close()
+
+
+def health(engine: Any) -> dict[str, Any]:
+    """How the engine is doing: jobs that wait, whether one runs, and how long ago the last one ended."""
+    status = engine.worker.status()
+    since = None if status.since is None else round(status.since, 1)
+    return {"waiting": status.waiting, "running": status.running, "ended": status.ended, "last_ended_seconds": since}
+
+
+class Stop:
+    """Waits for SIGTERM or SIGINT, also as the first process of a container, which ignores them unless it listens.
+
+    From the first of them the process ends within LAST seconds, even where a step under way takes longer: nothing is
+    half written by then, because files are written atomically. While a model loads it ends at once.
+    """
+
+    def __init__(self, at_last: Callable[[], object] = lambda: None) -> None:
+        self._asked, self._awaited, self._at_last = threading.Event(), False, at_last
+        if threading.current_thread() is threading.main_thread():
+            for name in ("SIGTERM", "SIGINT", "SIGBREAK"):
+                if hasattr(signal, name):
+                    signal.signal(getattr(signal, name), self._heard)
+
+    def set(self) -> None:
+        """As if a signal had come."""
+        self._asked.set()
+
+    def await_it(self) -> None:
+        """From here on a signal ends `wait`, and not what is done in the meantime."""
+        self._awaited = True
+
+    def wait(self) -> None:
+        """Wait for a signal."""
+        self._asked.wait()
+
+    def _heard(self, number: int, frame: Any) -> None:
+        if not self._asked.is_set():
+            timer = threading.Timer(LAST, self._give_up)
+            timer.daemon = True
+            timer.start()
+        self._asked.set()
+        if not self._awaited:
+            raise SystemExit(0)
+
+    def _give_up(self) -> None:
+        self._at_last()
+        os._exit(0)

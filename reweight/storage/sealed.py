@@ -1,0 +1,51 @@
+"""Files that prove to be whole: a payload and the key it belongs to, under one SHA-256."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from contextlib import suppress
+from pathlib import Path
+
+from .atomic import write_atomic
+
+log = logging.getLogger(__name__)
+MAGIC = b"reweight-sealed-1"
+
+
+class DamagedFile(ValueError):
+    """A file whose content is not what was written, or that is no sealed file at all."""
+
+
+def write_sealed(path: Path, key: str, payload: bytes) -> None:
+    """Write payload and the key that says what it is of, atomically. OSError leaves what was there."""
+    content = _content(key, payload)
+    write_atomic(path, b"%s %s\n" % (MAGIC, _digest(content)) + content)
+
+
+def read_sealed(path: Path) -> tuple[str, bytes]:
+    """(key, payload) of a sealed file. DamagedFile if a bit of it has changed; OSError if it cannot be read."""
+    header, _, content = path.read_bytes().partition(b"\n")
+    if header != b"%s %s" % (MAGIC, _digest(content)):
+        raise DamagedFile(f"{path} is damaged, or is not a file of this kind.")
+    length, _, rest = content.partition(b"\n")
+    return rest[: int(length)].decode(), rest[int(length) :]
+
+
+def quarantine(path: Path) -> None:
+    """Put a file that cannot be used aside as `<name>.damaged`, so that nothing reads it again and a person may look at it."""
+    log.warning("%s is damaged or of another version: it is put aside, and what it held is computed again.", path.name)
+    try:
+        path.replace(path.with_name(f"{path.name}.damaged"))
+    except OSError:
+        with suppress(OSError):
+            path.unlink()
+
+
+def _content(key: str, payload: bytes) -> bytes:
+    encoded = key.encode()
+    return b"%d\n" % len(encoded) + encoded + payload
+
+
+def _digest(content: bytes) -> bytes:
+    return hashlib.sha256(content).hexdigest().encode()

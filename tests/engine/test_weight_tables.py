@@ -1,0 +1,134 @@
+"""Tables of weights in the engine and on the command line: applied as they are, shipped, and tuned for one prompt."""
+
+import subprocess
+import sys
+from contextlib import closing
+
+import numpy as np
+import pytest
+
+from reweight.engine import resolving
+from reweight.engine.engine import Engine, Picture, Waiting
+from reweight.engine.provenance import read_png
+from reweight.engine.request import RequestError, validate
+from reweight.engine.resolving import choose, drawing_of
+from reweight.models.registry import card_for
+from reweight.tuning.loop import TuneSnapshot
+from reweight.tuning.one_prompt import PromptTuning
+from reweight.weight_table import WeightTable
+
+PROMPT = "a red apple on table"
+LABELS = tuple("0123456")
+W = np.linspace(0.8, 1.2, 14).reshape(2, 7)
+
+
+def table(model="toy-turbo", weights=W, **over):
+    return WeightTable(weights=weights, blocks=LABELS, model=model, method="tuned:gradient", **over)
+
+
+@pytest.fixture(scope="module")
+def turbo():
+    engine = Engine(("toy-turbo",))
+    yield engine
+    engine.close()
+
+
+def request(model="toy-turbo", **over):
+    return validate(**(dict(model=model, prompt=PROMPT, steps=2) | over))
+
+
+def test_a_pinned_table_is_applied_as_it_is(turbo):
+    given = table(weights=[[0.5, "off", 1, 1, 1, 1, 2.0], [1] * 7])
+    chosen = turbo.chosen(request(low=0.2, high=0.3), pinned=given)
+    assert chosen.weight_table is given and chosen.table is None and "loaded from a file" in chosen.source
+    drawing = drawing_of(request(low=0.2, high=0.3), chosen, turbo.opened("toy-turbo"))
+    assert np.array_equal(drawing.weights, given.weights) and np.array_equal(drawing.bypass, given.bypass)
+    painted = request(painted=[[None, 1.5, *[None] * 5], [None] * 7], first_step=1, last_step=1)
+    drawing = drawing_of(painted, turbo.chosen(painted, pinned=given), turbo.opened("toy-turbo"))
+    assert drawing.weights[0, 1] == 1.5 and drawing.bypass is None
+
+
+@pytest.mark.parametrize(
+    "over", [{"model": "toy"}, {"weights": W[:1]}, {"revision": "another"}, {"per": "transformer"}]
+)
+def test_a_table_that_does_not_fit_serves_nobody(turbo, over):
+    assert turbo.chosen(request(), pinned=table(**over)).weight_table is None
+
+
+def test_a_control_that_turns_scores_round_leaves_weights_alone(turbo):
+    assert turbo.chosen(request(schedule="flat"), pinned=table()).weight_table is None
+
+
+def test_the_tuned_schedule_takes_what_is_shipped(turbo, tmp_path, monkeypatch):
+    monkeypatch.setattr(resolving, "ASSETS", tmp_path)
+    folder = tmp_path / "toy-turbo" / "tuned"
+    folder.mkdir(parents=True)
+    table().save(folder / "2-steps.json")
+    (folder / "broken.json").write_text("{", encoding="utf-8")
+    blocks = turbo.blocks("toy-turbo")
+    chosen = choose(request(schedule="tuned"), blocks)
+    assert np.array_equal(chosen.weights, W) and "shipped" in chosen.source
+    with pytest.raises(RequestError, match="No tuned weights are shipped for 3 steps of toy-turbo: choose 2 steps"):
+        choose(request(schedule="tuned", steps=3), blocks)
+
+
+def test_every_shipped_table_serves_its_model():
+    for model in ("toy", "toy-turbo"):
+        for shipped in resolving.shipped_weights(model):
+            engine = Engine((model,))
+            asked = request(model, steps=shipped.steps, schedule="tuned")
+            assert engine.chosen(asked).weight_table == shipped
+            engine.close()
+
+
+def test_a_picture_names_the_table_it_is_from(turbo):
+    given = table()
+    events = turbo.compare(request(), turbo.chosen(request(), pinned=given), ("reweighted",))
+    (picture,) = (event for event in events if isinstance(event, Picture))
+    assert picture.table_sha256 == given.sha256 and np.array_equal(picture.weights, W)
+
+
+def test_tuning_for_one_prompt_can_be_stopped_and_keeps_what_it_has(turbo):
+    settings = PromptTuning(iterations=2, noises=2)
+    with closing(turbo.tune(request(steps=1), settings=settings)) as events:
+        first = next(event for event in events if not isinstance(event, Waiting))
+    assert isinstance(first, TuneSnapshot) and first.best.weights.shape == (1, 7)
+    *_, last = (event for event in turbo.tune(request(steps=1), settings=settings) if not isinstance(event, Waiting))
+    assert last.done == 1 and last.best.model == "toy-turbo" and last.best.diagnostics["iterations"] == 2
+    assert turbo.chosen(request(steps=1), pinned=last.best).weight_table is last.best
+
+
+def test_nothing_to_score_with_is_one_sentence(turbo):
+    with pytest.raises(ValueError, match="no scorer to tune towards"):
+        list(turbo.tune(request(), scorer="none"))
+
+
+def reweight(*arguments):
+    command = [sys.executable, "-m", "reweight", *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, timeout=240)
+
+
+def test_tune_writes_a_table_that_generate_draws_with(sd_folder, tmp_path):
+    (tmp_path / "prompts.txt").write_text("a red apple\nthe blue cat\nred cat in rain\na table\n", encoding="utf-8")
+    common = ["--model", sd_folder, "--steps", 2]
+    done = reweight(
+        "tune", *common, "--prompts", tmp_path / "prompts.txt", "--limit", 4, "--scorer", "toy", "--iterations", 2,
+        "--batch", 2, "--size", 64, "--guidance", 2, "--out", tmp_path / "new" / "w.json",
+        "--resume", tmp_path / "state.json",
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert "over vanilla on the validation set" in done.stderr
+    made = WeightTable.load(tmp_path / "new" / "w.json")
+    assert made.steps == 2 and made.diagnostics["iterations"] == 2
+    drawn = reweight(
+        "generate", PROMPT, *common, "--size", 64, "--guidance", 2, "--table", tmp_path / "new" / "w.json",
+        "--method", "reweighted", "--out", tmp_path,
+    )  # fmt: skip
+    assert drawn.returncode == 0, drawn.stderr
+    assert read_png(tmp_path / "reweighted.png")["weights"] == made.weights.tolist()
+    refused = reweight("generate", PROMPT, *common, "--table", tmp_path / "new" / "w.json", "--schedule", "flat")
+    assert refused.returncode == 1 and "applied as it is" in refused.stderr
+
+
+def test_an_unknown_card_is_no_reason_to_look_for_weights():
+    assert resolving.shipped_weights("somebody/else") == () and card_for("toy-turbo").embedded

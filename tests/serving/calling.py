@@ -1,0 +1,76 @@
+"""Small clients that speak to the program as a browser or a script does."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import secrets
+import time
+from dataclasses import dataclass, field
+from typing import Any
+
+import httpx
+import psutil
+from server import Server
+
+QUICK = ("the blue cat in rain", "toy-turbo", 0.9, 1.2, "importance", 7, 1, 0, "")
+LONG = ("paper-code", 100, "a photo of a fox in the snow", "toy", 0.9, 1.2, "importance", 7, 12, 3, "")
+
+
+@dataclass
+class Caller:
+    """A script, or a page with a session of its own. address: what a proxy says that it has."""
+
+    server: Server
+    address: str = "8.8.8.8"
+    session: str | None = None
+    http: httpx.Client = field(init=False)
+
+    def __post_init__(self) -> None:
+        headers = {"x-forwarded-for": self.address}
+        self.http = httpx.Client(base_url=self.server.url, headers=headers, timeout=120, trust_env=False)
+
+    def post(self, path: str, **body: Any) -> httpx.Response:
+        """Send JSON."""
+        return self.http.post(f"gradio_api/{path}", json=body)
+
+    def join(self, name: str, data: tuple[Any, ...], session: str | None = None) -> httpx.Response:
+        """Ask an endpoint, and do not listen."""
+        session = session or self.session
+        return self.post(f"call/{name}", data=list(data), **({"session_hash": session} if session else {}))
+
+    def listen(self, name: str, event: str) -> tuple[str, Any]:
+        """The last message about a job: its kind, and what it holds."""
+        lines = self.http.get(f"gradio_api/call/{name}/{event}").text.split("\n")
+        pairs = [(a.removeprefix("event: "), b.removeprefix("data: ")) for a, b in itertools.pairwise(lines)
+                 if a.startswith("event: ")]  # fmt: skip
+        kind, data = [pair for pair in pairs if pair[0] != "heartbeat"][-1]
+        return kind, json.loads(data)
+
+    def ask(self, name: str, data: tuple[Any, ...]) -> tuple[str, Any]:
+        """Ask an endpoint and listen to its end."""
+        answer = self.join(name, data)
+        answer.raise_for_status()
+        return self.listen(name, answer.json()["event_id"])
+
+    def health(self) -> dict[str, Any]:
+        """What the server says of itself."""
+        return self.http.get("healthz").json()
+
+
+def new_session() -> str:
+    return secrets.token_hex(6)
+
+
+def until(condition: Any, seconds: float = 60.0) -> float:
+    """Wait for an event, at most so long on a busy machine; the seconds that it took."""
+    began = time.monotonic()
+    while not condition():
+        assert time.monotonic() - began < seconds, "it did not come"
+        time.sleep(0.05)
+    return time.monotonic() - began
+
+
+def memory_of(server: Server) -> float:
+    """Megabytes that the program holds."""
+    return psutil.Process(server.process.pid).memory_info().rss / 1e6

@@ -1,0 +1,50 @@
+"""Large bodies and uploads: the real program in public mode."""
+
+from __future__ import annotations
+
+import time
+
+import httpx
+from calling import Caller, memory_of
+from server import Server
+
+
+def test_ten_megabytes_of_json_cost_nothing(public: Server, caller: Caller):
+    before, began = memory_of(public), time.monotonic()
+    for body in (
+        b'{"data": [' + b"1," * 5_000_000 + b"1]}",
+        b'{"data": ' + b"[" * 900_000,
+        b'{"data":["' + b"x" * 30_000_000,
+    ):
+        for path in ("call/compare", "queue/join", "component_server", "cancel", "run/compare"):
+            answer = caller.http.post(f"gradio_api/{path}", content=body, headers={"content-type": "application/json"})
+            assert answer.status_code in (413, 400), (path, answer.status_code)
+            assert "Traceback" not in answer.text
+    print(f"{memory_of(public) - before:.1f} MB, {(time.monotonic() - began) / 15:.2f} s each")
+    assert memory_of(public) - before < 40
+
+
+def test_sixty_uploads_in_one_request_are_too_many(public: Server, caller: Caller):
+    def send(count: int, size: int) -> httpx.Response:
+        files = [("files", (f"{n}.png", b"\0" * size)) for n in range(count)]
+        return caller.http.post("gradio_api/upload", files=files)
+
+    assert send(60, 2_000_000).status_code == 413
+    assert send(1, 1_000_000).status_code == 200
+    codes = [send(2, 1_900_000).status_code for _ in range(12)]
+    assert set(codes) == {200, 429} and codes.count(200) <= 10
+
+
+def test_depth_and_names_get_a_sentence(caller: Caller):
+    for body in (
+        b"[" * 100_000,
+        b'{"data":' + b'{"a":' * 50_000,
+        b'{"data":[1],"data":[2]}',
+        b'{"data": 5}',
+        b"[]",
+        b'{"data":[]}',
+    ):
+        for path in ("call/compare", "call/nothing", "queue/join", "component_server", "call/v2/nothing"):
+            answer = caller.http.post(f"gradio_api/{path}", content=body, headers={"content-type": "application/json"})
+            assert 400 <= answer.status_code < 500 or answer.status_code == 200, (path, body[:20], answer.status_code)
+            assert "Traceback" not in answer.text and ".py" not in answer.text

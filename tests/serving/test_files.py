@@ -1,0 +1,95 @@
+"""Temporary files: where, for how long, how much."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from reweight.serving import files
+from reweight.serving.files import NoRoom, Scratch
+
+
+@pytest.fixture
+def scratch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path / "temporary"))
+    scratch = Scratch()
+    yield scratch
+    scratch.close()
+
+
+def write(scratch: Scratch, name: str, size: int, age: float) -> Path:
+    path = scratch.files / name / "image.png"
+    path.parent.mkdir()
+    path.write_bytes(b"\0" * size)
+    os.utime(path, (time.time() - age,) * 2)
+    return path
+
+
+def test_files_go_by_age_then_the_oldest_by_their_sum_and_the_pages_own_stay(scratch: Scratch):
+    own = write(scratch, "own", 1000, age=9000)
+    scratch.keep()
+    old, big, new = write(scratch, "old", 10, 4000), write(scratch, "big", 900, 100), write(scratch, "new", 200, 10)
+    assert scratch.sweep(age=3600, cap=1000) == 2
+    assert own.exists() and new.exists() and not old.exists() and not big.exists()
+    assert scratch.sweep(age=3600, cap=1000) == 0 and scratch.size() == 1200
+
+
+def test_the_folder_is_ones_own_and_gone_at_the_end(scratch: Scratch):
+    assert scratch.folder.stat().st_mode & 0o077 == 0
+    base = scratch.folder.parent
+    scratch.close()
+    assert list(base.iterdir()) == []
+
+
+def test_what_a_killed_process_left_goes_at_the_next_start_and_a_running_ones_stays(tmp_path: Path, monkeypatch):
+    monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path))
+    code = (
+        "from reweight.serving.files import Scratch; import os; s = Scratch();"
+        "(s.files / 'picture.png').write_bytes(b'0' * 100); os._exit(9)"
+    )
+    subprocess.run([sys.executable, "-c", code], check=False, timeout=60)
+    assert len(list(tmp_path.glob("run-*/files/picture.png"))) == 1
+    first = Scratch()
+    assert not list(tmp_path.glob("run-*/files/picture.png"))
+    second = Scratch()
+    assert first.folder.is_dir() and second.folder.is_dir() and first.folder != second.folder
+    first.close(), second.close()
+
+
+def test_another_users_folder_is_not_used(tmp_path: Path, monkeypatch):
+    monkeypatch.delenv("GRADIO_TEMP_DIR", raising=False)
+    monkeypatch.setattr(files.tempfile, "gettempdir", lambda: str(tmp_path))
+    (tmp_path / "gradio").mkdir(mode=0)  # the folder that Gradio would share with every user of a machine
+    taken = tmp_path / f"reweight-{os.getuid()}"
+    taken.mkdir()
+    if os.getuid() == 0:
+        os.chown(taken, 12345, 12345)
+    else:
+        taken.rmdir(), taken.symlink_to("/usr")
+    scratch = Scratch()
+    try:
+        assert not scratch.folder.is_relative_to(tmp_path)
+    finally:
+        scratch.close()
+
+
+def test_a_full_disk_has_the_files_in_memory_and_no_room_at_all_is_a_sentence(tmp_path: Path, monkeypatch):
+    monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path))
+    usage = files.shutil.disk_usage
+
+    def full(path):
+        return usage(path)._replace(free=1) if Path(path).is_relative_to(tmp_path) else usage(path)
+
+    monkeypatch.setattr(files.shutil, "disk_usage", full)
+    monkeypatch.setattr(files.tempfile, "gettempdir", lambda: str(tmp_path))
+    scratch = Scratch()
+    assert scratch.folder.is_relative_to("/dev/shm")
+    scratch.close()
+    monkeypatch.setattr(files, "LEAST", float("inf"))
+    with pytest.raises(NoRoom, match=r"make room|GRADIO_TEMP_DIR"):
+        Scratch()

@@ -1,0 +1,173 @@
+"""The middleware by itself, around small apps."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from typing import Any
+
+import httpx
+import pytest
+
+from reweight.serving.guard import Guard, House
+from reweight.serving.rules import Rules
+
+SMALL = Rules(json_bytes=1000, upload_bytes=5000, hourly_bytes=8000, grace=0.05)
+
+
+class App:
+    """An app that counts the bytes it is given and answers as it is told; a job's messages never come."""
+
+    def __init__(self, error: Exception | None = None) -> None:
+        self.error, self.seen, self.headers, self.left = error, [], [], asyncio.Event()
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        body = bytearray()
+        self.headers = scope["headers"]
+        while True:
+            message = await receive()
+            if message["type"] == "http.disconnect":
+                self.left.set()
+                return
+            body += message.get("body", b"")
+            if not message.get("more_body"):
+                break
+        self.seen.append((scope["path"], bytes(body)))
+        if self.error:
+            raise self.error
+        answer = json.dumps({"event_id": "f" * 32}).encode()
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": answer})
+
+
+def ask(app: App, *requests: tuple[str, str, dict[str, Any]], rules: Rules = SMALL) -> list[httpx.Response]:
+    """Answers to requests (method, path, options), one after another, then what the house has to do."""
+
+    async def run() -> list[httpx.Response]:
+        guard = Guard(app, House(rules, health=lambda: {"waiting": 0}))
+        transport = httpx.ASGITransport(guard, client=("127.0.0.1", 1))
+        async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as client:
+            return [await client.request(method, path, **options) for method, path, options in requests]
+
+    return asyncio.run(run())
+
+
+def sentence(answer: httpx.Response) -> str:
+    text = answer.json()["detail"]
+    assert text.endswith(".") and "\n" not in text and "/" not in text
+    return text
+
+
+@pytest.mark.parametrize("path", ["/gradio_api/call/compare", "/gradio_api/queue/join", "/gradio_api/component_server"])
+def test_a_large_body_is_refused_before_the_app_sees_it(path):
+    async def endless():
+        for _ in range(100):
+            yield b"x" * 100
+
+    app = App()
+    declared, streamed = ask(app, ("POST", path, {"content": b"x" * 2000}), ("POST", path, {"content": endless()}))
+    assert declared.status_code == streamed.status_code == 413 and "at most" in sentence(declared)
+    assert app.seen == []
+
+
+def test_uploads_may_be_larger_and_have_a_quota():
+    upload = ("POST", "/gradio_api/upload", {"content": b"x" * 4000})
+    *good, bad = ask(App(), upload, upload, upload)
+    assert [answer.status_code for answer in good] == [200, 200] and bad.status_code == 429
+    assert ask(App(), ("POST", "/gradio_api/upload", {"content": b"x" * 5001}))[0].status_code == 413
+
+
+@pytest.mark.parametrize(
+    "body", [b"nonsense", b'{"data": [NaN]}', b'{"data": [1e999]}', b"[" * 900, b"\xff\xfe", b'{"data":"\\ud800"}']
+)
+def test_what_is_no_json_gets_a_sentence(body):
+    app = App()
+    (answer,) = ask(app, ("POST", "/gradio_api/call/compare", {"content": body}))
+    assert answer.status_code == 400 or answer.json() == {"event_id": "f" * 32}
+    assert answer.status_code == 200 or (sentence(answer) and app.seen == [])
+
+
+def test_every_answer_has_the_headers_and_the_apps_own_stay():
+    plain, refused = ask(App(), ("GET", "/", {}), ("POST", "/gradio_api/call/x", {"content": b"x" * 2000}))
+    for answer in (plain, refused):
+        assert answer.headers["x-content-type-options"] == "nosniff"
+        assert "https://huggingface.co" in answer.headers["content-security-policy"]
+
+
+@pytest.mark.parametrize(
+    ("error", "status"),
+    [
+        (KeyError("secret"), 404),
+        (ValueError("secret"), 400),
+        (RuntimeError("secret /root/x.py"), 500),
+        (OSError("secret"), 500),
+    ],
+)
+def test_what_the_app_raises_is_a_sentence(error, status):
+    (answer,) = ask(App(error), ("GET", "/config", {}))
+    assert answer.status_code == status and "secret" not in sentence(answer)
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/gradio_api/file=http://169.254.169.254/", "/gradio_api/proxy=http://127.1/", "/gradio_api/deep_link?session_hash=x",
+        "/gradio_api/file=a%00b", "/%0d%0aset-cookie:x", "/?page=%00", "/monitoring/x", "/gradio_api/file=ftp://x",
+        "/gradio_api/stream/x", "/gradio_api/custom_component/a/client/b/c", "/svelte/x",
+    ],
+)  # fmt: skip
+def test_what_the_page_does_not_use_is_closed(path):
+    app = App()
+    (answer,) = ask(app, ("GET", path, {}))
+    assert answer.status_code == 404 and app.seen == []
+
+
+def test_another_sites_name_for_this_machine_is_refused_and_health_is_told():
+    rules = Rules(hosts=frozenset({"localhost"}))
+    rebound, health = ask(
+        App(), ("GET", "/", {"headers": {"host": "evil.example"}}), ("GET", "/healthz", {"headers": {"host": "10.0.0.1"}}),
+        rules=rules,
+    )  # fmt: skip
+    assert rebound.status_code == 403 and "REWEIGHT_HOSTS" in sentence(rebound)
+    assert health.status_code == 200 and health.json()["status"] == "ok" and health.json()["waiting"] == 0
+
+
+def test_only_a_trusted_proxy_may_say_under_which_name_the_page_is_served():
+    headers = {
+        "x-forwarded-host": "evil.example",
+        "x-gradio-server": "http://evil.example",
+        "x-forwarded-proto": "https",
+    }
+    app = App()
+    ask(app, ("GET", "/", {"headers": headers}))
+    assert not any(b"evil" in value for _, value in app.headers)
+    ask(app, ("GET", "/", {"headers": headers}), rules=Rules(behind_proxy=True))
+    kept = {name for name, _ in app.headers}
+    assert b"x-forwarded-host" in kept and b"x-gradio-server" not in kept
+
+
+def test_a_caller_without_a_session_holds_a_few_places_and_a_job_without_a_listener_is_stopped():
+    async def run() -> tuple[list[int], bool, int]:
+        app, numbers = App(), iter(range(100))
+
+        async def numbered(scope: Any, receive: Any, send: Any) -> None:
+            async def renamed(message: Any) -> None:
+                if message.get("body"):
+                    message["body"] = json.dumps({"event_id": f"{next(numbers):032x}"}).encode()
+                await send(message)
+
+            await app(scope, receive, renamed)
+
+        house = House(SMALL)
+        transport = httpx.ASGITransport(Guard(numbered, house), client=("127.0.0.1", 1))
+        async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as client:
+            codes = [(await client.post("/gradio_api/call/x", json={"data": []})).status_code for _ in range(6)]
+            await asyncio.wait_for(app.left.wait(), 20)
+            for _ in range(400):
+                if not house.places.held:
+                    break
+                await asyncio.sleep(0.05)
+        return codes, app.left.is_set(), len(house.places.held)
+
+    codes, left, held = asyncio.run(run())
+    assert codes == [200] * 4 + [429] * 2 and left and held == 0

@@ -1,0 +1,93 @@
+"""The log: JSON lines, no prompts, no floods."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import io
+import json
+import logging
+import sys
+import traceback
+
+import pytest
+
+from reweight.serving import logs
+from reweight.serving.logs import JsonLines, Sparing, Tracebacks
+
+SECRET = "a very private fox"
+
+
+@pytest.fixture
+def stream(monkeypatch):
+    """What the log writes, as it is set up in public mode."""
+    stream, root = io.StringIO(), logging.getLogger()
+    handlers, level, ours = root.handlers[:], root.level, logging.getLogger("reweight").level
+    with contextlib.redirect_stderr(stream):
+        logs.set_up(as_json=True)
+        shown = sys.stderr
+    monkeypatch.setattr(traceback, "print_exc", functools.partial(traceback.print_exc, file=shown))
+    yield stream, shown
+    root.handlers[:] = handlers
+    root.setLevel(level)
+    logging.getLogger("reweight").setLevel(ours)
+    logging.captureWarnings(False)
+
+
+def lines(stream: tuple[io.StringIO, Tracebacks]) -> list[dict]:
+    return [json.loads(line) for line in stream[0].getvalue().splitlines()]
+
+
+def test_a_record_is_one_json_line_with_its_time_and_fields(stream):
+    logging.getLogger("reweight.serving").info("a job\nhas joined", extra={"fields": {"held": 3}})
+    (line,) = lines(stream)
+    assert line["text"] == "a job\nhas joined" and line["held"] == 3 and line["level"] == "info"
+    assert line["time"].endswith("Z") and line["time"][10] == "T"
+
+
+def test_a_traceback_that_a_library_prints_is_one_line_without_what_was_typed(stream):
+    try:
+        try:
+            raise KeyError(SECRET)
+        except KeyError as error:
+            raise OSError(f"no room for {SECRET}") from error
+    except OSError:
+        traceback.print_exc()
+    stream[1].write(f"some other text: {SECRET}\n")
+    assert SECRET not in stream[0].getvalue()
+    kinds = [line.get("kind") for line in lines(stream)]
+    assert "OSError" in kinds and all("File" not in line["text"] for line in lines(stream))
+
+
+def test_an_error_is_logged_by_its_kind_and_place(stream):
+    try:
+        raise ValueError(SECRET)
+    except ValueError as error:
+        logging.getLogger("reweight.serving").error("a request failed", exc_info=error)
+    (line,) = lines(stream)
+    assert line["kind"] == "ValueError" and line["where"].startswith("test_logs.py:") and SECRET not in str(line)
+
+
+def test_what_repeats_is_said_once_a_minute_with_its_count():
+    sparing = Sparing()
+
+    def record(created: float) -> logging.LogRecord:
+        record = logging.LogRecord("name", logging.WARNING, "", 1, "again", (), None)
+        record.created = created
+        return record
+
+    assert [sparing.filter(record(1000.0 + n)) for n in range(50)] == [True] + [False] * 49
+    late = record(1061.0)
+    assert sparing.filter(late) and late.fields == {"left_out": 49}
+
+
+def test_json_lines_take_what_json_cannot():
+    record = logging.LogRecord("name", logging.INFO, "", 1, "x\udcff", (), None)
+    record.fields = {"path": object()}
+    assert json.loads(JsonLines().format(record))["level"] == "info"
+
+
+def test_lines_that_are_json_already_pass(stream):
+    out = io.StringIO()
+    Tracebacks(out).write('{"time": 1}\n')
+    assert out.getvalue() == '{"time": 1}\n'

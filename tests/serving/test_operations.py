@@ -1,0 +1,154 @@
+"""Starting, serving, logging and stopping: the real program."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import httpx
+import pytest
+from calling import LONG, QUICK, Caller, new_session, until
+from server import ROOT, Server, no_insides, serving
+
+TOLD = 5.0  # seconds within which it ends
+
+
+@pytest.mark.parametrize(
+    "path", ["?page=nothing", "config?page=nothing", "gradio_api/file=%00", "gradio_api/file=/etc/passwd", "nothing/%00",
+             "gradio_api/call/nothing/x", "gradio_api/info?page=%00", "gradio_api/queue/data?session_hash=nothing",
+             "gradio_api/queue/data", "?deep_link=../../etc", "gradio_api/heartbeat/", "assets/..%2f..%2fetc/passwd"],
+)  # fmt: skip
+def test_unknown_names_are_not_a_fault_of_the_server(caller: Caller, path: str):
+    answer = caller.http.get(path, timeout=30)
+    assert answer.status_code < 500 and no_insides(answer.text.partition("window.gradio_config")[0])
+
+
+def test_unknown_endpoints_and_components_are_not_a_fault_of_the_server(caller: Caller, public: Server):
+    before = len(public.said())
+    for body in ({"data": [], "fn_index": 10**6, "session_hash": "abc"}, {"data": [], "fn_index": 0, "session_hash": "../x"},
+                 {"data": [], "component_id": 10**6, "session_hash": "abc", "fn_name": "x"}, {"event_id": "x"}):  # fmt: skip
+        for path in (
+            "queue/join",
+            "component_server",
+            "call/nothing",
+            "call/v2/nothing",
+            "cancel",
+            "reset",
+            "run/nothing",
+        ):
+            answer = caller.post(path, **body)
+            assert answer.status_code < 500 and no_insides(answer.text), (path, body, answer.text)
+    assert len(public.said()) - before < 20_000
+
+
+def test_health_says_what_waits_and_when_the_last_job_ended(caller: Caller):
+    caller.ask("reweight", QUICK)
+    health = caller.health()
+    assert health["status"] == "ok" and health["waiting"] == 0 and health["ended"] > 0
+    assert 0 <= health["last_ended_seconds"] < 60 and health["places"] > health["places_held"]
+
+
+def test_the_log_is_json_lines_without_what_was_typed(caller: Caller, public: Server):
+    secret = "an unmistakable zebra"
+    caller.ask("reweight", (secret, *QUICK[1:]))
+    caller.ask("reweight", (f"{secret}\x00", *QUICK[1:]))
+    caller.http.get(f"?prompt={secret}")
+    caller.post("call/nothing", data=[secret])
+    lines = [line for line in public.said().splitlines() if not line.startswith("Open http")]
+    assert lines and all({"time", "level", "text"} <= set(json.loads(line)) for line in lines)
+    assert "zebra" not in public.said() and caller.address not in public.said()
+
+
+def test_pictures_are_where_they_are_swept(caller: Caller, public: Server):
+    kind, data = caller.ask("reweight", QUICK)
+    path = Path(data[0]["path"])
+    assert (
+        kind == "complete" and path.is_relative_to(public.temporary / "gradio") and path.parent.parent.name == "files"
+    )
+
+
+@pytest.mark.parametrize("signalled", [signal.SIGTERM, signal.SIGINT])
+def test_it_ends_within_seconds_also_while_it_probes(tmp_path: Path, signalled):
+    with serving(None, tmp_path, "--model", "toy-turbo") as server:
+        caller = Caller(server, session=new_session())
+        event = caller.join("importance", LONG).json()["event_id"]
+        with caller.http.stream("GET", f"gradio_api/call/importance/{event}"):
+            until(lambda: caller.health()["running"])
+            server.process.send_signal(signalled)
+            began = time.monotonic()
+            assert server.process.wait(60) == 0
+            took = time.monotonic() - began
+        print(f"{signalled.name}: {took:.2f} s")
+        assert took < TOLD + 2
+    assert not list((tmp_path / "gradio").glob("run-*"))
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="a new process namespace needs root")
+def test_the_first_process_of_a_container_ends_too(tmp_path: Path):
+    start = [sys.executable, "-c", (
+        "import subprocess, sys, signal; from reweight.serving.server import Stop; stop = Stop(); stop.await_it();"
+        "sys.stdout.write('ready\\n'); sys.stdout.flush(); stop.wait()"
+    )]  # fmt: skip
+    try:
+        process = subprocess.Popen(
+            ["unshare", "--fork", "--pid", "--mount-proc", *start], cwd=ROOT, stdout=subprocess.PIPE, text=True
+        )
+        ready = process.stdout.readline()
+    except FileNotFoundError:
+        pytest.skip("there is no unshare")
+    if ready != "ready\n":
+        process.wait(30)
+        pytest.skip("no process namespaces here")
+    children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text(encoding="utf-8").split()
+    os.kill(int(children[0]), signal.SIGTERM)
+    assert process.wait(30) == 0
+
+
+def test_a_proxy_without_an_exception_for_this_machine_does_not_end_it():
+    dead = "http://127.0.0.1:9"
+    changes = {"http_proxy": dead, "HTTP_PROXY": dead, "https_proxy": dead, "no_proxy": "", "NO_PROXY": ""}
+    with serving(None, None, "--model", "toy-turbo", changes=changes) as server:
+        assert httpx.get(f"{server.url}healthz", trust_env=False).json()["status"] == "ok"
+        assert server.process.poll() is None
+
+
+def has_ipv6() -> bool:
+    try:
+        with socket.socket(socket.AF_INET6) as probe:
+            probe.bind(("::1", 0))
+        return True
+    except OSError:
+        return False
+
+
+@pytest.mark.skipif(not has_ipv6(), reason="no IPv6 here")
+def test_an_ipv6_address_serves():
+    with serving(None, None, "--model", "toy-turbo", "--host", "::1", host="[::1]") as server:
+        assert httpx.get(f"{server.url}healthz", trust_env=False).json()["status"] == "ok"
+
+
+def test_local_mode_refuses_another_sites_name(server: Server):
+    for host, status in (("evil.example", 403), (f"localhost:{server.port}", 200), (f"127.0.0.1:{server.port}", 200)):
+        assert httpx.get(f"{server.url}config", headers={"host": host}, trust_env=False).status_code == status
+
+
+def test_a_full_disk_is_a_sentence_and_serving_goes_on(tmp_path: Path):
+    resource = pytest.importorskip("resource")
+    if not hasattr(resource, "prlimit"):
+        pytest.skip("limits of another process can be set on Linux only")
+    with serving(None, tmp_path, "--model", "toy-turbo") as server:
+        caller = Caller(server)
+        assert caller.ask("reweight", QUICK)[0] == "complete"
+        _, hard = resource.prlimit(server.process.pid, resource.RLIMIT_FSIZE, (8192, resource.RLIM_INFINITY))
+        kind, error = caller.ask("reweight", ("the red apple", *QUICK[1:]))
+        assert kind == "error" and "disk is full" in error["error"]
+        resource.prlimit(server.process.pid, resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, hard))
+        assert caller.ask("reweight", ("the red apple", *QUICK[1:]))[0] == "complete"
+        pictures = [path for path in (tmp_path / "gradio").rglob("*.png") if path.stat().st_size == 0]
+        print(f"{len(pictures)} empty pictures were left")
