@@ -115,7 +115,7 @@ class Batch:
                     **item.changes, "seconds": round(event.made.seconds, 3),
                 }  # fmt: skip
         pictures, prompts = [images[item.file] for item in items], [item.request.prompt for item in items]
-        found = self.engine.scores(loaded.card.key, pictures, prompts)
+        found = self.engine.scores(items[0].request.model, pictures, prompts)
         scores = next((event for event in found if isinstance(event, Scores)), None)
         for n, item in enumerate(items):
             far = distance(images[item.file], images[item.request.vanilla_key()])

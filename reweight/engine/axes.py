@@ -69,7 +69,7 @@ def offered(card: ModelCard, names: Sequence[str], columns: Sequence[str], steps
         Setting("seed", "seed", "Picture", "number", "1-4"),
         Setting("steps", "steps", "Picture", "number", "1-4" if card.steps < 5 else f"{card.steps // 2}, {card.steps * 3 // 4}, {card.steps}"),
         Setting("guidance", "guidance", "Picture", "number", "0, 1.5, 3, 5"),
-        Setting("size", "size", "Picture", "number", ", ".join(map(str, sorted({card.size * 3 // 4 // 8 * 8, card.size})))),
+        Setting("size", "size", "Picture", "number", ", ".join(map(str, sorted({max(64, card.size * 3 // 4 // 8 * 8), card.size})))),
         Setting("prompt", "prompt", "Picture", "text", ""),
         Setting(COLUMN, "method", "Method", "choice", ", ".join(columns), tuple(dict.fromkeys((*METHODS, *columns)))),
     ]  # fmt: skip
@@ -217,11 +217,12 @@ def _painted(cells: Any, steps: Any, m: int, block: int, value: Value) -> list[l
 
 def difference(request: Request, other: Request) -> dict[str, Any]:
     """The settings, by the names that a page has for them, in which another request is not as this one."""
-    one, two = _flat(request), _flat(other)
+    one, two = flat(request), flat(other)
     return {name: value for name, value in two.items() if one.get(name) != value}
 
 
-def _flat(request: Request) -> dict[str, Any]:
+def flat(request: Request) -> dict[str, Any]:
+    """Every setting but the columns by the name that a page has for it, in JSON's own types."""
     own = asdict(request.reweighting)
     own["painted"] = None if own["painted"] is None else [list(row) for row in own["painted"]]
     own["blocks"] = None if own["blocks"] is None else list(own["blocks"])

@@ -3,6 +3,7 @@
 from .ablate import Ablate
 from .base import SCREENS, Act, Call, Event, Screen
 from .compare import Compare
+from .history import History
 from .importance import Importance
 from .sweep import Sweep
 
@@ -10,5 +11,6 @@ SCREENS.register(Compare())
 SCREENS.register(Importance())
 SCREENS.register(Ablate())
 SCREENS.register(Sweep())
+SCREENS.register(History())
 
 __all__ = ["SCREENS", "Act", "Call", "Event", "Screen"]
