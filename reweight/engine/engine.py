@@ -34,6 +34,7 @@ from ..tuning.one_prompt import PromptTuning, tune_prompt
 from ..weight_table import WeightTable
 from . import memory
 from .drawing import draw, overlong, sentences
+from .parabola import Parabolas, parabolas
 from .pictures import Pictures
 from .request import REWEIGHTED, Request
 from .resolving import Chosen, choose, drawing_of
@@ -349,6 +350,15 @@ class Engine:
             if judge is not None and images:
                 values = [float(value) for value in judge.score(list(images), list(prompts))]
                 job.emit(Scores(values, f"{judge.name} {judge.version}"))
+
+        return self.worker.stream(work, client)
+
+    def parabolas(self, request: Request, *, client: str = "") -> Iterator[Waiting | Parabolas]:
+        """How wrong the U-Net is about known noise, by each block's weight; see `engine.parabola`."""
+        self._check_served(request.model)
+
+        def work(job: Job) -> None:
+            job.emit(parabolas(self._model(request.model, lambda *_: job.check()), request, job.check))
 
         return self.worker.stream(work, client)
 

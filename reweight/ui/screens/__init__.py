@@ -5,6 +5,7 @@ from .base import SCREENS, Act, Call, Event, Screen
 from .compare import Compare
 from .history import History
 from .importance import Importance
+from .learn import Learn
 from .sweep import Sweep
 
 SCREENS.register(Compare())
@@ -12,5 +13,6 @@ SCREENS.register(Importance())
 SCREENS.register(Ablate())
 SCREENS.register(Sweep())
 SCREENS.register(History())
+SCREENS.register(Learn())
 
 __all__ = ["SCREENS", "Act", "Call", "Event", "Screen"]

@@ -12,6 +12,7 @@
     made = [];
   }
 
+  let said = ""; // once what was brought back is drawn
   const plain = () => JSON.stringify(rw.settings);
   async function record() {
     const column = rw.settings.columns.find((one) => one !== "vanilla") ?? rw.settings.columns[0];
@@ -76,6 +77,7 @@
     others.columns = column && !columns.includes(column) ? [...columns.slice(0, 7), column] : columns;
     $("#prompt").value = others.prompt;
     rw.acted?.("Settings brought back");
+    said = text;
     rw.set(others);
     if (text) rw.say(text);
     return true;
@@ -175,6 +177,10 @@
     const keys = columns.map(({ key }) => key);
     select.value = keys.includes(before) ? before : (keys.find((key) => key.includes("reweighted")) ?? keys[0]);
   });
-  rw.on("drawn", record);
+  rw.on("drawn", () => {
+    record();
+    if (said) rw.say(said);
+    said = "";
+  });
   rw.on("screen", show);
 })();
