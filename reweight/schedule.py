@@ -140,12 +140,12 @@ CONTROLS.register(
         probed=False,
     )
 )
-CONTROLS.register(Control("tuned", "Tuned", lambda scores, blocks, seed: scores, probed=False, shipped=True))
 CONTROLS.register(Control("inverted", "Inverted (the paper's ablation)", lambda scores, blocks, seed: inverted(scores)))
 CONTROLS.register(Control("reversed", "Reversed (same mean)", lambda scores, blocks, seed: reversed_(scores)))
 CONTROLS.register(Control("flat", "Flat (all blocks alike)", lambda scores, blocks, seed: flat(scores)))
 CONTROLS.register(Control("random", "Random order", lambda scores, blocks, seed: permuted(scores, seed)))
 CONTROLS.register(Control("calibrated", "Calibrated importance (ours)", lambda scores, blocks, seed: scores))
+CONTROLS.register(Control("tuned", "Tuned", lambda scores, blocks, seed: scores, probed=False, shipped=True))
 
 
 class _Document(BaseModel):
@@ -218,7 +218,7 @@ class ImportanceTable:
             values["steps"] = len(self.scores) if hasattr(self.scores, "__len__") else 0
         try:
             values = {name: plain(value) for name, value in values.items()}
-            document = _Document(format=FORMAT, **values)
+            document = _Document.model_validate({"format": FORMAT} | values)
         except ValidationError as error:
             raise ValueError(sentence(error, WHAT)) from error
         except ValueError as error:
@@ -263,7 +263,7 @@ class ImportanceTable:
         return cls(**values)
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write the JSON to path, whole or not at all."""
+        """Write the JSON to path atomically."""
         write_atomic(Path(path), self.to_json().encode())
 
     @classmethod

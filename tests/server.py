@@ -57,7 +57,7 @@ def program(
         } | changes  # fmt: skip
     return subprocess.Popen(
         [sys.executable, "app.py", *options],
-        cwd=ROOT, env=environment, stdout=output, stderr=subprocess.STDOUT, text=True,
+        cwd=ROOT, env=environment, stdout=output, stderr=subprocess.STDOUT, text=True, encoding="utf-8",
     )  # fmt: skip
 
 
@@ -75,7 +75,7 @@ def serving(
     a traceback on its console.
     """
     port = free_port()
-    with tempfile.TemporaryDirectory() as own, tempfile.TemporaryFile("w+") as console:
+    with tempfile.TemporaryDirectory() as own, tempfile.TemporaryFile("w+", encoding="utf-8") as console:
         temporary = str(folder or own)
         options = ("--port", str(port), *further, *(("--local", "--model", str(model)) if model else ()))
         process = program(*options, temporary=temporary, output=console, changes=changes)

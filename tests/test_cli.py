@@ -28,7 +28,9 @@ def command(*arguments):
 
 
 def run(*arguments):
-    return subprocess.run(command(*arguments), cwd=ROOT, env=ENV, capture_output=True, text=True, timeout=300)
+    return subprocess.run(
+        command(*arguments), cwd=ROOT, env=ENV, capture_output=True, text=True, timeout=300, encoding="utf-8"
+    )
 
 
 def refused(result):
@@ -140,8 +142,8 @@ class TestRefusals:
         assert "There is no model" in said and "'nope'" in said
 
     def test_files_that_cannot_be_read_or_written(self, error, tmp_path):
-        (tmp_path / "bad.json").write_text("{")
-        (tmp_path / "file").write_text("")
+        (tmp_path / "bad.json").write_text("{", encoding="utf-8")
+        (tmp_path / "file").write_text("", encoding="utf-8")
         assert "not an importance or weight table" in error("generate", "fox", "--table", tmp_path / "bad.json")
         assert "none.json: No such file" in error("generate", "fox", "--table", tmp_path / "none.json")
         assert "file: File exists" in error("generate", "fox", "--out", tmp_path / "file")
@@ -176,6 +178,14 @@ class TestRefusals:
         assert "cannot be written" in error("probe", "fox", "--out", tmp_path)
         assert "cannot be written" in error("probe", "fox", "--out", tmp_path / "a.json", "--figure", tmp_path)
 
+    def test_a_wrong_preset_or_figure_is_refused_before_the_model_is_loaded(self, error, tmp_path, monkeypatch):
+        monkeypatch.chdir(tmp_path)
+        gone = ("--model", tmp_path / "gone")
+        assert "There is no preset 'nobody': choose from paper-code" in error(
+            "probe", "fox", *gone, "--preset", "nobody"
+        )
+        assert "cannot be written as heat.docx" in error("probe", "fox", *gone, "--figure", tmp_path / "heat.docx")
+
     def test_a_probe_that_cannot_be(self, error, sd_folder, tmp_path):
         for options in (("--preset", "mine"), ("--runs", 0)):
             assert error("probe", "f", "--model", sd_folder, "--steps", 1, "--out", tmp_path / "t.json", *options)
@@ -194,6 +204,7 @@ def test_ctrl_c_keeps_what_a_probe_has_done(sd_folder, tmp_path):
         command("probe", PROMPT, "--model", sd_folder, "--steps", 2, "--runs", 5000, "--out", out),
         cwd=ROOT, env=ENV | {"FORCE_COLOR": "1"}, stderr=subprocess.PIPE, text=True,
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # which a shell's background job ignores
+        encoding="utf-8",
     )  # fmt: skip
     try:
         shown = ""

@@ -15,7 +15,9 @@ HEAVY = ("torch", "diffusers", "transformers", "gradio", "matplotlib", "torchmet
 
 
 def run(*arguments):
-    return subprocess.run([sys.executable, *arguments], cwd=ROOT, capture_output=True, text=True, timeout=120)
+    return subprocess.run(
+        [sys.executable, *arguments], cwd=ROOT, capture_output=True, text=True, timeout=120, encoding="utf-8"
+    )
 
 
 def loaded(code):
@@ -56,7 +58,7 @@ def test_another_name_is_an_attribute_error():
 
 
 def test_the_version_is_the_projects():
-    assert f'version = "{reweight.__version__}"' in (ROOT / "pyproject.toml").read_text()
+    assert f'version = "{reweight.__version__}"' in (ROOT / "pyproject.toml").read_text(encoding="utf-8")
 
 
 def test_the_apps_help_needs_no_model():

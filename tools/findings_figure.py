@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import json
 from pathlib import Path
 
@@ -18,7 +17,7 @@ def main() -> None:
     """Write the figure."""
     drawn = Figure(figsize=(11, 4.2), layout="constrained")
     left, right = drawn.subplots(1, 2, width_ratios=(1, 1.15))
-    found = json.loads((DOCS / "results" / "agreement-toy-turbo.json").read_text())
+    found = json.loads((DOCS / "results" / "agreement-toy-turbo.json").read_text(encoding="utf-8"))
     blocks = np.arange(len(found["damage"]["output"][0]))
     damage = np.mean(found["damage"]["output"], axis=0)
     left.bar(blocks, damage, color="0.85", label="damage when bypassed")
@@ -33,24 +32,32 @@ def main() -> None:
     (bars, said), (lines, names) = left.get_legend_handles_labels(), scores.get_legend_handles_labels()
     left.legend([*bars, *lines], [*said, *names], fontsize=8, loc="upper center")
     left.set_title(f"toy-turbo, {len(found['prompts'])} prompts: what is called important, and what is", fontsize=10)
+    found = {model: _effects(model) for model in ("toy-turbo", "toy")}
+    ways = list(dict.fromkeys(way for effects, _ in found.values() for way in effects))
     for offset, model, about in ((0.15, "toy-turbo", "2 steps"), (-0.15, "toy", "10 steps, guidance 3")):
-        with (DOCS / "results" / f"importance-{model}.csv").open() as file:
-            rows = [row for row in csv.DictReader(file) if row["variant"].endswith(RANGE)]
-        places = np.arange(len(rows))[::-1]
-        values = np.array(
-            [[float(row[name]) for name in ("over vanilla", "over vanilla low", "over vanilla high")] for row in rows]
-        )
+        effects, prompts = found[model]
+        places = np.array([len(ways) - 1 - ways.index(way) for way in effects])
+        values = np.array([*effects.values()])
         right.errorbar(
             values[:, 0], places + offset, xerr=np.abs(values[:, 1:] - values[:, :1]).T, fmt="o", capsize=3,
-            label=f"{model}, {about}, {rows[0]['prompts']} prompts",
+            label=f"{model}, {about}, {prompts} prompts",
         )  # fmt: skip
     right.axvline(0, color="grey", lw=1, ls="--")
-    right.set_yticks(places, [row["variant"].removesuffix(f" {RANGE}") for row in rows])
-    right.set_ylim(-0.6, len(rows) + 0.6)
+    right.set_yticks(np.arange(len(ways))[::-1], ways)
+    right.set_ylim(-0.6, len(ways) + 1)
     right.legend(fontsize=8, loc="upper left")
-    right.set_xlabel("toy score over vanilla, 95% interval over the prompts")
-    right.set_title(f"Weights in {RANGE}, ranked in eight ways; two seeds", fontsize=10)
+    right.set_xlabel("score, x - vanilla (paired), 95% interval over prompts")
+    right.set_title(f"Weights in {RANGE}, importance and its controls; two seeds", fontsize=10)
     drawn.savefig(DOCS / "findings.png", dpi=110)
+
+
+def _effects(model: str) -> tuple[dict[str, list[float]], str]:
+    """The paired difference from vanilla by way of weighting, and of how many prompts."""
+    results = json.loads((DOCS / "results" / f"importance-{model}.json").read_text(encoding="utf-8"))
+    rows = [effect for effect in results["effects"] if effect["variant"].endswith(RANGE)]
+    prompts = sorted({row["prompts"] for row in rows}, reverse=True)
+    effects = {f"{row['variant'].removesuffix(f' {RANGE}')}": row["minus_vanilla"] for row in rows}
+    return effects, " or ".join(map(str, prompts))
 
 
 if __name__ == "__main__":

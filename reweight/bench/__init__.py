@@ -6,7 +6,8 @@ from .embedded import defaults
 from .embedded import picture_quality as toy
 from .embedded import scorer_quality as toy_scorer
 from .overhead import full_size, live, plan
-from .published import report, whole_run
+from .peers import compare as peers
+from .published import whole_run, write_documents
 from .studies import agreement, pruning
 from .studies import error_parabola as proposition
 from .studies import importance_study as importance
@@ -22,11 +23,12 @@ app.command("defaults")(defaults.command)
 app.command("full-size")(full_size.command)
 app.command("importance")(importance.command)
 app.command("live")(live.command)
+app.command("peers")(peers.command)
 app.command("probe")(probe.command)
 app.command("proposition")(proposition.command)
 app.command("pruning")(pruning.command)
 app.command("all")(whole_run.command)
-app.command("report")(report.command)
+app.command("report")(write_documents.command)
 app.command("surrogate")(surrogate.command)
 app.command("toy")(toy.command)
 app.command("toy-scorer")(toy_scorer.command)

@@ -41,11 +41,12 @@ from .resolving import Chosen, choose, drawing_of
 from .sweep import Cell, Done, Point, cost, draw_points
 from .threads import Threads, staged
 from .threads import measure as measure_threads
+from .watching import predictions
 from .worker import Busy, Job, Waiting, Worker
 
 __all__ = [
     "Agreement", "Batch", "Busy", "Engine", "Loading", "ModelError", "Notice", "Picture", "ProbeSnapshot", "Step",
-    "Waiting",
+    "Waiting", "Watched",
 ]  # fmt: skip
 
 
@@ -106,6 +107,14 @@ class Batch:
     seconds: float
 
 
+@dataclass(frozen=True, eq=False)
+class Watched:
+    """The clean pictures that a column predicts, one a step."""
+
+    column: str
+    images: list[Image.Image]
+
+
 @dataclass(frozen=True)
 class Scores:
     """A score for each picture, and the name and version of what gave it."""
@@ -153,7 +162,7 @@ class Engine:
         self.worker = Worker(seconds=seconds)
         self._loaded: dict[str, LoadedModel] = {}
         self._pictures = Pictures()
-        self._threads: dict[str, Threads] = {}
+        self._threads: dict[str, Threads] = {}  # by a model's revision
         self._scorers: dict[tuple[str, str, bool], Scorer | None] = {}
 
     def open(self, name: str, *, client: str = "") -> Iterator[Waiting | Loading | LoadedModel]:
@@ -269,6 +278,28 @@ class Engine:
                 chosen = None if seeds is None else seeds[part]
                 drawn = draw(loaded, request, REWEIGHTED, drawing, seeds=chosen, on_step=on_step)
                 job.emit(Batch(first, drawn.images, time.perf_counter() - start))
+
+        return self.worker.stream(work, client)
+
+    def watch(
+        self, request: Request, chosen: Chosen, columns: Sequence[str], *, noisy: bool = False, client: str = ""
+    ) -> Iterator[Waiting | Step | Watched]:
+        """What each column takes the clean picture to be at every step, from one drawing each; see `predictions`."""
+        self._check_served(request.model)
+
+        def work(job: Job) -> Generator[None, None, None]:
+            loaded = self._model(request.model, lambda *_: job.check())
+            _check_blocks(loaded, chosen.scores)
+            drawing = drawing_of(request, chosen, loaded)
+            for i, column in enumerate(columns):
+                if i:
+                    yield
+
+                def on_step(step: int, column: str = column) -> None:
+                    job.check()
+                    job.emit(Step(column, step, request.steps))
+
+                job.emit(Watched(column, predictions(loaded, request, column, drawing, noisy=noisy, on_step=on_step)))
 
         return self.worker.stream(work, client)
 
@@ -414,6 +445,22 @@ class Engine:
 
         return self.worker.stream(work, client)
 
+    def direct(self, request: Request, *, client: str = "") -> Iterator[Waiting | np.ndarray]:
+        """The error of switching each block off at each step, (T, m), measured on a request's prompt."""
+        self._check_served(request.model)
+
+        def work(job: Job) -> None:
+            loaded = self._model(request.model, lambda *_: job.check())
+            with sentences():
+                found = sensitivity(
+                    loaded.pipe, request.prompt, steps=request.steps, seed=request.seed, guidance_scale=request.guidance,
+                    negative_prompt=request.negative_prompt or None, height=request.size, width=request.size, bypass=True,
+                    check=job.check,
+                )  # fmt: skip
+            job.emit(found)
+
+        return self.worker.stream(work, client)
+
     def cancel(self) -> None:
         """Stop the job under way within one step, and take no more; returns at once."""
         self.worker.cancel()
@@ -464,7 +511,6 @@ class Engine:
             raise
         if not left:
             leave()
-        self._threads[name] = measure_threads(loaded)
         self._loaded[name] = loaded
         return loaded
 
@@ -490,7 +536,9 @@ class Engine:
             job.check()
             job.emit(Step(column, step, request.steps))
 
-        with staged(loaded.pipe, self._threads.get(request.model)):
+        if loaded.revision not in self._threads:
+            self._threads[loaded.revision] = measure_threads(loaded)
+        with staged(loaded.pipe, self._threads[loaded.revision]):
             made = self._pictures.picture(loaded, request, column, drawing, on_step)
         used = (chosen.weight_table or chosen.table) if REWEIGHTED in column.split("+") else None
         return Picture(

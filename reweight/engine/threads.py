@@ -44,11 +44,11 @@ def measure(loaded: LoadedModel) -> Threads:
 
 
 @contextmanager
-def staged(pipe: Any, threads: Threads | None) -> Iterator[None]:
+def staged(pipe: Any, threads: Threads) -> Iterator[None]:
     """Within the block the U-Net and the decoder of a pipeline work with their own numbers of threads."""
     before = torch.get_num_threads()
     hooks = []
-    if threads is not None and (threads.unet, threads.decoder) != (before, before):
+    if (threads.unet, threads.decoder) != (before, before):
         for module, count in ((pipe.unet, threads.unet), (pipe.vae.decoder, threads.decoder)):
             hooks.append(module.register_forward_pre_hook(lambda *_, count=count: torch.set_num_threads(count)))
     try:

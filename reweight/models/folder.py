@@ -79,7 +79,7 @@ def read_index(folder: Path, title: str) -> dict[str, Any]:
         if isinstance(value, list) and value != [None, None] and not _known(name, value):
             raise ModelError(f"{title} has a part that is not opened here: {name[:40]!r}.")
     if missing := [name for name in REQUIRED if not isinstance(index.get(name), list) or not _class_of(index, name)]:
-        raise ModelError(f"{title} is not a whole pipeline: it has no {', '.join(missing)}.")
+        raise ModelError(f"{title} is not a complete pipeline: it has no {', '.join(missing)}.")
     return index
 
 
@@ -112,7 +112,7 @@ def check_sums(folder: Path, title: str) -> None:
         raise ModelError(f"{title} is damaged: its {SUMS} cannot be read, get the folder again.") from error
     files = {path.relative_to(folder).as_posix(): path for path in folder.rglob("*") if path.is_file()}
     if missing := sorted(set(sums) - set(files)):
-        raise ModelError(f"{title} is not whole: {missing[0][:80]} is missing, get the folder again.")
+        raise ModelError(f"{title} is incomplete: {missing[0][:80]} is missing, get the folder again.")
     for name, path in sorted(files.items()):
         if name in sums and sha256(path) != sums[name]:
             raise ModelError(f"{title} is damaged: {name} differs from its checksum, get the folder again.")
@@ -164,7 +164,9 @@ def _network(folder: Path, name: str, class_name: str, title: str, dtype: torch.
     found = [path.name for path in home.iterdir()] if home.is_dir() else []
     files = weight_files(found, half=dtype == torch.float16)
     if not files:
-        raise ModelError(f"{title} has no safetensors weights for its {_spoken(name)}: other formats are not opened.")
+        raise ModelError(
+            f"{title} has no safetensors weights for its {_part_name(name)}: other formats are not opened."
+        )
     for file in files:
         try:
             with safe_open(home / file, framework="pt"):
@@ -184,9 +186,11 @@ def _network(folder: Path, name: str, class_name: str, title: str, dtype: torch.
             output_loading_info=True,
         )
         if info["missing_keys"] or info["mismatched_keys"] or info.get("error_msgs"):
-            raise ModelError(f"{title} is not whole: the weights of its {_spoken(name)} do not fill the network.")
+            raise ModelError(f"{title} is incomplete: the weights of its {_part_name(name)} do not fill the network.")
         if not all(t.isfinite().all() for t in network.state_dict().values() if t.is_floating_point()):
-            raise ModelError(f"{title} has weights in its {_spoken(name)} that are not finite numbers: get it again.")
+            raise ModelError(
+                f"{title} has weights in its {_part_name(name)} that are not finite numbers: get it again."
+            )
         return network
 
 
@@ -206,7 +210,7 @@ def _network_class(name: str) -> type:
     return getattr(import_module(home), name)
 
 
-def _spoken(name: str) -> str:
+def _part_name(name: str) -> str:
     return name.replace("_", " ").replace("unet", "U-Net").replace("vae", "autoencoder")
 
 
@@ -220,7 +224,9 @@ def _sentences(title: str, part: str = "pipeline") -> Iterator[None]:
     except Exception as error:
         if out_of_memory(error):
             raise ModelError(f"There is not enough memory to load {title}: choose a smaller model.") from error
-        raise ModelError(f"{title} cannot be loaded: its {_spoken(part)} is damaged or of an unknown kind.") from error
+        raise ModelError(
+            f"{title} cannot be loaded: its {_part_name(part)} is damaged or of an unknown kind."
+        ) from error
 
 
 @contextmanager

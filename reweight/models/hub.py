@@ -12,8 +12,9 @@ from huggingface_hub import HfApi, constants, hf_hub_download, try_to_load_from_
 from huggingface_hub.errors import GatedRepoError, HFValidationError, RepositoryNotFoundError, RevisionNotFoundError
 from tqdm import tqdm
 
+from ..storage.strict_json import read_object
 from . import lock
-from .folder import INDEX, NETWORKS, PARTS, ModelError, Progress, weight_files
+from .folder import INDEX, JSON_BYTES, NETWORKS, PARTS, ModelError, Progress, weight_files
 
 HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]{0,95}/[A-Za-z0-9][\w.-]{0,95}(@[\w.-]{1,64})?", re.ASCII)
 SECONDS = 10
@@ -101,6 +102,22 @@ def _cached(name: str, revision: str | None, half: bool) -> Path | None:
     parts = [part for part in NETWORKS if re.search(rf'"{part}"\s*:\s*\[\s*"', text)]
     whole = all((folder / p).is_dir() and weight_files((f.name for f in (folder / p).iterdir()), half) for p in parts)
     return folder if whole else None
+
+
+def cached_config(repository: str) -> dict[str, Any] | None:
+    """The U-Net's configuration of a repository, "owner/name" or "owner/name@commit"; None if it is not in the cache.
+
+    Without a commit, that of the one which models.lock.json records.
+    """
+    name, _, pin = repository.partition("@")
+    try:
+        found = try_to_load_from_cache(name, "unet/config.json", revision=pin or lock.read_lock().get(name))
+        if not isinstance(found, str):
+            return None
+        with Path(found).open("rb") as file:
+            return read_object(file.read(JSON_BYTES + 1), "a U-Net's configuration", JSON_BYTES)
+    except (OSError, ValueError):
+        return None
 
 
 def _wanted(info: Any, half: bool) -> list[tuple[str, int]]:

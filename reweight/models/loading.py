@@ -14,7 +14,7 @@ import torch
 from ..patching.blocks import target_blocks
 from . import hub
 from .folder import ModelError, Progress, check_sums, fingerprint, open_folder, out_of_memory, read_index
-from .registry import DEFAULT, REGISTRY, ModelCard, card_for, folder_named
+from .registry import DEFAULT, REGISTRY, ModelCard, card_for, family_of, folder_named, unlisted
 from .vocabulary import Vocabulary, read_vocabulary
 
 
@@ -113,8 +113,11 @@ def _dtype(dtype: str | torch.dtype | None, device: str) -> torch.dtype:
 
 
 def _measured(card: ModelCard, pipe: Any) -> ModelCard:
-    """The card with the picture's side that the loaded U-Net was made for."""
-    side = pipe.unet.config.sample_size
+    """The card with the family and the picture's side that the loaded U-Net was made for."""
+    config = pipe.unet.config
+    if (family := family_of(config, card.title)) != card.family:
+        card = unlisted(card.key, card.title, family)
+    side = config.sample_size
     size = side * pipe.vae_scale_factor // 8 * 8 if isinstance(side, int) else card.size
     size = max(64, size)
     return replace(card, size=size, max_size=max(size, min(2 * size, 1536)))

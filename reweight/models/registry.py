@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+import re
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
+from ..storage.strict_json import read_object
 from . import hub
-from .folder import INDEX, ModelError, read_index
+from .folder import INDEX, JSON_BYTES, ModelError, read_index
 
 _PACKAGE = Path(__file__).parent.parent
 ASSETS = next(
@@ -16,6 +19,11 @@ ASSETS = next(
 )
 UGLY = "low quality, blurry, ugly, oversaturated"  # METHOD sec. 3
 STABILITY = "Stability AI Community License (free up to 1M USD of revenue a year)"
+
+TOY_WIDTH = 128  # of the embedded models' text
+XL = re.compile(r"sdxl|xl(?![a-z])", re.IGNORECASE)
+TURBO = re.compile(r"(?<![a-z])turbo|turbo(?![a-z])", re.IGNORECASE)
+FAMILIES = {(False, False): "sd15", (False, True): "sd-turbo", (True, False): "sdxl", (True, True): "sdxl-turbo"}
 
 
 @dataclass(frozen=True)
@@ -111,7 +119,8 @@ REGISTRY = _registry(_CARDS)
 def card_for(name: str, *, local: bool = False) -> ModelCard:
     """The card of a model: from the registry, or with local=True made up for a folder or a hub id.
 
-    Nothing is loaded and the network is not used: what a hub id needs is guessed from its name. ModelError of one
+    Nothing is loaded and the network is not used: the family of a folder, or of a repository in the cache, is read from
+    its U-Net's configuration, that of another hub id is guessed from its name until it is loaded. ModelError of one
     sentence for an unknown name.
     """
     if isinstance(name, str) and name in REGISTRY:
@@ -128,12 +137,52 @@ def card_for(name: str, *, local: bool = False) -> ModelCard:
             "of a saved pipeline, or owner/name."
         )
     title = folder.resolve().name if folder else name.partition("@")[0]
-    xl = "XL" in read_index(folder, title)["_class_name"] if folder else "xl" in name.lower()
-    turbo = "turbo" in title.lower()
-    like = REGISTRY[("sdxl" if xl else "sd15") if not turbo else ("sdxl-turbo" if xl else "sd-turbo")]
+    if folder is not None:
+        xl = "XL" in read_index(folder, title)["_class_name"]
+        config = unet_config(folder)
+    else:
+        xl, config = bool(XL.search(title)), hub.cached_config(name)
+    family = family_of(config, title) if config else FAMILIES[xl, few_steps(title)]
+    return unlisted(name, title, family)
+
+
+def family_of(config: Mapping[str, Any], title: str) -> str:
+    """The family of a model that is not in the registry, from its U-Net's configuration.
+
+    SDXL adds an embedding of sizes and pooled text ("text_time"); the width of the text tells the others: 768 for Stable
+    Diffusion 1, 1024 for 2, the embedded model's own for its like, anything else counts as 1. Whether a model was
+    distilled to a few steps is written nowhere but in its title.
+    """
+    if config.get("addition_embed_type") == "text_time":
+        return FAMILIES[True, few_steps(title)]
+    width = config.get("cross_attention_dim")
+    if width == TOY_WIDTH:
+        return "toy"
+    return "sd21" if width == 1024 and not few_steps(title) else FAMILIES[False, few_steps(title)]
+
+
+def few_steps(title: str) -> bool:
+    """Whether a title says that its model was distilled to a few steps without guidance."""
+    return bool(TURBO.search(title))
+
+
+def unlisted(name: str, title: str, family: str) -> ModelCard:
+    """The card of a model that is not in the registry: the defaults of its family."""
+    key = ("toy-turbo" if few_steps(title) else "toy") if family == "toy" else family
+    like = next(card for card in _CARDS if card.key == key)
     return replace(
-        like, key=name, title=title, repositories=(name,), licence="see its publisher", download_gb=0.0, note=""
-    )
+        like, key=name, title=title, repositories=(name,), licence="see its publisher", download_gb=0.0, note="",
+        embedded=False,
+    )  # fmt: skip
+
+
+def unet_config(folder: Path) -> dict[str, Any] | None:
+    """The configuration of the U-Net in a pipeline's folder; None where it cannot be read."""
+    try:
+        with (folder / "unet" / "config.json").open("rb") as file:
+            return read_object(file.read(JSON_BYTES + 1), "a U-Net's configuration", JSON_BYTES)
+    except (OSError, ValueError):
+        return None
 
 
 def folder_named(name: str) -> Path | None:

@@ -72,7 +72,7 @@ class Vocabulary(BaseModel):
 
     def save(self, folder: Path) -> None:
         """Write the file into a model's folder."""
-        (folder / FILE).write_text(json.dumps(self.model_dump(mode="json"), indent=1) + "\n")
+        (folder / FILE).write_text(json.dumps(self.model_dump(mode="json"), indent=1) + "\n", encoding="utf-8")
 
 
 def read_vocabulary(folder: Path) -> Vocabulary | None:

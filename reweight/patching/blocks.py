@@ -10,6 +10,7 @@ from diffusers.models.transformers.transformer_2d import Transformer2DModel
 from torch import nn
 
 Stage = Literal["down", "mid", "up"]
+UNet = Any  # a UNet2DConditionModel or its like; torch's types say nothing of a module's attributes
 
 
 @dataclass(frozen=True)
@@ -45,7 +46,7 @@ class Concatenation:
     h_channels: int
 
 
-def as_unet(pipe_or_unet: Any) -> nn.Module:
+def as_unet(pipe_or_unet: Any) -> UNet:
     """The U-Net of a pipeline, or the U-Net itself; a compiled U-Net is unwrapped. ValueError where there is none."""
     unet = getattr(pipe_or_unet, "unet", pipe_or_unet)
     unet = getattr(unet, "_orig_mod", unet)
@@ -56,7 +57,7 @@ def as_unet(pipe_or_unet: Any) -> nn.Module:
     return unet
 
 
-def target_blocks(unet: nn.Module) -> tuple[TargetBlock, ...]:
+def target_blocks(unet: UNet) -> tuple[TargetBlock, ...]:
     """Target blocks of a U-Net in execution order: down, mid, up (METHOD: m = 7 for Stable Diffusion, 5 for SDXL).
 
     Numbering starts at 1 where the first down stage has no attention, as in SDXL, so that the mid block is 3 in both
@@ -69,7 +70,7 @@ def target_blocks(unet: nn.Module) -> tuple[TargetBlock, ...]:
     return tuple(TargetBlock(i, str(first + i), *place) for i, place in enumerate(found))
 
 
-def concatenations(unet: nn.Module) -> tuple[Concatenation, ...]:
+def concatenations(unet: UNet) -> tuple[Concatenation, ...]:
     """Every place in the up path where a skip tensor is joined to h, in execution order."""
     if getattr(unet, "mid_block", None) is None:
         raise ValueError("This U-Net has no mid block, so the width of what reaches its up path is unknown.")
@@ -83,7 +84,7 @@ def concatenations(unet: nn.Module) -> tuple[Concatenation, ...]:
     return tuple(places)
 
 
-def _stages(unet: nn.Module) -> Iterator[tuple[str, Stage, int, tuple[str, ...]]]:
+def _stages(unet: UNet) -> Iterator[tuple[str, Stage, int, tuple[str, ...]]]:
     deepest = len(unet.down_blocks) - 1
     for i, stage in enumerate(unet.down_blocks):
         yield f"down_blocks.{i}", "down", i, _transformers(stage, f"down_blocks.{i}")

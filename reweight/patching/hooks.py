@@ -45,7 +45,7 @@ class Rows:
         w = np.where(skip, 1.0, weights)
         same = (w == w[0]).all(0).tolist()
         self.uniform = [value if alike else None for value, alike in zip(w[0].tolist(), same, strict=True)]
-        self.skipping = skip.any(0).tolist()
+        self.skipping = np.logical_or.reduce(skip, axis=0).tolist()
         if differentiable is not None:
             mask = torch.as_tensor(skip, device=differentiable.device)
             self.factors = differentiable.masked_fill(mask, 1.0)

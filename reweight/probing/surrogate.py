@@ -30,7 +30,7 @@ class Surrogate:
     """
 
     def __init__(self, teacher: Teacher, m: int, tol: np.ndarray, *, seed: int, batch_size: int | None = None):
-        """Measure it. tol: (T,) the errors that count. seed: of the students that check it.
+        """Measure the derivatives and check them. tol: (T,) tolerances. seed: of the check students.
 
         FloatingPointError, as of `Teacher.losses`, where an output or an error is not finite.
         """

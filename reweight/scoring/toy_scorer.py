@@ -120,6 +120,6 @@ def load_toy_scorer(folder: Path = FOLDER, *, device: str = "cpu") -> ToyScorer:
     if not weights.is_file():
         raise ModelError("The toy scorer is not there: make it with `python -m reweight.toy scorer`.")
     check_sums(folder, "The toy scorer")
-    towers = TwoTowers(json.loads((folder / "config.json").read_text())["words"])
+    towers = TwoTowers(json.loads((folder / "config.json").read_text(encoding="utf-8"))["words"])
     towers.load_state_dict({name: t.float() for name, t in load_file(weights).items()})
     return ToyScorer(towers.requires_grad_(False), sha256(weights)[:8], device=device)

@@ -1,4 +1,4 @@
-"""Files that prove to be whole: a payload and the key it belongs to, under one SHA-256."""
+"""Checksummed files: a payload and the key that says what it is of, under one SHA-256."""
 
 from __future__ import annotations
 

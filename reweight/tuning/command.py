@@ -25,7 +25,12 @@ def command(
     per: Annotated[str, typer.Option(help="A weight for each stage, or for each transformer.")] = "stage",
     iterations: Annotated[int, typer.Option(help="Gradient steps, or generations.")] = 60,
     batch: Annotated[int, typer.Option(help="Pictures an iteration, of each candidate.")] = 16,
-    together: Annotated[int, typer.Option(help="The most pictures in memory at once.")] = 16,
+    together: Annotated[
+        int | None, typer.Option(help="The most pictures in memory at once; by default 16, of a hub model 1.")
+    ] = None,
+    dtype: Annotated[
+        str | None, typer.Option(help="float16 or float32; by default float32 for gradients, which float16 loses.")
+    ] = None,
     rate: Annotated[float, typer.Option(help="Adam's learning rate.")] = 0.01,
     trust: Annotated[float, typer.Option(help="Penalty on (w - 1)^2.")] = 0.02,
     hold: Annotated[float, typer.Option(help="Penalty on match with the prompt that is lost.")] = 1.0,
@@ -46,10 +51,12 @@ def command(
     from ..bench.tables.prompts import read_prompts
     from ..models.loading import load_model
     from ..scoring import scorer_named
-    from ..scoring.scorers import Loading
+    from ..scoring.scorers import Loading, checked_scorer
     from .loop import TuneSnapshot, TuningStopped, iter_tune
     from .settings import Tuning
 
+    if scorer not in ("auto", "none"):
+        checked_scorer(scorer)
     for file in (out, resume):
         if file is not None:
             file.parent.mkdir(parents=True, exist_ok=True)
@@ -58,13 +65,16 @@ def command(
     texts = list(dict.fromkeys(prompt for given in read_prompts(prompts, limit).values() for prompt in given))
     console = Console(stderr=True)
     with console.status("Loading"):
-        loaded = load_model(model, device=device, local=True)
+        loaded = load_model(model, device=device, dtype=dtype or ("float32" if by == "gradient" else None), local=True)
         judge = scorer_named(
-            scorer, embedded=loaded.card.embedded, options=Loading(checkpoint, tokenizer, loaded.device)
+            scorer,
+            embedded=loaded.card.embedded,
+            options=Loading(checkpoint=checkpoint, tokenizer=tokenizer, device=loaded.device),
         )
     card = loaded.card
     settings = Tuning(
-        by=by, static=static, one_number=one_number, per=per, iterations=iterations, batch=batch, together=together, rate=rate,
+        by=by, static=static, one_number=one_number, per=per, iterations=iterations, batch=batch, rate=rate,
+        together=together or (16 if card.embedded else 1),
         trust=trust, hold=hold, floor=floor, likeness=likeness, seed=seed, checkpointing=not card.embedded,
     )  # fmt: skip
     side = size or card.size

@@ -30,9 +30,11 @@ class Worth:
     likeness: Tensor
 
     def value(self, weights: Tensor, settings: Tuning) -> Tensor:
-        """What is maximised, a number: gain - trust (w-1)^2 - hold (match lost) - (likeness that lacks to the floor)."""
+        """What is maximised, a number: gain - trust (w-1)^2 - hold (match lost) - (likeness that lacks to the floor).
+
+        Match and likeness count in the mean over the pictures: a picture may lose what another one gains."""
         value = self.gain.mean() - settings.trust * ((weights - 1) ** 2).mean()
-        value = value - settings.hold * (-self.match).clamp_min(0).mean()
+        value = value - settings.hold * (-self.match.mean()).clamp_min(0)
         if settings.floor is not None:
             value = value - (settings.floor - self.likeness.mean()).clamp_min(0)
         return value

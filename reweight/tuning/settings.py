@@ -18,7 +18,7 @@ class Tuning:
     static: one row of weights for all steps. one_number: one weight for every block, too. per: a column is a "stage", as
     in the paper, or a "transformer".
     iterations: gradient steps, or generations. batch: pictures an iteration looks at, of each candidate under CMA-ES.
-    trust: penalty on the mean of (w - 1)^2. hold: penalty on the mean loss of match with the prompt, where there is one.
+    trust: penalty on the mean of (w - 1)^2. hold: penalty on the loss of mean match with the prompt.
     floor: below which the mean likeness to vanilla costs as much as the score would have to gain, None for no floor.
     likeness: "ssim", or "features" for the cosine in the scorer's image features.
     rate: Adam's. sigma, population: CMA-ES's first step size and candidates a generation, 0 for its default.

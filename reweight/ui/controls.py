@@ -105,7 +105,10 @@ def _method(key: str, method: Method, values: dict[str, Any]) -> str:
             step = limits.step or (1 if kind is int else 0.01)
             rows.append(_slider(name, limits.title, limits.low, limits.high, step, value))
     inside = "".join(rows)
-    return f'<fieldset class="rw-method" data-method="{key}"><legend>{escape(method.title)}</legend><p class="rw-inert"></p>{inside}</fieldset>'
+    return (
+        f'<details class="rw-method" data-method="{key}"><summary>{escape(method.title)}</summary>'
+        f'<p class="rw-inert"></p>{inside}</details>'
+    )
 
 
 def _slider(name: str, title: str, low: float, high: float, step: float, value: Any, hint: str = "") -> str:

@@ -8,6 +8,7 @@ from typing import Any
 from ..engine.engine import Engine
 from ..engine.request import Request
 from ..engine.resolving import Chosen, places_of
+from ..methods.reweighting import OFF
 from .panels.curves import curves
 from .panels.heat import heatmap, legend
 from .panels.names import block_facts
@@ -38,7 +39,7 @@ MARKUP = """
   <div class="rw-line rw-foot"><span class="rw-source" id="source"></span>
     <span class="rw-tools"><button type="button" class="rw-link" id="undo" disabled>undo</button>
     <button type="button" class="rw-link" id="unpaint" disabled>clear what is painted</button>
-    <button type="button" class="rw-link" id="painted-save" disabled>save</button>
+    <button type="button" class="rw-link" id="painted-save">save the weights</button>
     <button type="button" class="rw-link" id="painted-load">load</button><input type="file" id="painted-file" accept=".json" hidden></span></div>
 </section>
 """
@@ -52,10 +53,21 @@ def instrument(engine: Engine, request: Request, chosen: Chosen) -> tuple[dict[s
     scores = request.controlled(chosen.scores, places_of(blocks))
     told = {
         "scores": scores.round(5).tolist(), "mask": request.mask(m).astype(int).tolist(),
-        "base": None if chosen.weights is None else chosen.weights.round(5).tolist(),
+        "base": based(chosen),
         "source": chosen.source, "blocks": facts, "steps": request.steps,
     }  # fmt: skip
     return told, hashlib.sha256(repr((facts, request.steps)).encode()).hexdigest()[:12]
+
+
+def based(chosen: Chosen) -> list[list[float | str]] | None:
+    """Cells that take the place of Eq. 7's weights, "off" where a table of weights bypasses the block; None without one."""
+    if chosen.weights is None:
+        return None
+    bypass = chosen.weight_table.bypass if chosen.weight_table is not None else None
+    cells: list[list[float | str]] = chosen.weights.round(5).tolist()
+    if bypass is not None:
+        cells = [[OFF if off else w for w, off in zip(*rows, strict=True)] for rows in zip(cells, bypass, strict=True)]
+    return cells
 
 
 def drawings(engine: Engine, request: Request, chosen: Chosen) -> dict[str, str]:

@@ -24,7 +24,7 @@ from .screens import SCREENS
 from .screens.base import request_of
 from .session import Session, Sessions
 
-SCRIPTS = ("page.js", "instrument.js", "compare.js", "importance.js", "words.js")
+SCRIPTS = ("page.js", "instrument.js", "compare.js", "words.js")
 STYLES = ("style.css",)
 FONT = ["system-ui", "-apple-system", "Segoe UI", "sans-serif"]
 MONO = ["ui-monospace", "Consolas", "monospace"]

@@ -5,7 +5,10 @@ from __future__ import annotations
 import secrets
 import threading
 from collections import OrderedDict
+from collections.abc import Hashable
 from dataclasses import dataclass, field
+
+import numpy as np
 
 from ..engine.engine import Picture
 from ..engine.request import Request
@@ -38,7 +41,8 @@ class Made:
 
 @dataclass
 class Session:
-    """One visitor. `id` is known to their browser alone. pictures: by key, the newest last.
+    """One visitor. `id` is known to their browser alone. pictures: by key, the newest last. direct: what switching each
+    block off does, (T, m), by what vanilla depends on.
 
     Each act of a screen that begins takes the place of the one before it, which stops within a step.
     """
@@ -46,6 +50,7 @@ class Session:
     id: str
     tables: Tables = field(default_factory=Tables)
     pictures: OrderedDict[str, Made] = field(default_factory=OrderedDict)
+    direct: OrderedDict[Hashable, np.ndarray] = field(default_factory=OrderedDict)
     _acts: dict[str, object] = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
@@ -69,6 +74,13 @@ class Session:
         """Stop everything that this visitor has running."""
         with self._lock:
             self._acts.clear()
+
+    def keep_direct(self, key: Hashable, errors: np.ndarray) -> None:
+        """Remember a direct check."""
+        with self._lock:
+            self.direct[key] = errors
+            while len(self.direct) > KEPT_TABLES:
+                self.direct.popitem(last=False)
 
     def keep(self, key: str, made: Made) -> None:
         """Remember a picture that is shown."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from html import escape
 from typing import Any
 
@@ -96,11 +96,36 @@ def shortened(text: str) -> str:
     return text if len(text) <= 60 else text[:59] + "…"
 
 
+def agrees(tau: float) -> str:
+    """What Kendall's tau-b between a ranking and the direct check says, as a verb with its object."""
+    if tau < -NO_BETTER_THAN_CHANCE:
+        return "contradicts the direct check"
+    if tau < NO_BETTER_THAN_CHANCE:
+        return "agrees with the direct check no better than chance"
+    return "agrees with the direct check"
+
+
+def signed(value: float) -> str:
+    """A number with its sign: +0.90, −0.70."""
+    return f"{value:+.2f}".replace("-", "−")
+
+
+def verdict(taus: Mapping[str, float | None], followed: str) -> str:
+    """One sentence on two rankings, and which one the weights follow. taus: by name, None where not measured."""
+    known = [f"{name} {agrees(tau)} (tau-b {signed(tau)})" for name, tau in taus.items() if tau is not None]
+    said = (
+        "; ".join(known)
+        if known
+        else "The direct check switches every block off and sees how much is lost: it is under way"
+    )
+    return f"{said[:1].upper()}{said[1:]}. The weights follow {followed}."
+
+
 def findings(table: ImportanceTable | None) -> str:
     """What may be said for and against a table, in plain words."""
     if table is None:
         return (
-            "<p>This schedule was not probed for this prompt. <b>Probe now</b> measures the importance of every block at "
+            "<p>These scores were not probed for this prompt. <b>Probe this prompt</b> measures the importance of every block at "
             "every step, and says here how far to trust it.</p>"
         )
     rate, fired = (_diagnostic(table, name) for name in ("acceptance_rate", "bypasses_fired"))
@@ -129,8 +154,8 @@ def findings(table: ImportanceTable | None) -> str:
         says.append(f"A bypass fired {fired:.0f} times{why}")
     if table.settings.get("surrogate") is True:
         says.append(
-            "Only the tries whose error came near the tolerance were evaluated; on which side the others lie was foreseen, "
-            "from how the model's output changes with each block."
+            "Only the tries whose error came near the tolerance were evaluated; on which side the others lie was predicted "
+            "by a linear approximation of the model's output."
         )
     tau, scaling = (_diagnostic(table, f"tau_b_{error}") for error in ("bypass", "scaling"))
     if tau is not None and scaling is not None:

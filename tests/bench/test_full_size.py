@@ -74,7 +74,7 @@ def test_the_command_prints_and_writes_the_figures(tmp_path):
     result = CliRunner().invoke(app, ["full-size", *asked])
     assert result.exit_code == 0, result.output
     assert "SD-Turbo" in result.output and "865.9 M" in result.output
-    written = json.loads(out.read_text())
+    written = json.loads(out.read_text(encoding="utf-8"))
     assert (written["dtype"], written["device"], written["repeats"]) == ("bfloat16", "cpu", 1)
     (model,) = written["models"]
     assert model["parameters"] == WHAT["sd-turbo"][2] and model["blocks"] == list("0123456")

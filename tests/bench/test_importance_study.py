@@ -74,17 +74,17 @@ def test_every_way_is_drawn_from_the_same_noise_and_compared_in_pairs(loaded, tm
     vanilla = by_key[PROMPTS[0], 3, VANILLA]
     assert vanilla["score"] == Redness().score([_draw(loaded.pipe, PROMPTS[0], 3)], [""])[0] and vanilla["ssim"] == 1
 
-    assert vanilla["obeyed"] is None
+    assert vanilla["adherence"] is None
     found = {effect.variant: effect for effect in effects(rows)}
     paper = found[named("paper", *RANGES[0])]
-    for over, base in ((paper.over_vanilla, VANILLA), (paper.over_flat, named("flat", *RANGES[0]))):
+    for over, base in ((paper.minus_vanilla, VANILLA), (paper.minus_flat, named("flat", *RANGES[0]))):
         differences = [
             np.mean([by_key[p, s, paper.variant]["score"] - by_key[p, s, base]["score"] for s in (3, 4)])
             for p in PROMPTS
         ]
         assert over[0] == pytest.approx(np.mean(differences)) and over[1] <= over[0] <= over[2]
         assert over[2] - over[1] == pytest.approx(max(differences) - min(differences))
-    assert found[VANILLA].over_vanilla == (0, 0, 0) and found[VANILLA].over_flat is None
+    assert found[VANILLA].minus_vanilla == (0, 0, 0) and found[VANILLA].minus_flat is None
     assert list(found) == [VANILLA, *variants(RANGES)]
 
     random = found[named(RANDOM, *RANGES[0])]
@@ -93,10 +93,10 @@ def test_every_way_is_drawn_from_the_same_noise_and_compared_in_pairs(loaded, tm
         - np.mean([by_key[p, s, VANILLA]["score"] for s in (3, 4)])
         for p in PROMPTS
     ]
-    assert random.over_vanilla[0] == pytest.approx(np.mean(drawn)) and random.prompts == 2
+    assert random.minus_vanilla[0] == pytest.approx(np.mean(drawn)) and random.prompts == 2
     pairs = between(rows)
     empirical = found[named("empirical", *RANGES[0])]
-    assert pairs[empirical.variant]["flat at empirical's mean [0.5, 1.5]"] == empirical.over_flat
+    assert pairs[empirical.variant]["flat at empirical's mean [0.5, 1.5]"] == empirical.minus_flat
     assert pairs[paper.variant]["equal [1.2, 1.2]"][0] == pytest.approx(paper.score - found["equal [1.2, 1.2]"].score)
 
     judge = Judge(Classifier().eval(), {}, np.zeros(128), np.eye(128), "0" * 64)
@@ -104,12 +104,12 @@ def test_every_way_is_drawn_from_the_same_noise_and_compared_in_pairs(loaded, tm
     with pytest.raises(ValueError, match="made with judge 'none'"):
         draw_all(loaded, PROMPTS, tmp_path, scorer=Redness(), **asked)
     looked_at = draw_all(loaded, PROMPTS[:1], tmp_path / "judged", **asked)
-    shares = {row["variant"]: row["obeyed"] for row in looked_at}
+    shares = {row["variant"]: row["adherence"] for row in looked_at}
     answers, _ = judge.read(np.asarray(_draw(loaded.pipe, PROMPTS[0], 3))[None])
     assert shares[VANILLA] == obeyed(PROMPTS[:1], answers)[0]
     judged = {effect.variant: effect for effect in effects(looked_at)}[named("reversed", *RANGES[0])]
-    assert judged.obeyed == shares[judged.variant] and np.isnan(judged.score)
-    assert judged.obeyed_over_vanilla[0] == shares[judged.variant] - shares[VANILLA]
+    assert judged.adherence == shares[judged.variant] and np.isnan(judged.score)
+    assert judged.adherence_minus_vanilla[0] == shares[judged.variant] - shares[VANILLA]
 
     calls = []
     handle = loaded.pipe.unet.register_forward_hook(lambda *_: calls.append(1))

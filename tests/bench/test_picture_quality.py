@@ -103,8 +103,10 @@ def test_a_measurement_holds_every_figure_with_its_interval_and_can_be_read_back
 def test_the_turbo_model_is_measured_at_one_and_two_steps_without_guidance(untrained, tmp_path, monkeypatch):
     folder = shutil.copytree(ASSETS / "toy", tmp_path / "toy-turbo")
     Consistency.scheduler(new_scheduler()).save_pretrained(folder / "scheduler")
-    index = json.loads((folder / "model_index.json").read_text())
-    (folder / "model_index.json").write_text(json.dumps(index | {"scheduler": ["diffusers", "LCMScheduler"]}))
+    index = json.loads((folder / "model_index.json").read_text(encoding="utf-8"))
+    (folder / "model_index.json").write_text(
+        json.dumps(index | {"scheduler": ["diffusers", "LCMScheduler"]}), encoding="utf-8"
+    )
     card = next(card for card in models._CARDS if card.key == "toy-turbo")
     monkeypatch.setitem(REGISTRY, "toy-turbo", replace(card, repositories=(str(folder),)))
     monkeypatch.setattr(speed, "ASSETS", tmp_path)
@@ -164,7 +166,7 @@ def test_what_ships_measures_as_its_metrics_say(model):
     path = ASSETS / model / "metrics.json"
     if not path.is_file():
         pytest.skip(f"{model} has not been measured yet")
-    shipped = json.loads(path.read_text())
+    shipped = json.loads(path.read_text(encoding="utf-8"))
     judge = load_judge()
     assert judge.digest.startswith(shipped["judge"])
     steps = min(figure["steps"] for figure in shipped["figures"] if "steps" in figure)

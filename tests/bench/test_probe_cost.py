@@ -1,4 +1,4 @@
-"""The public code's order of work finds what ours finds, and costs what it must."""
+"""The public code's loop order finds what ours finds, and costs what it must."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ from reweight.bench.studies.speedup import compare
 from reweight.models.loading import load_model
 
 
-def test_the_two_orders_of_work_agree(sd_folder):
+def test_the_two_loop_orders_agree(sd_folder):
     loaded = load_model(str(sd_folder), device="cpu", local=True)
     for guidance in (0.0, 3.0):
         found = compare(
             loaded, "a red apple", steps=2, guidance=guidance, runs=5, iterations=4, precision=0.9, repeats=1
         )
-        public, same, foreseen, adaptive, both, calibrated, fewest, scaled, bypassed = found.timings
+        public, same, with_surrogate, adaptive, both, calibrated, fewest, scaled, bypassed = found.timings
         k = 2 if guidance else 1
         assert found.threshold_gap < 1e-6 and found.same_votes and same.tau == 1.0
         assert public.samples == 5 * 4 * 2 * 2 * k
         assert 2 * k <= adaptive.samples <= same.samples <= (2 + 5 * 4 * 2) * k < public.samples
-        assert adaptive.runs <= same.runs == foreseen.runs == 5 and both.runs == adaptive.runs
-        assert foreseen.tau == 1.0 and both.tau == adaptive.tau
+        assert adaptive.runs <= same.runs == with_surrogate.runs == 5 and both.runs == adaptive.runs
+        assert with_surrogate.tau == 1.0 and both.tau == adaptive.tau
         assert calibrated.tau == 1.0 and fewest.samples <= calibrated.samples and calibrated.runs == 5
         assert scaled.samples == 2 * 15 * k and bypassed.samples == 2 * 8 * k and bypassed.tau == 1.0 >= scaled.tau
         assert found.ratio(public) == 1.0 and all(found.ratio(timing) > 0 for timing in found.timings)
@@ -39,7 +39,7 @@ def test_the_command_prints_and_writes_the_figures(sd_folder, tmp_path):
     result = CliRunner().invoke(app, ["probe", *asked, "--out", str(out)])
     assert result.exit_code == 0, result.output
     assert "the same votes" in result.output
-    figures = json.loads(out.read_text())
+    figures = json.loads(out.read_text(encoding="utf-8"))
     assert [timing["runs"] for timing in figures["timings"]][:2] == [4, 4]
     assert figures["timings"][0]["ratio"] == 1.0 and figures["same_votes"] is True
 
@@ -52,7 +52,9 @@ result, megabytes = peak(lambda: float(np.ones(6_250_000).sum()), "cpu")
 assert result == 6_250_000
 print(megabytes)
 """
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)  # where nothing else is freed
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, encoding="utf-8"
+    )  # where nothing else is freed
     assert done.returncode == 0, done.stderr
     if done.stdout.strip() == "None":
         pytest.skip("This system does not say how much memory a process takes.")
@@ -80,7 +82,7 @@ def test_the_surrogates_command_compares_both_searches(sd_folder, tmp_path):
     result = CliRunner().invoke(app, ["surrogate", *asked, "--preset", "paper-code", "--out", str(out)])
     assert result.exit_code == 0, result.output
     assert "0 of 2" in result.output and "paper-code" in result.output
-    found = json.loads(out.read_text())
+    found = json.loads(out.read_text(encoding="utf-8"))
     assert [row["gap"] for row in found["prompts"]] == [0, 0] and found["format"] == "reweight-surrogate-1"
     assert all(row["surrogate"] > 1 for row in found["prompts"])
     wrong = CliRunner().invoke(app, ["surrogate", *asked, "--preset", "nobody"])

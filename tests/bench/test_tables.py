@@ -140,7 +140,9 @@ class TestPrompts:
 
     def test_files(self, tmp_path, monkeypatch):
         for category in CATEGORIES:
-            (tmp_path / f"{category}.json").write_text(json.dumps([f"{category} {i}" for i in range(9)]))
+            (tmp_path / f"{category}.json").write_text(
+                json.dumps([f"{category} {i}" for i in range(9)]), encoding="utf-8"
+            )
         found = read_prompts(str(tmp_path), 9)
         assert {category: sorted(prompts) for category, prompts in found.items()} == {
             category: [f"{category} {i}" for i in range(9)] for category in CATEGORIES
@@ -151,7 +153,7 @@ class TestPrompts:
         package = tmp_path / "root" / "datasets" / "benchmark"
         package.mkdir(parents=True)
         for category in CATEGORIES:
-            (package / f"{category}.json").write_text('["one"]')
+            (package / f"{category}.json").write_text('["one"]', encoding="utf-8")
         monkeypatch.setenv("HPS_ROOT", str(tmp_path / "root"))
         assert read_prompts("hpd", 1) == {category: ["one"] for category in CATEGORIES}
 
@@ -258,8 +260,8 @@ class TestReport:
         assert list(found)[-1] == ("r", "avg train") and made.labels == ("vanilla", "r")
         cell = found["r", "avg train"]
         assert (cell.n, cell.values["score"], cell.intervals["score"]) == (4, 5, (2, 8))
-        (only,) = paired.over_vanilla(made, rows)
-        assert (only.variant, only.prompts, only.over_vanilla, only.low, only.high) == ("r", 2, 5, 2, 8)
+        (only,) = paired.differences(made, rows)
+        assert (only.variant, only.prompts, only.minus_vanilla, only.low, only.high) == ("r", 2, 5, 2, 8)
 
     def test_pairs_are_of_the_same_noise_and_intervals_over_the_prompts(self):
         rows = [
@@ -270,12 +272,12 @@ class TestReport:
             for p, s, v in (("a", 1, 2.0), ("a", 2, 8.0), ("b", 1, 1.0))
         ]
         rows += [row("[1, 2]", prompt="c", seed=1, score=9.0), row("[1, 2]", prompt="d", seed=1, score=9.0)]
-        (found,) = paired.over_vanilla(self.made, rows)
+        (found,) = paired.differences(self.made, rows)
         assert (found.variant, found.steps, found.prompts, found.ssim) == ("[1, 2]", 2, 2, 0.5)
-        assert found.over_vanilla == pytest.approx(((1 + 3) / 2 - 1) / 2) and (found.low, found.high) == (-1, 2)
-        assert paired.over_vanilla(self.made, rows[:1] + rows[4:5]) == []
+        assert found.minus_vanilla == pytest.approx(((1 + 3) / 2 - 1) / 2) and (found.low, found.high) == (-1, 2)
+        assert paired.differences(self.made, rows[:1] + rows[4:5]) == []
         line = next(csv.DictReader(paired.as_csv([found]).splitlines()))
-        assert line["over_vanilla"] == "0.5" and line["prompts"] == "2"
+        assert line["minus_vanilla"] == "0.5" and line["prompts"] == "2"
         assert "+0.5000" in "".join(paired.screen([found], "redness 1").columns[3].cells)
 
     def test_csv_has_ours_and_the_papers(self):
@@ -302,11 +304,11 @@ class TestRuns:
         assert all(one["mean_difference"] > 0 and 0 < one["score"] < 1 for one in others)
         assert all(one["cosine"] == pytest.approx(1) for one in vanilla) and any(one["cosine"] < 1 for one in others)
         alone.write()
-        lines = list(csv.DictReader((alone.folder / "table.csv").read_text().splitlines()))
+        lines = list(csv.DictReader((alone.folder / "table.csv").read_text(encoding="utf-8").splitlines()))
         assert {line["row"] for line in lines} == set(alone.experiment.labels) and len(lines) == 7 * 6
-        lines = list(csv.DictReader((alone.folder / "paired.csv").read_text().splitlines()))
+        lines = list(csv.DictReader((alone.folder / "paired.csv").read_text(encoding="utf-8").splitlines()))
         assert [line["variant"] for line in lines] == [label for label in alone.experiment.labels if label != "vanilla"]
-        assert all(float(line["low"]) <= float(line["over_vanilla"]) <= float(line["high"]) for line in lines)
+        assert all(float(line["low"]) <= float(line["minus_vanilla"]) <= float(line["high"]) for line in lines)
         assert Image.open(alone.folder / "table.png").width > 500
         about = json.loads((alone.folder / "results.json").read_text(encoding="utf-8"))
         assert about["score"] == "redness 1" and about["revision"] == alone.loaded.revision
@@ -333,7 +335,7 @@ class TestRuns:
         for i in range(3):
             bench(loaded, tmp_path, place=Share(i, 3)).draw()
         assert untimed(bench(loaded, tmp_path).rows()) == untimed(alone.rows())
-        assert sum(path.read_text().count("\n") for path in tmp_path.glob("rows-*")) == 40
+        assert sum(path.read_text(encoding="utf-8").count("\n") for path in tmp_path.glob("rows-*")) == 40
 
     def test_a_batch_gives_the_pictures_of_one_at_a_time(self, alone, loaded, tmp_path):
         together = bench(loaded, tmp_path, batch_size=4, seeds=(42,))
@@ -400,10 +402,12 @@ class TestCommands:
         first = CliRunner().invoke(app, arguments)
         assert first.exit_code == 0, first.exception
         assert "blk-6" in first.stdout and "score: none" in first.stdout and "SSIM" in first.stdout
-        rows = (tmp_path / "table1" / "rows-0.jsonl").read_text()
+        rows = (tmp_path / "table1" / "rows-0.jsonl").read_text(encoding="utf-8")
         assert rows.count("\n") == 4 * 8
         again = CliRunner().invoke(app, arguments)
-        assert again.stdout == first.stdout and (tmp_path / "table1" / "rows-0.jsonl").read_text() == rows
+        assert (
+            again.stdout == first.stdout and (tmp_path / "table1" / "rows-0.jsonl").read_text(encoding="utf-8") == rows
+        )
         assert {path.name for path in (tmp_path / "table1").iterdir()} == {
             "rows-0.jsonl", "settings.json", "table.csv", "table.png", "results.json",
         }  # fmt: skip

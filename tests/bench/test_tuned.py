@@ -47,13 +47,12 @@ def test_weights_for_another_number_of_steps():
 
 
 @pytest.mark.slow
-def test_the_whole_study(tmp_path, monkeypatch):
+def test_the_whole_study(tmp_path):
     from reweight.__main__ import app
 
-    monkeypatch.setattr(tunings, "PROBED", 1)
     arguments = [
         "bench", "tuned", "--out", str(tmp_path), "--steps", "1,2", "--captions", "3", "--validation", "2", "--limit", "4",
-        "--seeds", "42", "--batch", "2", "--iterations", "2", "--ways", "dynamic;static",
+        "--seeds", "42", "--batch", "2", "--iterations", "2", "--ways", "dynamic;static@2", "--probed", "1",
     ]  # fmt: skip
     result = CliRunner().invoke(app, arguments, catch_exceptions=False)
     assert "what dynamic adds" in result.output

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+from dataclasses import replace
 from urllib.parse import urlsplit
 
 import pytest
@@ -10,6 +10,7 @@ from looking import block, cell, has_drawn, png, query_of, slide, src, wait_for_
 from playwright.sync_api import expect
 
 from reweight.engine.provenance import read_png
+from reweight.weight_table import WeightTable
 
 pytestmark = pytest.mark.browser
 
@@ -111,16 +112,19 @@ def test_what_is_painted_is_in_the_address_in_files_and_repainted_as_the_server_
     assert weights(again) == painted and png(again, "reweighted") == picture
     with page.expect_download() as download:
         page.locator("#painted-save").click()
-    table = json.loads(download.value.path().read_text(encoding="utf-8"))
-    assert table["painted"][1][0] == "off" and download.value.suggested_filename.endswith("2-steps.json")
+    table = WeightTable.load(download.value.path())
+    assert (
+        table.method == "painted" and table.bypass[1, 0] and download.value.suggested_filename.endswith("2-steps.json")
+    )
     page.locator("#unpaint").click()
     wait_for_query(page, "painted", None)
-    (tmp_path / "painted.json").write_text(json.dumps(table), encoding="utf-8")
-    page.locator("#painted-file").set_input_files(tmp_path / "painted.json")
-    wait_for_query(page, "painted", "~~~~x~~_x~~~~x~~")
-    (tmp_path / "other.json").write_text(json.dumps(table | {"steps": 9}), encoding="utf-8")
+    table.save(tmp_path / "weights.json")
+    page.locator("#painted-file").set_input_files(tmp_path / "weights.json")
+    expect(page.locator("#said")).to_contain_text("Weights from a file")
+    assert weights(page) == painted
+    replace(table, weights=table.weights[:1], bypass=None, steps=1).save(tmp_path / "other.json")
     page.locator("#painted-file").set_input_files(tmp_path / "other.json")
-    expect(page.locator("#status")).to_contain_text("are for 9 steps")
+    expect(page.locator("#status")).to_contain_text("with 1 steps")
 
 
 def test_the_page_paints_what_the_server_computes(visit):

@@ -660,10 +660,10 @@ class TestProbe:
             engine.close()
 
     def test_a_folder_that_cannot_be_written_costs_nothing(self, sd_folder, tmp_path):
-        (tmp_path / "probes").write_text("in the way")
+        (tmp_path / "probes").write_text("in the way", encoding="utf-8")
         engine = Engine((str(sd_folder),), local=True, unfinished=tmp_path / "probes")
         *_, last = engine.probe(ask(engine), runs=1, iterations=1)
-        assert last.done == 1 and (tmp_path / "probes").read_text() == "in the way"
+        assert last.done == 1 and (tmp_path / "probes").read_text(encoding="utf-8") == "in the way"
         engine.close()
 
     @pytest.mark.parametrize("there", [MAX_FILES // 2 + 5, MAX_FILES - 1, MAX_FILES + 5])

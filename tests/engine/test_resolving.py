@@ -119,7 +119,7 @@ def test_only_a_model_of_the_registry_has_shipped_tables(assets, tmp_path):
 
 
 def test_a_shipped_file_that_is_no_table_or_anothers_is_left_out(assets, caplog):
-    (assets / "broken.json").write_text('{"format": 1}')
+    (assets / "broken.json").write_text('{"format": 1}', encoding="utf-8")
     table(model="sd-turbo").save(assets / "other.json")
     with caplog.at_level(logging.WARNING, "reweight.engine.resolving"):
         assert {one.prompt for one in shipped("toy")} == {"a fox", "a castle"}

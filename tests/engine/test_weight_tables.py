@@ -105,7 +105,7 @@ def test_nothing_to_score_with_is_one_sentence(turbo):
 
 def reweight(*arguments):
     command = [sys.executable, "-m", "reweight", *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, timeout=240)
+    return subprocess.run(command, capture_output=True, text=True, timeout=240, encoding="utf-8")
 
 
 def test_tune_writes_a_table_that_generate_draws_with(sd_folder, tmp_path):

@@ -44,7 +44,7 @@ def embedded(folder, monkeypatch):
     """The copy, with checksums, in the place of the embedded model."""
     names = [path for path in folder.rglob("*") if path.is_file()]
     sums = {path.relative_to(folder).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest() for path in names}
-    (folder / "SHA256SUMS.json").write_text(json.dumps(sums))
+    (folder / "SHA256SUMS.json").write_text(json.dumps(sums), encoding="utf-8")
     monkeypatch.setitem(REGISTRY, "toy", ModelCard(**(vars(REGISTRY["toy"]) | {"repositories": (str(folder),)})))
     return folder
 
@@ -59,7 +59,7 @@ def refused(name, message, local=True, **options):
 
 def change_index(folder, **changes):
     path = folder / "model_index.json"
-    path.write_text(json.dumps(json.loads(path.read_text()) | changes))
+    path.write_text(json.dumps(json.loads(path.read_text(encoding="utf-8")) | changes), encoding="utf-8")
 
 
 def flip(path, place):
@@ -122,6 +122,19 @@ class TestRegistry:
         assert card_for("x/some-turbo@main", local=True).guidance == 0
         assert card_for("x/juggernautXL", local=True).size == 1024
         assert card_for("x/dreamshaper", local=True).family == "sd15"
+        assert card_for("artist/pixlart-sd15", local=True).family == "sd15"
+        for name in ("a/animagine-xl-3.1", "a/RealVisXL_V4.0", "a/SDXLbase", "a/dreamshaper-xl"):
+            assert card_for(name, local=True).family == "sdxl"
+
+    @pytest.mark.parametrize("config, title, family", [
+        ({"addition_embed_type": "text_time", "cross_attention_dim": 2048}, "a/anything", "sdxl"),
+        ({"addition_embed_type": "text_time", "cross_attention_dim": 2048}, "a/any-turbo", "sdxl-turbo"),
+        ({"addition_embed_type": None, "cross_attention_dim": 768}, "a/looks-like-xl", "sd15"),
+        ({"cross_attention_dim": 1024}, "a/anything", "sd21"), ({"cross_attention_dim": 1024}, "a/turbo", "sd-turbo"),
+        ({"cross_attention_dim": 128}, "a/anything", "toy"), ({"cross_attention_dim": [5]}, "a/anything", "sd15"),
+    ])  # fmt: skip
+    def test_a_family_is_measured_from_the_unet(self, config, title, family):
+        assert models.family_of(config, title) == family
 
 
 class TestLoading:
@@ -139,6 +152,29 @@ class TestLoading:
     def test_is_what_diffusers_loads(self, sd_folder, sd_pipe):
         ours = load(str(sd_folder)).unet.state_dict()
         assert all((ours[name] == tensor).all() for name, tensor in sd_pipe.unet.state_dict().items())
+
+    @pytest.mark.parametrize("name", ["pixel-xl", "pixlart-sd15", "some-sd"])
+    def test_the_name_of_a_folder_does_not_decide(self, sd_folder, sdxl_folder, tmp_path, name):
+        for source, family in ((sd_folder, "sd15"), (sdxl_folder, "sdxl")):
+            link = tmp_path / family / name
+            link.parent.mkdir()
+            shutil.copytree(source, link)
+            assert card_for(str(link), local=True).family == family
+            assert load_model(str(link), local=True).card.family == family
+
+    def test_a_hub_id_is_corrected_once_it_is_there(self, online, sd_folder):
+        name = "someone/pictures-xl"
+        online.served[name] = sd_folder
+        assert card_for(name, local=True).family == "sdxl"
+        loaded = load_model(name, local=True)
+        assert (loaded.card.family, loaded.card.guidance, loaded.card.steps) == ("sd15", 7.0, 20)
+        assert (loaded.card.key, loaded.card.title) == (name, name)
+        assert card_for(name, local=True).family == "sd15", "from the cache"
+
+    def test_a_copy_of_the_embedded_model_is_of_its_family(self, tmp_path):
+        folder = shutil.copytree(REGISTRY["toy-turbo"].repositories[0], tmp_path / "my-turbo")
+        card = load_model(str(folder), local=True).card
+        assert (card.family, card.steps, card.guidance, card.low, card.high) == ("toy", 2, 0.0, 0.9, 1.5)
 
     def test_sdxl(self, sdxl_folder):
         loaded = load_model(str(sdxl_folder), local=True)
@@ -265,8 +301,8 @@ class TestDamage:
             ({"tokenizer": ["transformers", "AutoTokenizer"]}, "not opened here"),
             ({"tokenizer": ["os", "CLIPTokenizer"]}, "not opened here"),
             ({"extra": ["builtins", "eval"]}, "not opened here: 'extra'"),
-            ({"unet": [None, None]}, "not a whole pipeline: it has no unet"),
-            ({"vae": 3}, "not a whole pipeline: it has no vae"),
+            ({"unet": [None, None]}, "not a complete pipeline: it has no unet"),
+            ({"vae": 3}, "not a complete pipeline: it has no vae"),
             ({"vae": []}, "not opened here"),
             ({"vae": [1, 2]}, "not opened here"),
         ],
@@ -325,7 +361,7 @@ class TestDamage:
     @pytest.mark.parametrize("text", [None, "", "{", "[]", '{"in_channels": "x", "hidden_size": -1}'])
     def test_configuration(self, folder, part, text):
         for path in (folder / part).glob("*.json"):
-            path.unlink() if text is None else path.write_text(text)
+            path.unlink() if text is None else path.write_text(text, encoding="utf-8")
         try:
             load_model(str(folder), local=True)
         except ModelError as error:
@@ -365,7 +401,7 @@ class TestEmbedded:
 
     def test_missing(self, embedded):
         (embedded / UNET).unlink()
-        refused("toy", f"^toy is not whole: {UNET} is missing", local=False)
+        refused("toy", f"^toy is incomplete: {UNET} is missing", local=False)
         shutil.rmtree(embedded)
         refused("toy", "embedded model toy is missing", local=False)
 
@@ -375,7 +411,7 @@ class TestEmbedded:
 
     @pytest.mark.parametrize("text", ["", "[]", "{", '{"../../etc/passwd": "x"}', '{"unet": 3}'])
     def test_checksums_that_cannot_be_read(self, embedded, text):
-        (embedded / "SHA256SUMS.json").write_text(text)
+        (embedded / "SHA256SUMS.json").write_text(text, encoding="utf-8")
         refused("toy", "get the folder again", local=False)
 
     def test_public_mode_opens_nothing_else(self, sd_folder):
@@ -421,7 +457,7 @@ class TestHub:
         (folder / "big.ckpt").write_bytes(b"x")
         shutil.copy(folder / UNET, folder / "unet/diffusion_pytorch_model.non_ema.safetensors")
         shutil.copy(folder / UNET, folder / "unet/diffusion_pytorch_model.fp16.safetensors")
-        (folder / "unet/code.py").write_text("raise SystemExit")
+        (folder / "unet/code.py").write_text("raise SystemExit", encoding="utf-8")
         online.served["one/good"] = folder
         load_model("one/good", local=True)
         asked = " ".join(online.asked)

@@ -25,7 +25,7 @@ def registered(online, monkeypatch):
 
 
 def recorded():
-    return json.loads(lock.own_file().read_text())
+    return json.loads(lock.own_file().read_text(encoding="utf-8"))
 
 
 def load(name="one/good"):
@@ -45,7 +45,10 @@ def test_deleting_the_line_updates(online):
     load()
     online.commits.append(NEWER)
     path = lock.own_file()
-    path.write_text("".join(line for line in path.read_text().splitlines(True) if "one/good" not in line))
+    path.write_text(
+        "".join(line for line in path.read_text(encoding="utf-8").splitlines(True) if "one/good" not in line),
+        encoding="utf-8",
+    )
     assert load().revision == NEWER
     assert recorded()["one/good"] == NEWER
 
@@ -61,7 +64,7 @@ def test_a_commit_that_is_asked_for_by_name_wins_and_is_not_recorded(online):
 def test_a_model_of_the_registry_and_its_fallback(registered):
     assert load_model("sd-turbo").source == "one/good"
     assert list(recorded()) == ["one/good", "format"]
-    lock.own_file().write_text(json.dumps({"one/good": NEWER}))
+    lock.own_file().write_text(json.dumps({"one/good": NEWER}), encoding="utf-8")
     registered.commits.append(NEWER)
     assert load_model("sd-turbo").revision == NEWER, "the record goes before the registry"
 
@@ -78,14 +81,14 @@ def test_offline(online, monkeypatch):
     load()
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
     assert load().revision == COMMIT
-    lock.own_file().write_text(json.dumps({"one/good": NEWER}))
+    lock.own_file().write_text(json.dumps({"one/good": NEWER}), encoding="utf-8")
     with pytest.raises(ModelError, match="not on this machine"):
         load()
 
 
 def test_a_commit_that_is_gone(online):
     lock.own_file().parent.mkdir(parents=True)
-    lock.own_file().write_text(json.dumps({"one/good": NEWER}))
+    lock.own_file().write_text(json.dumps({"one/good": NEWER}), encoding="utf-8")
     with pytest.raises(
         ModelError, match=r"version d{12} of one/good is not there.*delete its line in models.lock.json"
     ):
@@ -97,17 +100,17 @@ def test_a_lock_that_ships_wins(online, monkeypatch, tmp_path):
     load()
     online.commits.append(NEWER)
     shipped = tmp_path / "models.lock.json"
-    shipped.write_text(json.dumps({"one/good": NEWER}))
+    shipped.write_text(json.dumps({"one/good": NEWER}), encoding="utf-8")
     monkeypatch.setattr(lock, "SHIPPED", shipped)
     assert load().revision == NEWER
-    assert recorded()["one/good"] == COMMIT and json.loads(shipped.read_text()) == {"one/good": NEWER}
+    assert recorded()["one/good"] == COMMIT and json.loads(shipped.read_text(encoding="utf-8")) == {"one/good": NEWER}
 
 
 def test_a_file_of_ones_own(online, monkeypatch, tmp_path):
     path = tmp_path / "new" / "mine.json"
     monkeypatch.setenv("REWEIGHT_LOCK", str(path))
     load()
-    assert json.loads(path.read_text())["one/good"] == COMMIT
+    assert json.loads(path.read_text(encoding="utf-8"))["one/good"] == COMMIT
     assert not Path(constants.HF_ASSETS_CACHE).exists()
 
 
@@ -134,7 +137,7 @@ def test_the_sentence_says_which_file(online, monkeypatch, tmp_path):
     with pytest.raises(ModelError, match=r"^The lock file that REWEIGHT_LOCK names cannot be read"):
         load()
     shipped = tmp_path / "shipped.json"
-    shipped.write_text("{")
+    shipped.write_text("{", encoding="utf-8")
     monkeypatch.setattr(lock, "SHIPPED", shipped)
     monkeypatch.delenv("REWEIGHT_LOCK")
     with pytest.raises(ModelError, match=r"^models\.lock\.json beside app.py"):
@@ -153,7 +156,9 @@ def test_what_is_recorded_stays_and_any_line_may_be_deleted(online):
     for name, commit in (("one/good", COMMIT), ("one/good", NEWER), ("two/good", NEWER)):
         lock.record(name, commit)
     assert lock.read_lock() == {"one/good": COMMIT, "two/good": NEWER}
-    text = lock.own_file().read_text()
+    text = lock.own_file().read_text(encoding="utf-8")
     for name in ("one/good", "two/good"):
-        lock.own_file().write_text("".join(line for line in text.splitlines(True) if name not in line))
+        lock.own_file().write_text(
+            "".join(line for line in text.splitlines(True) if name not in line), encoding="utf-8"
+        )
         assert name not in lock.read_lock() and len(lock.read_lock()) == 1

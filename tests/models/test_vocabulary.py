@@ -53,13 +53,13 @@ def test_the_file_gives_back_what_was_saved(tmp_path):
     ],
 )
 def test_a_file_that_cannot_be_used_is_left_out_and_said_in_the_log(tmp_path, caplog, change):
-    (tmp_path / FILE).write_text(json.dumps(VOCABULARY.model_dump(mode="json") | change))
+    (tmp_path / FILE).write_text(json.dumps(VOCABULARY.model_dump(mode="json") | change), encoding="utf-8")
     assert read_vocabulary(tmp_path) is None
     assert "vocabulary.json is left out: This is not a model's vocabulary" in caplog.text
 
 
 def test_a_file_that_is_no_json_is_left_out(tmp_path, caplog):
-    (tmp_path / FILE).write_text("words")
+    (tmp_path / FILE).write_text("words", encoding="utf-8")
     assert read_vocabulary(tmp_path) is None
     assert "not valid JSON" in caplog.text
 

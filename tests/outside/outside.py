@@ -1,4 +1,4 @@
-"""What a package of somebody else's brings: a method, a schedule control and a scorer, found by its entry points."""
+"""What a package of somebody else's brings: a method, a control, a scorer and a screen, found by its entry points."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,6 +13,7 @@ from reweight.patching.blocks import concatenations
 from reweight.patching.patch import edited_concatenations
 from reweight.schedule import Control
 from reweight.scoring.scorers import ScorerEntry
+from reweight.ui.screens.base import Screen
 
 
 @dataclass(frozen=True)
@@ -59,6 +60,27 @@ def zigzag(scores: np.ndarray, blocks: Any, seed: int) -> np.ndarray:
     return np.broadcast_to(np.arange(scores.shape[1]) % 2, scores.shape).astype(float)
 
 
+class Mood(Screen):
+    """Says how bright the weights are."""
+
+    key = "mood"
+    title = "Mood"
+
+    def build(self, page):
+        page.html('<div class="rw-card"><button type="button" onclick="reweight.act(`mood`, `say`, {}, (e) => '
+                  '(document.querySelector(`#mood`).textContent = e.mood ?? ``))">How?</button><p id="mood"></p></div>'
+                  '<div class="rw-slot"></div>')  # fmt: skip
+
+    def acts(self):
+        return {"say": say}
+
+
+def say(call):
+    request = call.request()
+    yield {"kind": "mood", "mood": f"bright up to {request.reweighting.high:g}"}
+
+
+MOOD = Mood()
 DIM_SKIPS = DimSkipsMethod()
 ZIGZAG = Control("zigzag", "Zigzag", zigzag, probed=False)
 REDNESS = ScorerEntry("redness", "how red a picture is", lambda options: Redness())

@@ -102,7 +102,7 @@ def test_the_minima_are_counted_and_drawn(sd_pipe):
     assert said.startswith(
         f"Of 14 minima {below} have a 95% interval below 1, {about} one that holds 1 and {above} one above 1; "
     )
-    assert f"; {14 - told.sum()} cannot be told" in said and told.sum() < 14
+    assert f"; {14 - told.sum()} have none" in said and told.sum() < 14
     axes = figure(found).axes[0]
     assert [text.get_text() for text in axes.get_legend().texts] == [f"block {block}" for block in found.blocks]
     lines = [container.lines[0].get_ydata() for container in axes.containers]

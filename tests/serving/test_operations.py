@@ -97,7 +97,11 @@ def test_the_first_process_of_a_container_ends_too(tmp_path: Path):
     )]  # fmt: skip
     try:
         process = subprocess.Popen(
-            ["unshare", "--fork", "--pid", "--mount-proc", *start], cwd=ROOT, stdout=subprocess.PIPE, text=True
+            ["unshare", "--fork", "--pid", "--mount-proc", *start],
+            cwd=ROOT,
+            stdout=subprocess.PIPE,
+            text=True,
+            encoding="utf-8",
         )
         ready = process.stdout.readline()
     except FileNotFoundError:

@@ -155,7 +155,10 @@ def test_it_trains_resumes_exports_and_is_refused_when_damaged(tmp_path):
         again = trained(torch.from_numpy(pictures[:8]).permute(0, 3, 1, 2).float() / 127.5 - 1)
     assert np.mean(answers[:8] == torch.stack([out.argmax(1) for out in again], 1).numpy()) > 0.8
     assert sum(path.stat().st_size for path in folder.iterdir()) < 3e6
-    assert set(json.loads((folder / "SHA256SUMS.json").read_text())) == {"model.safetensors", "reference.safetensors"}
+    assert set(json.loads((folder / "SHA256SUMS.json").read_text(encoding="utf-8"))) == {
+        "model.safetensors",
+        "reference.safetensors",
+    }
 
     weights = folder / "model.safetensors"
     data = bytearray(weights.read_bytes())

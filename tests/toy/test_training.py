@@ -293,7 +293,7 @@ def test_every_stage_trains_resumes_and_exports(tmp_path, known):
         assert torch.equal(shipped["decoder.conv_out.weight"], there.decoder.conv_out.weight.half())
     loaded = load_model(str(folder), local=True)
     assert loaded.pipe.unet.config.in_channels == 8 and loaded.pipe.unet.config.block_out_channels == [32, 32, 64]
-    assert set(json.loads((folder / "SHA256SUMS.json").read_text())) == {
+    assert set(json.loads((folder / "SHA256SUMS.json").read_text(encoding="utf-8"))) == {
         str(path.relative_to(folder)) for path in folder.rglob("*.safetensors")
     }
 
@@ -305,7 +305,7 @@ def test_everything_is_trained_in_order_and_what_is_there_stays(tmp_path, base, 
     latents = np.random.default_rng(0).standard_normal((280, 8, 16, 16)).astype(np.float16)
     for name, array in (("pictures", np.zeros((280, 128, 128, 3), np.uint8)), ("latents", latents)):
         np.save(work / f"{name}.npy", array)
-        (work / f"{name}.done").write_text("280")
+        (work / f"{name}.done").write_text("280", encoding="utf-8")
     plan = build.Plan(280, *[BLINK] * 4, workers=1)
     with pytest.raises(ValueError, match=r"280 pictures are too few to learn from: ask for at least 2000\.$"):
         build.train(work, tmp_path / "none.tgz", plan, "cpu", quiet)
@@ -344,7 +344,7 @@ def test_what_is_made_part_by_part_goes_on_after_a_kill(tmp_path):
 
     with pytest.raises(KeyboardInterrupt):
         fill(tmp_path / "rows.npy", rows.shape, np.float16, made)
-    assert (tmp_path / "rows.done").read_text() == "6"
+    assert (tmp_path / "rows.done").read_text(encoding="utf-8") == "6"
     for _ in range(2):
         assert np.array_equal(fill(tmp_path / "rows.npy", rows.shape, np.float16, made), rows)
     assert len(fill(tmp_path / "rows.npy", (4, 2), np.float16, made)) == 10
@@ -600,7 +600,7 @@ def test_distillation_says_in_one_sentence_what_it_needs(tmp_path, base, small, 
             )
         assert str(caught.value).endswith(".") and str(tmp_path) not in str(caught.value)
 
-    (work / "latents.done").write_text("7")
+    (work / "latents.done").write_text("7", encoding="utf-8")
     refused("not all made yet")
     (work / "latents.done").unlink()
     new_autoencoder().save_pretrained(work / "vae")
@@ -630,7 +630,7 @@ for folder in {[str(folder) for folder in folders]}:
     assert len(set(pictures)) == len(pictures) and draw({numbers[0]}) == pictures[0]
 assert not any(name.startswith("reweight") for name in sys.modules)
 """
-    done = subprocess.run([sys.executable, "-c", code], cwd=elsewhere, capture_output=True, text=True)
+    done = subprocess.run([sys.executable, "-c", code], cwd=elsewhere, capture_output=True, text=True, encoding="utf-8")
     assert done.returncode == 0, done.stderr
 
 

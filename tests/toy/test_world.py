@@ -79,8 +79,10 @@ def test_held_out_combinations_are_never_trained_on_and_are_about_one_in_twenty(
 
 
 def test_scenes_are_the_same_in_another_process():
-    code = "from reweight.toy.dataset import scene_at; print([scene_at(1, i) for i in range(40)])"
-    other = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip()
+    code = "from reweight.toy.world.dataset import scene_at; print([scene_at(1, i) for i in range(40)])"
+    other = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, encoding="utf-8"
+    ).stdout.strip()
     assert other == str([scene_at(1, i) for i in range(40)])
 
 

@@ -46,8 +46,8 @@ def measure(scorer: ToyScorer, scenes: list[Scene], real: np.ndarray) -> dict[st
         scores = []
         for level in LEVELS:
             x = damaged(as_batch(real), kind, level, torch.Generator().manual_seed(SEED))
-            spoilt = ((x.permute(0, 2, 3, 1).numpy() + 1) * 127.5).round().astype(np.uint8)
-            scores.append(scorer.score([Image.fromarray(picture) for picture in spoilt], captions))
+            altered = ((x.permute(0, 2, 3, 1).numpy() + 1) * 127.5).round().astype(np.uint8)
+            scores.append(scorer.score([Image.fromarray(picture) for picture in altered], captions))
         lower.append(np.stack(scores[1:]) < scores[0])
         falling.append(np.diff(scores, axis=0) < 0)
 

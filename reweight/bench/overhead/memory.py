@@ -22,7 +22,7 @@ def peak(work: Callable[[], Any], device: str) -> tuple[Any, float | None]:
         return result, (torch.cuda.max_memory_allocated() - before) / 1e6
     gc.collect()
     try:
-        CLEAR.write_text("5")  # resets the high-water mark
+        CLEAR.write_text("5", encoding="utf-8")  # resets the high-water mark
         before = _resident("VmRSS")
     except (OSError, ValueError):
         return work(), None
@@ -31,7 +31,7 @@ def peak(work: Callable[[], Any], device: str) -> tuple[Any, float | None]:
 
 
 def _resident(name: str) -> float:
-    found = re.search(rf"^{name}:\s+(\d+) kB$", STATUS.read_text(), re.MULTILINE)
+    found = re.search(rf"^{name}:\s+(\d+) kB$", STATUS.read_text(encoding="utf-8"), re.MULTILINE)
     if not found:
         raise ValueError(f"This system does not say {name}.")
     return int(found[1]) * 1024 / 1e6

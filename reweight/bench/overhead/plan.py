@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import typer
 
+from ...tuning.settings import Tuning
 from ..tables.table_commands import Device, Dtype, Limit, Model, Runs, Seeds, Steps, whole_numbers
+
+TUNING_COST = 5  # times drawing: vanilla once, forward, recomputation under checkpointing, and backward as two forwards
 
 
 def command(
@@ -35,6 +38,12 @@ def command(
             table.add_row(name, str(error), "")
         else:
             table.add_row(name, *(duration(part / processes) for part in parts))
+    tuning = Tuning()
+    pictures = tuning.iterations * tuning.batch * TUNING_COST
+    seconds = pictures * (loaded.card.steps * pace.step + pace.fixed)
+    table.add_row(
+        f"tune, {tuning.iterations} x {tuning.batch} pictures at {loaded.card.steps} steps", duration(seconds), ""
+    )
     table.caption = (
         f"{prompts} prompts with {noises} seeds; {pace.step:.3g} s a step and {pace.fixed:.3g} s a picture besides; "
         f"{pace.memory / 1e9:.1f} GB; the scorer is not counted, HPS takes 4 GB more"

@@ -20,10 +20,10 @@ def filled(text: str, tables: Mapping[str, Callable[[], str]], numbers: Mapping[
     place that is not closed."""
 
     def table(match: re.Match[str]) -> str:
-        return match[1] + _named(match[2], tables, "table")().rstrip("\n") + "\n" + match[4]
+        return match[1] + _entry(match[2], tables, "table")().rstrip("\n") + "\n" + match[4]
 
     def number(match: re.Match[str]) -> str:
-        return match[1] + _named(match[2], numbers, "number") + match[4]
+        return match[1] + _entry(match[2], numbers, "number") + match[4]
 
     closed = len(TABLE.findall(text)) + len(NUMBER.findall(text))
     if closed != len(OPENING.findall(text)):
@@ -31,7 +31,7 @@ def filled(text: str, tables: Mapping[str, Callable[[], str]], numbers: Mapping[
     return NUMBER.sub(number, TABLE.sub(table, text))
 
 
-def _named(name: str, known: Mapping[str, Any], what: str) -> Any:
+def _entry(name: str, known: Mapping[str, Any], what: str) -> Any:
     if name not in known:
         near = [other for other in known if other.split(".")[0] == name.split(".")[0]]
         raise ValueError(f"There is no {what} {name!r} in the results: there are {', '.join(near[:6]) or 'none such'}.")

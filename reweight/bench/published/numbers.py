@@ -64,12 +64,13 @@ def _importance(found: dict) -> Iterator[tuple[str, str]]:
     for effect in found["effects"]:
         way, bounds = parts(effect["variant"])
         key = f"{way}{'.narrow' if bounds == NARROW else ''}"
-        yield key, interval(effect["over_vanilla"])
-        yield f"{key}.mean", f"{effect['over_vanilla'][0]:+.4f}"
+        yield f"{key}.prompts", str(effect["prompts"])
+        yield key, interval(effect["minus_vanilla"])
+        yield f"{key}.mean", f"{effect['minus_vanilla'][0]:+.4f}"
         yield f"{key}.score", f"{effect['score']:.4f}"
         yield f"{key}.ssim", f"{effect['ssim']:.3f}"
-        if effect["over_flat"] is not None:
-            yield f"{key}.flat", interval(effect["over_flat"])
+        if effect["minus_flat"] is not None:
+            yield f"{key}.flat", interval(effect["minus_flat"])
         if effect["adherence"] is not None:
             yield f"{key}.adherence", f"{effect['adherence']:.1%}"
     for first, others in found["differences"].items():
@@ -98,9 +99,11 @@ def _paired(found: dict) -> Iterator[tuple[str, str]]:
     several = len({pair["steps"] for pair in found["paired"]}) > 1
     for pair in found["paired"]:
         key = f"{pair['variant']}@{pair['steps']}" if several else pair["variant"]
-        yield key, interval((pair["over_vanilla"], pair["low"], pair["high"]))
-        yield f"{key}.mean", f"{pair['over_vanilla']:+.4f}"
-        yield f"{key}.ssim", f"{pair['ssim']:.3f}"
+        yield f"{key}.mean", f"{pair['minus_vanilla']:+.4f}"
+        if pair["low"] is not None:
+            yield key, interval((pair["minus_vanilla"], pair["low"], pair["high"]))
+        if pair["ssim"] is not None:
+            yield f"{key}.ssim", f"{pair['ssim']:.3f}"
     for cell in found["cells"]:
         if cell["row"] == "vanilla" and "score" in cell:
             yield f"vanilla.{cell['column']}", f"{cell['score'][0]:.4f}"

@@ -14,7 +14,7 @@ def paired(results: Results, *names: str) -> str:
     rows: dict[str, list[str]] = {}
     for name in names:
         for pair in results[name]["paired"]:
-            rows.setdefault(pair["variant"], [pair["variant"], _difference(pair), f"{pair['ssim']:.4f}"])
+            rows.setdefault(pair["variant"], [pair["variant"], _difference(pair), _ssim(pair)])
     return markdown(["weights", "score, x - vanilla", "SSIM with vanilla"], list(rows.values()))
 
 
@@ -28,10 +28,9 @@ def by_steps(results: Results, name: str) -> str:
     rows = [["vanilla's score", *base, ""]]
     for label in dict.fromkeys(label for label, _ in pairs):
         own = [pairs.get((label, number)) for number in steps]
-        ssim = pairs.get((label, middle))
         title = label.removeprefix("blk-")
         cells = ["" if pair is None else _difference(pair) for pair in own]
-        rows.append([title, *cells, "" if ssim is None else f"{ssim['ssim']:.4f}"])
+        rows.append([title, *cells, _ssim(pairs.get((label, middle)))])
     heads = [f"{number} step{'s' * (number > 1)}" for number in steps]
     return markdown([ROWS.get(name, ""), *heads, f"SSIM with vanilla, {middle} steps"], rows)
 
@@ -62,4 +61,10 @@ def table_2(results: Results, name: str = "table2-toy-turbo") -> str:
 
 
 def _difference(pair: dict[str, Any]) -> str:
-    return interval((pair["over_vanilla"], pair["low"], pair["high"]))
+    if pair["low"] is None:
+        return f"{pair['minus_vanilla']:+.4f}"
+    return interval((pair["minus_vanilla"], pair["low"], pair["high"]))
+
+
+def _ssim(pair: dict[str, Any] | None) -> str:
+    return "" if pair is None or pair["ssim"] is None else f"{pair['ssim']:.4f}"

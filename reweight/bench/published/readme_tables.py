@@ -30,21 +30,14 @@ def key_results(results: Results) -> str:
     for model, (about, _) in MODELS.items():
         found = results[f"importance-{model}"]
         effects = {effect["variant"]: effect for effect in found["effects"]}
-        cells = [interval(effects[f"{way} {WIDE}"]["over_vanilla"]) for way in ("paper", "calibrated")]
+        cells = [interval(effects[f"{way} {WIDE}"]["minus_vanilla"]) for way in ("paper", "calibrated")]
         rows.append([
             f"toy score, x - vanilla, weights in {WIDE} ({model}, {about}, {found['prompts']} prompts, 2 seeds)", *cells,
         ])  # fmt: skip
-    cells = [interval(_between(results["importance-toy"], way, "random")) for way in ("paper", "calibrated")]
-    rows.append(["the same, x - a random order (toy)", *cells])
+    effects = {effect["variant"]: effect for effect in results["importance-toy"]["effects"]}
+    cells = [interval(effects[f"{way} {WIDE}"]["minus_flat"]) for way in ("paper", "calibrated")]
+    rows.append(["the same, x - all blocks at the same mean weight (toy)", *cells])
     return markdown(["", "the paper's probe", "`calibrated`, ours"], rows)
-
-
-def _between(found: dict, first: str, second: str) -> tuple[float, float, float]:
-    one, two = f"{first} {WIDE}", f"{second} {WIDE}"
-    if two in found["differences"].get(one, {}):
-        return tuple(found["differences"][one][two])
-    value, low, high = found["differences"][two][one]
-    return -value, -high, -low
 
 
 def adherence(results: Results) -> str:

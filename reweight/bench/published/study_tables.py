@@ -42,7 +42,7 @@ def _samples(results: Results, name: str, preset: str) -> str:
     if not found.get("surrogate") or preset == "calibrated":
         return own
     for other in results.found.values():
-        if other["format"] == "reweight-surrogate-1" and other["model"] == found["model"]:
+        if other.get("format") == "reweight-surrogate-1" and other["model"] == found["model"]:
             full = [row["full"] for row in other["prompts"] if row["preset"] == preset]
             if full and other["steps"] == found["steps"]:
                 return f"{np.mean(full):.0f}, {own} with a surrogate"
@@ -68,16 +68,16 @@ def surrogate(results: Results) -> str:
 def importance(results: Results, name: str) -> str:
     """Every way of weighting at [0.95, 1.15], beside vanilla and beside its own flat counterpart."""
     found = {effect["variant"]: effect for effect in results[name]["effects"]}
-    head = ["weights", "mean weight", f"score, x - vanilla, {WIDE}", "score, x - flat at its own mean"]
+    head = ["weights", "prompts", "mean weight", f"score, x - vanilla, {WIDE}", "score, x - flat at its own mean"]
     rows = []
     for way, label in WAYS.items():
         effect = found.get(f"{way} {WIDE}") or found.get(f"{way} [1.1, 1.1]")
         if effect is None:
             continue
-        flat = "" if effect["over_flat"] is None or way.startswith("flat") else interval(effect["over_flat"])
+        flat = "" if effect["minus_flat"] is None or way.startswith("flat") else interval(effect["minus_flat"])
         rows.append([
-            label, f"{effect['mean_weight']:.3f}", interval(effect["over_vanilla"]), flat,
-            interval(effect["adherence_over_vanilla"]), f"{effect['ssim']:.3f}",
+            label, str(effect["prompts"]), f"{effect['mean_weight']:.3f}", interval(effect["minus_vanilla"]), flat,
+            interval(effect["adherence_minus_vanilla"]), f"{effect['ssim']:.3f}",
         ])  # fmt: skip
     return markdown([*head, "prompt adherence, x - vanilla", "SSIM with vanilla"], rows)
 

@@ -1,4 +1,4 @@
-"""How sure a figure is: Wilson's interval of a share, the bootstrap of anything else, also in pairs. Pure numpy."""
+"""95% intervals: Wilson's of a share, the bootstrap of anything else, also of paired differences. Pure numpy."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def bootstrap(
 def paired_difference(
     found: Mapping[tuple[str, int], float], base: Mapping[tuple[str, int], float]
 ) -> tuple[float, float, float]:
-    """How far `found` lies over `base`, both by (prompt, seed): the mean over the prompts, and its 95% interval.
+    """The paired difference `found` - `base`, both by (prompt, seed): its mean over the prompts and 95% interval.
 
     A prompt's difference is the mean of its seeds'. `base` may hold more.
     """

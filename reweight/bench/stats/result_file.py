@@ -20,8 +20,12 @@ NUMBERS = re.compile(r"\[\s*(-?[\d.eE+-]+|null)(,\s*(-?[\d.eE+-]+|null))*\s*\]")
 def write_json(path: Path, value: dict[str, Any]) -> None:
     """Write a JSON object, a list of numbers on a line of its own; folders are made. OSError leaves what was there."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    text = NUMBERS.sub(lambda found: " ".join(found[0].split()), json.dumps(value, indent=1, ensure_ascii=False))
+    text = NUMBERS.sub(lambda found: _on_one_line(found[0]), json.dumps(value, indent=1, ensure_ascii=False))
     write_atomic(path, (text + "\n").encode())
+
+
+def _on_one_line(numbers: str) -> str:
+    return "[" + ", ".join(numbers.strip("[]").replace(",", " ").split()) + "]"
 
 
 def write_text(path: Path, text: str) -> None:

@@ -42,21 +42,21 @@ Measured = dict[str, dict[tuple[str, int], float]]
 class Effect:
     """One way of weighting, over n prompts, each the mean of its seeds (and of the draws of a random order).
 
-    score: mean, NaN without a scorer. over_vanilla: mean paired difference in score from the vanilla picture,
-    (value, low, high) with the 95% bootstrap interval over the prompts. over_flat: the same from all blocks at this
+    score: mean, NaN without a scorer. minus_vanilla: mean paired difference in score from the vanilla picture,
+    (value, low, high) with the 95% bootstrap interval over the prompts. minus_flat: the same from all blocks at this
     ranking's own mean score of the step, None where there is no such row. ssim: mean structural similarity with
-    vanilla. obeyed: mean share of what the prompt asks for that the judge sees, NaN without one;
-    obeyed_over_vanilla: its paired difference. mean_weight: over steps, blocks and pictures.
+    vanilla. adherence: mean share of what the prompt asks for that the judge sees, NaN without one;
+    adherence_minus_vanilla: its paired difference. mean_weight: over steps, blocks and pictures.
     """
 
     variant: str
     prompts: int
     score: float
-    over_vanilla: Interval
-    over_flat: Interval | None
+    minus_vanilla: Interval
+    minus_flat: Interval | None
     ssim: float
-    obeyed: float
-    obeyed_over_vanilla: Interval
+    adherence: float
+    adherence_minus_vanilla: Interval
     mean_weight: float
 
 
@@ -103,13 +103,13 @@ def draw_all(
             tables = _weights(scores, ranges, [order_seed(prompt, seed, draw) for draw in range(draws)])
             pictures = _draw(loaded, prompt, seed, steps, guidance, tables, batch)
             marks = scorer.score(pictures, [prompt] * len(pictures)) if scorer else [None] * len(pictures)
-            seen = _obeyed(judge, prompt, pictures) if judge else [None] * len(pictures)
+            seen = _adherence(judge, prompt, pictures) if judge else [None] * len(pictures)
             means = [1.0, *tables.mean((1, 2))]
             alike = ssim(pictures, pictures[0])
             for name, near, mark, share, mean in zip(names, alike, marks, seen, means, strict=True):
                 row = _row(prompt, seed, steps, name) | {
                     "score": None if mark is None else float(mark),
-                    "obeyed": None if share is None else float(share),
+                    "adherence": None if share is None else float(share),
                     "ssim": float(near),
                     "mean_weight": float(mean),
                 }
@@ -190,11 +190,11 @@ def effects(rows: Sequence[Row]) -> list[Effect]:
                 variant=name,
                 prompts=len({prompt for prompt, _ in own["score"]}),
                 score=_mean(own, "score"),
-                over_vanilla=_difference(own, base, "score"),
-                over_flat=None if flat is None else _difference(own, flat, "score"),
+                minus_vanilla=_difference(own, base, "score"),
+                minus_flat=None if flat is None else _difference(own, flat, "score"),
                 ssim=_mean(own, "ssim"),
-                obeyed=_mean(own, "obeyed"),
-                obeyed_over_vanilla=_difference(own, base, "obeyed"),
+                adherence=_mean(own, "adherence"),
+                adherence_minus_vanilla=_difference(own, base, "adherence"),
                 mean_weight=_mean(own, "mean_weight"),
             )
         )
@@ -219,14 +219,11 @@ def between(rows: Sequence[Row]) -> dict[str, dict[str, Interval]]:
 
 
 def summary(rows: Sequence[Row]) -> dict[str, Any]:
-    """`effects` and `between` as JSON, what a prompt asks for under its field's name, "adherence"."""
-    names = {"obeyed": "adherence", "obeyed_over_vanilla": "adherence_over_vanilla"}
+    """`effects` and `between` as JSON."""
     return {
         "prompts": len({row["prompt"] for row in rows}),
         "vanilla_sd_between_prompts": round(spread(rows), 6),
-        "effects": [
-            {names.get(name, name): _rounded(value) for name, value in vars(effect).items()} for effect in effects(rows)
-        ],
+        "effects": [{name: _rounded(value) for name, value in vars(effect).items()} for effect in effects(rows)],
         "differences": {
             first: {other: _rounded(value) for other, value in others.items()}
             for first, others in between(rows).items()
@@ -249,7 +246,7 @@ def by_way(rows: Sequence[Row]) -> dict[str, Measured]:
                 place: float(np.mean([np.nan if row[measure] is None else row[measure] for row in drawn]))
                 for place, drawn in gathered[name].items()
             }
-            for measure in ("score", "ssim", "obeyed", "mean_weight")
+            for measure in ("score", "ssim", "adherence", "mean_weight")
         }
         for name in sorted(gathered, key=lambda name: (parts(name)[1], order.index(parts(name)[0])))
     }
@@ -293,7 +290,7 @@ def _draw(
     return pictures
 
 
-def _obeyed(judge: Judge, prompt: str, pictures: Sequence[Image.Image]) -> np.ndarray:
+def _adherence(judge: Judge, prompt: str, pictures: Sequence[Image.Image]) -> np.ndarray:
     answers, _ = judge.read(np.stack([np.asarray(picture) for picture in pictures]))
     return obeyed([prompt] * len(pictures), answers)
 

@@ -61,10 +61,10 @@ def command(
     columns = ("", "score", "x - vanilla", "x - flat", "adherence", "x - vanilla", "SSIM with vanilla")
     table = Table(*columns, title=f"{model}, {found[0].prompts} prompts; x - …: paired differences with 95% intervals")
     for effect in found:
-        flat = "" if effect.over_flat is None else _interval(effect.over_flat)
+        flat = "" if effect.minus_flat is None else _interval(effect.minus_flat)
         table.add_row(
-            effect.variant.replace("[", r"\["), f"{effect.score:.4f}", _interval(effect.over_vanilla), flat,
-            f"{effect.obeyed:.1%}", _interval(effect.obeyed_over_vanilla), f"{effect.ssim:.3f}",
+            effect.variant.replace("[", r"\["), f"{effect.score:.4f}", _interval(effect.minus_vanilla), flat,
+            f"{effect.adherence:.1%}", _interval(effect.adherence_minus_vanilla), f"{effect.ssim:.3f}",
         )  # fmt: skip
     Console(width=max(140, console.width)).print(table)
     origin = run_info(

@@ -70,7 +70,7 @@ def command(
         task = bar.add_task("probing", total=1.0)
         scores = probe(pipe, prompt, steps=steps, guidance_scale=guidance).scores
         labels = [block.label for block in target_blocks(pipe.unet)]
-        chosen = [
+        strategies = [
             variant for variant in experiment("fig3", loaded.card, labels, (steps,)).variants
             if variant.table is not None and variant.label.split()[0] in (kind or KINDS)
         ]  # fmt: skip
@@ -78,15 +78,15 @@ def command(
         drawn = {"steps": steps, "guidance": guidance, "batch": batch}
         judged = {"scorer": judge, "lpips_on": loaded.device if perceptual else None}
         whole = pictures(loaded, prompt, numbers, **drawn)
-        for number, variant in enumerate(chosen):
+        for number, variant in enumerate(strategies):
             if variant.label in done:
                 continue
             mask = variant.table(scores, 0)
-            bar.update(task, description=variant.label, completed=number / len(chosen))
+            bar.update(task, description=variant.label, completed=number / len(strategies))
             before = likeness(pictures(loaded, prompt, numbers, mask=mask, **drawn), whole, **judged)
             student = fine_tuned(
                 pipe, mask, prompt, guidance=guidance, epochs=epochs, batch=batch, rate=rate,
-                on_progress=lambda part, number=number: bar.update(task, completed=(number + part) / len(chosen)),
+                on_progress=lambda part, number=number: bar.update(task, completed=(number + part) / len(strategies)),
             )  # fmt: skip
             after = likeness(pictures(loaded, prompt, numbers, mask=mask, unet=student, **drawn), whole, **judged)
             done[variant.label] = {"skipped": mask.tolist(), "before": asdict(before), "after": asdict(after)}

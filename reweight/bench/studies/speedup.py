@@ -59,7 +59,7 @@ class Timing:
 
 @dataclass(frozen=True)
 class Comparison:
-    """Timings in the order of measurement, the first of them the public code's order of work.
+    """Timings in the order of measurement, the first of them the public code's loop order.
 
     threshold_gap: the largest difference between its thresholds and ours of as many runs. same_votes: whether all these
     vote the same.

@@ -167,11 +167,13 @@ def _fig3(blocks: Sequence[str], steps: int) -> Experiment:
     if steps > 4:
         raise ValueError(f"Figure 3 draws every combination over the steps: 4 steps at most, not {steps}.")
 
-    def static(label: str, chosen: tuple[int, ...]) -> Variant:
-        return Variant(label, steps, "reweighted", lambda s, _: np.isin(np.arange(m), chosen) & np.ones(s.shape, bool))
+    def static(label: str, left_out: tuple[int, ...]) -> Variant:
+        return Variant(
+            label, steps, "reweighted", lambda s, _: np.isin(np.arange(m), left_out) & np.ones(s.shape, bool)
+        )
 
     def dynamic(ranks: tuple[tuple[int, ...], ...]) -> Variant:
-        label = f"skip-{len(ranks[0])} ranks {' then '.join('+'.join(map(str, chosen)) for chosen in ranks)}"
+        label = f"skip-{len(ranks[0])} ranks {' then '.join('+'.join(map(str, places)) for places in ranks)}"
         return Variant(label, steps, "reweighted", lambda s, _: ranked(s, ranks), probed=True)
 
     rows = [Variant("vanilla", steps)]
@@ -186,8 +188,8 @@ def _fig3(blocks: Sequence[str], steps: int) -> Experiment:
 def ranked(scores: np.ndarray, ranks: Sequence[Sequence[int]]) -> np.ndarray:
     """A mask (T, m) of the blocks that hold these ranks at each step, 0 the least important (Sec. III-G)."""
     mask = np.zeros(scores.shape, bool)
-    for step, chosen in enumerate(ranks):
-        mask[step, np.argsort(scores[step], kind="stable")[list(chosen)]] = True
+    for step, places in enumerate(ranks):
+        mask[step, np.argsort(scores[step], kind="stable")[list(places)]] = True
     return mask
 
 
@@ -195,8 +197,8 @@ def _weighted(low: float, high: float, steps: int, control: str = "", draw: int 
     def weights(scores: np.ndarray, seed: int) -> np.ndarray:
         if control == INVERTED_FLAT:
             return schedule.weights(schedule.flat(schedule.inverted(scores)), low, high)
-        chosen = schedule.CONTROLS.named(control or "importance")
-        return schedule.weights(chosen.apply(scores, (), seed), low, high)
+        named = schedule.CONTROLS.named(control or "importance")
+        return schedule.weights(named.apply(scores, (), seed), low, high)
 
     label = f"[{low:g}, {high:g}] {control}".strip()
     return Variant(label, steps, "reweighted", weights, probed=True, draw=draw)

@@ -25,13 +25,13 @@ class Paired:
     variant: str
     steps: int
     prompts: int
-    over_vanilla: float
+    minus_vanilla: float
     low: float
     high: float
     ssim: float
 
 
-def over_vanilla(experiment: Experiment, rows: Iterable[Row]) -> list[Paired]:
+def differences(experiment: Experiment, rows: Iterable[Row]) -> list[Paired]:
     """In the experiment's order; nothing where there are no scores, or not two prompts to tell an interval from."""
     scored: dict[tuple[str, int], Pictures] = {}
     for row in rows:
@@ -56,7 +56,7 @@ def screen(found: Sequence[Paired], scorer: str) -> Table:
     for name in ("", "steps", "prompts", "x - vanilla", "SSIM with vanilla"):
         table.add_column(name, justify="right" if name else "left")
     for row in found:
-        value = rf"{row.over_vanilla:+.4f} \[{row.low:+.4f}, {row.high:+.4f}]"
+        value = rf"{row.minus_vanilla:+.4f} \[{row.low:+.4f}, {row.high:+.4f}]"
         table.add_row(row.variant.replace("[", r"\["), str(row.steps), str(row.prompts), value, f"{row.ssim:.4f}")
     return table
 

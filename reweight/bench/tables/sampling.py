@@ -70,14 +70,14 @@ class Sampler:
         """A row for each variant that is not done yet, as soon as its picture is judged."""
         for steps in dict.fromkeys(variant.steps for variant in self.experiment.variants):
             variants = [variant for variant in self.experiment.variants if variant.steps == steps]
-            due = [variant for variant in variants if key_of(_named(item, variant)) not in done]
-            if due:
-                yield from self._at(item, steps, due)
+            missing = [variant for variant in variants if key_of(_row_of(item, variant)) not in done]
+            if missing:
+                yield from self._at(item, steps, missing)
 
-    def _at(self, item: Item, steps: int, due: list[Variant]) -> Iterator[Row]:
+    def _at(self, item: Item, steps: int, missing: list[Variant]) -> Iterator[Row]:
         request = self.request(item.prompt, item.seed, steps)
         vanilla = self._pictures.picture(self.loaded, request, "vanilla", self._drawing(request))
-        for group in self._groups(due):
+        for group in self._groups(missing):
             if group[0].column == "vanilla":
                 pictures, each = [vanilla.image], vanilla.seconds
             else:
@@ -87,7 +87,7 @@ class Sampler:
             cosines, alike = self._cosines(pictures, vanilla.image), ssim(pictures, vanilla.image)
             for i, (variant, picture) in enumerate(zip(group, pictures, strict=True)):
                 moved = np.abs(np.asarray(picture, float) - np.asarray(vanilla.image, float)).mean()
-                row = _named(item, variant) | {
+                row = _row_of(item, variant) | {
                     "score": None if scores is None else float(scores[i]), "ssim": float(alike[i]),
                     "mean_difference": float(moved), "cosine": cosines and cosines[i], "seconds": round(each, 4),
                 }  # fmt: skip
@@ -106,12 +106,12 @@ class Sampler:
             return None
         return feature_cosine(pictures, [vanilla] * len(pictures), self.scorer).tolist()
 
-    def _groups(self, due: list[Variant]) -> Iterator[list[Variant]]:
+    def _groups(self, missing: list[Variant]) -> Iterator[list[Variant]]:
         """Variants that are drawn together: those with weights, as many as the batch size; any other alone."""
-        for variant in due:
+        for variant in missing:
             if variant.table is None:
                 yield [variant]
-        weighted = [variant for variant in due if variant.table is not None]
+        weighted = [variant for variant in missing if variant.table is not None]
         for i in range(0, len(weighted), self.batch_size):
             yield weighted[i : i + self.batch_size]
 
@@ -148,7 +148,7 @@ def picture_name(row: Row) -> str:
     return hashlib.sha256(repr(key_of(row)).encode()).hexdigest()[:24] + ".png"
 
 
-def _named(item: Item, variant: Variant) -> Row:
+def _row_of(item: Item, variant: Variant) -> Row:
     return {
         "category": item.category, "prompt": item.prompt, "seed": item.seed, "steps": variant.steps,
         "variant": variant.name,

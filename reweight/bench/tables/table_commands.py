@@ -55,7 +55,7 @@ def command_for(name: str) -> Callable[..., None]:
 
         check_scorer(scorer)
         place, folder = share(), out / name
-        chosen, numbers, counts = (
+        drawn, numbers, counts = (
             read_prompts(prompts, limit),
             whole_numbers(seeds, "seeds"),
             whole_numbers(steps, "steps"),
@@ -68,7 +68,7 @@ def command_for(name: str) -> Callable[..., None]:
         )  # fmt: skip
         loaded.pipe.set_progress_bar_config(disable=True)
         bench = Bench(
-            name, loaded, chosen, folder, seeds=numbers, steps=counts, ranking=ranking, scorer=judge,
+            name, loaded, drawn, folder, seeds=numbers, steps=counts, ranking=ranking, scorer=judge,
             batch_size=batch_size, place=place,
         )  # fmt: skip
         _finish(bench)

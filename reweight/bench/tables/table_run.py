@@ -87,15 +87,15 @@ class Bench:
     def draw(self, on_progress: Callable[[int, int], object] = lambda done, total: None) -> None:
         """Draw this process's share of what is missing; on_progress(rows there, rows wanted) of the share.
 
-        Stopping it loses no row that on_progress has been told of.
+        Stopping it loses no row that on_progress was called for.
         """
         done = read_rows(self.folder)
         file = RowFile(self.folder, self.place.process)
-        mine = self.work[self.place.process :: self.place.processes]
-        wanted = keys(self.experiment, mine)
+        own = self.work[self.place.process :: self.place.processes]
+        wanted = keys(self.experiment, own)
         count = sum(key in done for key in wanted)
         on_progress(count, len(wanted))
-        for item in mine:
+        for item in own:
             for row in self.sampler.rows(item, done):
                 file.append(row)
                 count += 1
@@ -113,7 +113,7 @@ class Bench:
         where it comes from. Gives what the two CSV files hold.
         """
         rows = self.rows()
-        found, pairs = cells.cells(self.experiment, rows), paired.over_vanilla(self.experiment, rows)
+        found, pairs = cells.cells(self.experiment, rows), paired.differences(self.experiment, rows)
         write_text(self.folder / "table.csv", cells.as_csv(self.experiment, found))
         if pairs:
             write_text(self.folder / "paired.csv", paired.as_csv(pairs))

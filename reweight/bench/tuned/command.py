@@ -18,14 +18,17 @@ def command(
     model: Annotated[str, typer.Option(help="An embedded model.")] = "toy-turbo",
     steps: Annotated[str, typer.Option(help="Numbers of steps to test at, such as 1,2,3.")] = "2",
     tune_at: Annotated[str, typer.Option("--tune", help="Those of them to tune at; by default all.")] = "",
-    ways: Annotated[str, typer.Option(help="What to tune, with semicolons.")] = "dynamic;static;one number",
+    ways: Annotated[
+        str, typer.Option(help="What to tune, with semicolons; static@2 only at 2 steps.")
+    ] = "dynamic;static;one number",
     other: Annotated[list[Path] | None, typer.Option("--also", help="A table of another model to apply.")] = None,
     captions: Annotated[int, typer.Option(help="To tune on.")] = 96,
     validation: Annotated[int, typer.Option(help="Captions to validate on.")] = 24,
     limit: Annotated[int, typer.Option(help="Captions to test on, half of them of held-out combinations.")] = 64,
     seeds: Annotated[str, typer.Option(help="Of the test's noise.")] = "42,21",
     batch: Annotated[int, typer.Option(help="Pictures an iteration.")] = 8,
-    iterations: Annotated[int, typer.Option(help="Gradient steps.")] = 40,
+    iterations: Annotated[int, typer.Option(help="Gradient steps.")] = 24,
+    probed: Annotated[int, typer.Option(help="Tuning captions whose rankings are averaged; 0 leaves them out.")] = 4,
     device: Annotated[str | None, typer.Option(help="cuda, mps or cpu; by default the best there is.")] = None,
 ) -> None:
     """Tune, then test on captions and noises apart: tuned, ranked and vanilla, in pairs from the same noise."""
@@ -47,8 +50,8 @@ def command(
     from .tunings import WAYS, ranked, resampled, tuned
 
     counts, noises = whole_numbers(steps, "steps"), whole_numbers(seeds, "seeds")
-    asked = [way.strip() for way in ways.split(";")]
-    if unknown := [way for way in asked if way not in WAYS]:
+    asked = [tuple(part.strip() for part in way.partition("@")[::2]) for way in ways.split(";")]
+    if unknown := [way for way, _ in asked if way not in WAYS]:
         raise ValueError(f"There is no way {unknown[0]!r} to tune: choose from {'; '.join(WAYS)}.")
     if not counts or not noises:
         raise ValueError("Give at least one number of steps and one seed.")
@@ -68,8 +71,8 @@ def command(
         scorer, judge, guidance = load_toy_scorer(device=loaded.device), load_judge(), loaded.card.guidance
         sets, blocks = caption_sets(captions, validation, limit), target_blocks(loaded.pipe.unet)
         made: dict[tuple[str, int], WeightTable] = {}
-        for way in asked:
-            for count in whole_numbers(tune_at, "steps") or counts:
+        for way, only in asked:
+            for count in whole_numbers(only or tune_at, "steps") or counts:
                 if count > 1 or way != "static":  # one step has no other static weights than the dynamic ones
                     made[way, count] = tuned(
                         loaded, sets, scorer, way, out, steps=count, guidance=guidance, on_progress=say, batch=batch,
@@ -79,9 +82,9 @@ def command(
         rows = {}
         for count in counts:
             tables = {way: table.weights for (way, at), table in made.items() if at == count}
-            if count in {at for _, at in made}:
+            if probed and count in {at for _, at in made}:
                 tables |= {
-                    preset: ranked(loaded, sets.tuning, preset, out, steps=count, guidance=guidance)
+                    preset: ranked(loaded, sets.tuning[:probed], preset, out, steps=count, guidance=guidance)
                     for preset in ("calibrated", "paper-code")
                 }
             tables |= {

@@ -10,7 +10,7 @@ import numpy as np
 from ...models.loading import LoadedModel
 from ...patching.blocks import target_blocks
 from ...probing.importance_probe import probe
-from ...schedule import weights
+from ...schedule import ImportanceTable, weights
 from ...scoring.toy_scorer import ToyScorer
 from ...tuning.loop import TuneSnapshot, tune
 from ...tuning.settings import Tuning
@@ -24,13 +24,12 @@ WAYS = {
     "dynamic, other seed": {"seed": 1},
 }
 RANGE = (0.95, 1.15)  # in which the rankings did best in `bench importance`
-PROBED = 4  # tuning prompts whose rankings are averaged
 Progress = Callable[[str, float], None]
 
 
 def settings_of(way: str, **named: object) -> Tuning:
     """The settings of one of WAYS. One step has no other static schedule than the dynamic one."""
-    return Tuning(**(dict(floor=0.9, validate_every=8, patience=3, checkpointing=False) | named | WAYS[way]))
+    return Tuning(**(dict(rate=0.03, floor=0.9, validate_every=6, patience=3, checkpointing=False) | named | WAYS[way]))
 
 
 def tuned(
@@ -58,11 +57,9 @@ def tuned(
 def ranked(
     loaded: LoadedModel, prompts: Sequence[str], preset: str, folder: Path, *, steps: int, guidance: float
 ) -> np.ndarray:
-    """Weights (T, m) in RANGE by the mean of a preset's scores over a few of the tuning prompts."""
-    from ...schedule import ImportanceTable
-
+    """Weights (T, m) in RANGE by the mean of a preset's scores over prompts, each of which is probed."""
     scores = []
-    for i, prompt in enumerate(prompts[:PROBED]):
+    for i, prompt in enumerate(prompts):
         file = folder / f"{preset}-{steps}-{i}.json"
         if file.is_file():
             table = ImportanceTable.load(file)

@@ -75,7 +75,7 @@ def read_latents(work: Path, vae: AutoencoderKL) -> np.ndarray:
     if not path.is_file() or not (work / "vae").is_dir():
         raise ValueError("There are no latents in the work folder: train the base model there first.")
     latents = np.load(path, mmap_mode="c")
-    if done.exists() and int(done.read_text()) < len(latents):
+    if done.exists() and int(done.read_text(encoding="utf-8")) < len(latents):
         raise ValueError("The latents in the work folder are not all made yet: let the base model's training go on.")
     ours = AutoencoderKL.from_pretrained(shipped(work)).state_dict()
     encoder = {name: weight for name, weight in vae.state_dict().items() if not name.startswith(("decoder", "post_"))}

@@ -183,9 +183,9 @@ def export_classifier(
     save_file(weights, folder / "model.safetensors")
     save_file({name: torch.from_numpy(a).float() for name, a in reference.items()}, folder / "reference.safetensors")
     ceilings = tally([*singles[0], *pairs[0]], np.concatenate([alone, both]))
-    (folder / "real.json").write_text(json.dumps({"right": ceilings}, indent=1) + "\n")
+    (folder / "real.json").write_text(json.dumps({"right": ceilings}, indent=1) + "\n", encoding="utf-8")
     sums = {path.name: sha256(path) for path in sorted(folder.glob("*.safetensors"))}
-    (folder / SUMS).write_text(json.dumps(sums, indent=1) + "\n")
+    (folder / SUMS).write_text(json.dumps(sums, indent=1) + "\n", encoding="utf-8")
 
 
 def load_judge(folder: Path = FOLDER) -> Judge:
@@ -197,7 +197,7 @@ def load_judge(folder: Path = FOLDER) -> Judge:
     classifier = Classifier()
     classifier.load_state_dict({name: t.float() for name, t in load_file(weights).items()})
     reference = load_file(folder / "reference.safetensors")
-    ceilings = json.loads((folder / "real.json").read_text())["right"]
+    ceilings = json.loads((folder / "real.json").read_text(encoding="utf-8"))["right"]
     return Judge(
         classifier.eval(), {name: tuple(count) for name, count in ceilings.items()},
         reference["mean"].double().numpy(), reference["covariance"].double().numpy(), sha256(weights),

@@ -110,9 +110,9 @@ def export_scorer(work: Path, folder: Path) -> None:
     weights = {name: (t.half() if t.is_floating_point() else t).contiguous() for name, t in saved["model"].items()}
     folder.mkdir(parents=True, exist_ok=True)
     save_file(weights, folder / "model.safetensors")
-    (folder / "config.json").write_text(json.dumps({"words": words()}, indent=1) + "\n")
+    (folder / "config.json").write_text(json.dumps({"words": words()}, indent=1) + "\n", encoding="utf-8")
     sums = {"model.safetensors": sha256(folder / "model.safetensors")}
-    (folder / SUMS).write_text(json.dumps(sums, indent=1) + "\n")
+    (folder / SUMS).write_text(json.dumps(sums, indent=1) + "\n", encoding="utf-8")
 
 
 @torch.inference_mode()

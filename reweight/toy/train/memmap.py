@@ -15,7 +15,7 @@ def fill(path: Path, shape: tuple[int, ...], dtype: type, made: Callable[[int], 
     than `shape` says comes back as it is. ValueError for one with fewer, or with rows of another shape.
     """
     done = path.with_suffix(".done")
-    row = int(done.read_text()) if done.exists() and path.exists() else 0
+    row = int(done.read_text(encoding="utf-8")) if done.exists() and path.exists() else 0
     array = np.lib.format.open_memmap(path, mode="r+" if row else "w+", dtype=dtype, shape=shape)
     if len(array) < shape[0] or array.shape[1:] != shape[1:]:
         raise ValueError(f"{path} was begun with shape {array.shape}, not {shape}: delete it, or ask for as many rows.")
@@ -23,5 +23,5 @@ def fill(path: Path, shape: tuple[int, ...], dtype: type, made: Callable[[int], 
         array[row : row + len(part)] = part
         row += len(part)
         array.flush()
-        done.write_text(str(row))
+        done.write_text(str(row), encoding="utf-8")
     return array

@@ -31,12 +31,12 @@ def write_folder(folder: Path, *, unet, vae, text_encoder, tokenizer, scheduler)
     pipe.to(dtype=torch.float16).save_pretrained(folder, max_shard_size=SHARD)
     for part, changes in (("unet", {}), ("vae", {}), ("text_encoder", {"dtype": "float32"})):
         path = folder / part / "config.json"
-        config = json.loads(path.read_text()) | changes
+        config = json.loads(path.read_text(encoding="utf-8")) | changes
         config.pop("_name_or_path", None)
-        path.write_text(json.dumps(config, indent=2) + "\n")
+        path.write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
     vocabulary().save(folder)
     sums = {path.relative_to(folder).as_posix(): sha256(path) for path in sorted(folder.rglob("*.safetensors"))}
-    (folder / SUMS).write_text(json.dumps(sums, indent=1) + "\n")
+    (folder / SUMS).write_text(json.dumps(sums, indent=1) + "\n", encoding="utf-8")
 
 
 @torch.no_grad()

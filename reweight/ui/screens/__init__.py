@@ -7,10 +7,12 @@ from .history import History
 from .importance import Importance
 from .learn import Learn
 from .sweep import Sweep
+from .watch import Watch
 
 SCREENS.register(Compare())
 SCREENS.register(Importance())
 SCREENS.register(Ablate())
+SCREENS.register(Watch())
 SCREENS.register(Sweep())
 SCREENS.register(History())
 SCREENS.register(Learn())

@@ -15,6 +15,7 @@ from ...engine.request import Request
 from ...engine.resolving import Chosen, drawing_of
 from ...methods import METHODS, columns
 from ...scoring import distance
+from .. import painted
 from ..address import query_of
 from ..instrument import drawings, instrument
 from ..model_facts import about
@@ -48,7 +49,13 @@ class Compare(Screen):
         )
 
     def acts(self) -> Mapping[str, Act]:
-        return {"draw": draw, "open": open_model, "surprise": surprise}
+        return {
+            "draw": draw,
+            "open": open_model,
+            "surprise": surprise,
+            "save-weights": painted.save,
+            "load-weights": painted.load,
+        }
 
 
 def draw(call: Call) -> Iterator[Event | None]:

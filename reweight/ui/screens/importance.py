@@ -1,4 +1,4 @@
-"""The Importance screen: the verdict first, scores, curves, ranks; the probe, live; tables in and out."""
+"""The Importance screen: the verdict first, the paper's probe, ours and the direct check side by side; tables in and out."""
 
 from __future__ import annotations
 
@@ -7,22 +7,28 @@ from dataclasses import replace
 from html import escape
 from typing import TYPE_CHECKING
 
-from ...engine.engine import Agreement, Engine, ProbeSnapshot, Waiting
+import numpy as np
+
+from ...engine.engine import ProbeSnapshot, Waiting
 from ...engine.request import REWEIGHTED, Request, RequestError
 from ...engine.resolving import CALIBRATED, Chosen
 from ...patching.blocks import TargetBlock
+from ...probing.ablation import agreement
 from ...probing.search import PRESETS
-from ...schedule import ImportanceTable
+from ...schedule import MAX_BYTES, ImportanceTable
+from ..files import STATIC
 from ..panels.curves import ranks
 from ..panels.heat import heatmap, legend
 from ..panels.names import block_name
-from ..wording import cell_notes, findings, score_interval, shortened, waiting
+from ..wording import agrees, cell_notes, findings, score_interval, shortened, signed, verdict, waiting
 from .base import Act, Call, Event, Screen
 
 if TYPE_CHECKING:
     from ..page import Page
 
-PRESET_NAMES = {"paper-code": "paper's code", "paper-text": "paper's text", "calibrated": "calibrated (ours)"}
+PRESET_NAMES = {"paper-code": "paper's code", "paper-text": "paper's text", CALIBRATED: "calibrated (ours)"}
+RANKINGS = {"importance": "The paper's probe", CALIBRATED: "Calibrated (ours)"}
+SPOKEN = {"importance": "the paper's probe", CALIBRATED: "our calibrated probe"}
 MOST_RUNS = 30
 
 
@@ -31,6 +37,7 @@ class Importance(Screen):
 
     key = "importance"
     title = "Importance"
+    scripts = (STATIC / "importance.js",)
 
     def build(self, page: Page) -> None:
         presets = "".join(
@@ -39,41 +46,89 @@ class Importance(Screen):
             for name in PRESETS
         )
         page.html(f"""
-<div class="rw-card"><div id="findings" class="rw-findings" aria-live="polite"></div>
-  <div class="rw-line rw-tools-line"><button type="button" id="probe">Probe this prompt</button>
+<div class="rw-card"><p id="verdict" aria-live="polite">Which block matters when?</p>
+  <div id="rankings" class="rw-rankings"></div>{legend("importance")}
+  <p class="rw-note" aria-live="polite">Choose a cell to have it explained.</p>
+  <div class="rw-line"><button type="button" id="probe">Probe this prompt</button>
     <span role="radiogroup" aria-label="Preset" id="preset">{presets}</span>
     <label class="rw-label" for="runs">Runs</label><input type="number" id="runs" min="1" max="{MOST_RUNS}" step="1" value="15"></div></div>
-<div class="rw-card rw-two"><div><h3>Importance of each block at each step</h3><div class="rw-scroll" id="heat-importance"></div>
-  {legend("importance")}<p class="rw-note" aria-live="polite">Choose a cell to have it explained.</p></div>
-  <div><div id="ranks"></div><div id="curves" class="rw-curves-here"></div></div></div>
 <div class="rw-slot"></div>
+<div class="rw-card rw-two"><div><div id="ranks"></div><details><summary>How it was found, and how sure it is</summary><div id="findings" class="rw-findings"></div></details></div>
+  <div id="curves" class="rw-curves-here"></div></div>
 <details class="rw-card" id="numbers"><summary>The numbers, and tables as files</summary><div class="rw-scroll" id="frame"></div>
   <div class="rw-line"><button type="button" id="save-table">Save the table (JSON)</button><button type="button" id="save-csv">Save the numbers (CSV)</button>
   <button type="button" id="load-table">Load a table</button><input type="file" id="table-file" accept=".json" hidden></div></details>
 """)
 
     def acts(self) -> Mapping[str, Act]:
-        return {"show": show, "probe": probe, "save": save, "load": load}
+        return {"show": show, "direct": direct, "probe": probe, "save": save, "load": load}
 
 
 def show(call: Call) -> Iterator[Event | None]:
     """Every drawing of the screen."""
+    yield drawn(call, call.request())
+
+
+def direct(call: Call) -> Iterator[Event | None]:
+    """Switch every block off at every step, unless that is known, and show what it says of the rankings."""
     request = call.request()
-    yield drawn(call.engine, request, call.chosen(request))
+    if request.vanilla_key() not in call.session.direct:
+        for event in call.engine.direct(request, client=call.session.id):
+            if isinstance(event, np.ndarray):
+                call.session.keep_direct(request.vanilla_key(), event)
+            else:
+                yield waiting(event)
+    yield drawn(call, request)
 
 
-def drawn(engine: Engine, request: Request, chosen: Chosen) -> Event:
-    """The drawings and the numbers of the scores that serve a request."""
-    blocks, side = engine.blocks(request.model), engine.side(request)
+def following(request: Request, schedule: str) -> Request:
+    """The request with another schedule."""
+    other = replace(request.reweighting, schedule=schedule)
+    return request.model_copy(update={"methods": request.methods | {REWEIGHTED: other}})
+
+
+def drawn(call: Call, request: Request) -> Event:
+    """The drawings and the numbers of the scores that serve a request, beside the other ranking and the direct check."""
+    blocks, side = call.engine.blocks(request.model), call.engine.side(request)
     names = [block_name(block, side) for block in blocks]
-    heat = heatmap(
+    errors = call.session.direct.get(request.vanilla_key())
+    panels, taus = [], {}
+    for schedule, title in RANKINGS.items():
+        chosen = call.chosen(following(request, schedule))
+        tau = None if errors is None else agreement(chosen.scores, errors)
+        taus[SPOKEN[schedule]] = tau
+        panels.append(
+            {
+                "schedule": schedule,
+                "title": title,
+                "heat": _heat(chosen, blocks, side, names),
+                "source": chosen.source,
+                "tau": "" if tau is None else f"{agrees(tau)}: tau-b {signed(tau)}",
+            }
+        )
+    if errors is not None:
+        share = errors / errors.max() if errors.max() > 0 else errors
+        notes = np.array(
+            [[f"{name}, step {t + 1}: switching it off moves the model's output by {e:.2g} (mean squared error)." for name, e in zip(names, row, strict=True)] for t, row in enumerate(errors)],
+            dtype=object,
+        )  # fmt: skip
+        heat = heatmap(share, names, kind="importance", title="The direct check", notes=notes)
+        source = "the error of the model's output where that block alone is switched off, as a share of the largest"
+        panels.append({"schedule": None, "title": "The direct check", "heat": heat, "source": source, "tau": ""})
+    chosen = call.chosen(request)
+    followed = SPOKEN.get(request.reweighting.schedule)
+    return {
+        "kind": "importance", "panels": panels, "verdict": verdict(taus, followed if followed else f"“{request.reweighting.control().title}”"),
+        "ranks": ranks(chosen.scores, names), "findings": findings(chosen.table), "names": names,
+        "scores": chosen.scores.round(3).tolist(), "checked": errors is not None,
+    }  # fmt: skip
+
+
+def _heat(chosen: Chosen, blocks: tuple[TargetBlock, ...], side: int, names: list[str]) -> str:
+    return heatmap(
         chosen.scores, names, kind="importance", title="The importance score of each block at each step",
         notes=cell_notes(blocks, side, chosen.scores, chosen.table), interval=score_interval(chosen.table),
     )  # fmt: skip
-    return {
-        "kind": "importance", "heat": heat, "ranks": ranks(chosen.scores, names), "findings": findings(chosen.table),
-        "names": names, "scores": chosen.scores.round(3).tolist(),
-    }  # fmt: skip
 
 
 def probe(call: Call) -> Iterator[Event | None]:
@@ -86,39 +141,38 @@ def probe(call: Call) -> Iterator[Event | None]:
     request = call.request()
     schedule = CALIBRATED if preset == CALIBRATED else "importance"
     if request.reweighting.schedule != schedule:
-        probed = replace(request.reweighting, schedule=schedule)
-        request = request.model_copy(update={"methods": request.methods | {REWEIGHTED: probed}})
+        request = following(request, schedule)
         yield {"kind": "schedule", "value": schedule}
 
     def keep(table: ImportanceTable) -> Event:
         call.session.tables = call.session.tables.with_probed(table)
-        return drawn(call.engine, request, call.chosen(request))
+        return drawn(call, request)
 
     latest: ImportanceTable | None = None
-    completed, done = 0, 0.0
-    surrogate = PRESETS[preset].allows_surrogate
+    completed = 0
+    surrogate = PRESETS[preset].foreseeable
     for event in call.engine.probe(request, preset=preset, runs=runs, surrogate=surrogate, client=call.session.id):
         if isinstance(event, Waiting):
             yield waiting(event)
             continue
         assert isinstance(event, ProbeSnapshot)
-        latest, done = event.table, event.done
-        text = f"Probing: run {event.run + 1} of {runs}, {event.runs_completed} have voted"
-        yield {"kind": "status", "done": done, "text": text}
+        latest = event.table
+        yield {
+            "kind": "status",
+            "done": event.done,
+            "text": f"Probing: run {event.run + 1} of {runs}, {event.runs_completed} have voted",
+        }
         if event.runs_completed > completed or (latest.diagnostics["runs_completed"] == 0 and event.iteration % 5 == 0):
             completed = event.runs_completed
             yield keep(latest)
-    if latest is None:
-        return
-    yield {"kind": "status", "done": 1, "text": "Checking it against the blocks' direct sensitivity…"}
-    yield keep(latest)
-    for event in call.engine.agreement(request, latest.scores, client=call.session.id):
-        yield keep(event.recorded_in(latest)) if isinstance(event, Agreement) else None
-    yield {"kind": "status", "done": 1, "text": f"Probed: {latest.runs} runs on “{shortened(request.prompt)}”."}
+    if latest is not None:
+        yield keep(latest)
+        yield from direct(replace(call, settings={**call.settings, "schedule": schedule}))
+        yield {"kind": "status", "done": 1, "text": f"Probed: {latest.runs} runs on “{shortened(request.prompt)}”."}
 
 
 def save(call: Call) -> Iterator[Event | None]:
-    """The table as JSON."""
+    """The table that the weights follow, as JSON."""
     table = call.chosen(call.request()).table
     if table is None:
         raise ValueError("There is no probed table for this prompt yet: press “Probe this prompt” first.")
@@ -128,12 +182,16 @@ def save(call: Call) -> Iterator[Event | None]:
 def load(call: Call) -> Iterator[Event | None]:
     """A table from a file, which serves from now on. given: `text`."""
     text = call.given.get("text")
-    if not isinstance(text, str):
-        raise ValueError("A table is read from a JSON file.")
+    if not isinstance(text, str) or len(text) > MAX_BYTES:
+        raise ValueError("This is not an importance table: it is no text, or too large.")
     request = call.request()
-    table = fitting(ImportanceTable.from_json(text), request, call.engine.blocks(request.model))
-    call.session.tables = replace(call.session.tables, pinned=table)
-    yield drawn(call.engine, request, call.chosen(request))
+    call.session.tables = replace(
+        call.session.tables, pinned=fitting(ImportanceTable.from_json(text), request, call.engine.blocks(request.model))
+    )
+    if not request.reweighting.control().probed:
+        request = following(request, "importance")
+        yield {"kind": "schedule", "value": "importance"}
+    yield drawn(call, request)
 
 
 def fitting(table: ImportanceTable, request: Request, blocks: tuple[TargetBlock, ...]) -> ImportanceTable:

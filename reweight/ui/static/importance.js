@@ -8,14 +8,39 @@
     if (event.kind === "importance") {
       latest = event;
       $("#findings").innerHTML = event.findings;
-      $("#heat-importance").innerHTML = event.heat;
+      $("#verdict").textContent = event.verdict;
       $("#ranks").innerHTML = event.ranks;
+      rankings(event.panels);
       if (rw.drawings) $("#curves").innerHTML = rw.drawings.curves;
       rw.repaint();
       frame(event);
     }
     if (event.kind === "schedule") rw.set({ schedule: event.value }, { draw: false });
     if (event.kind === "file") rw.download(event.name, event.text, "application/json");
+  }
+
+  function rankings(panels) {
+    $("#rankings").replaceChildren(
+      ...panels.map((panel) => {
+        const one = document.createElement("section");
+        one.innerHTML = '<h3></h3><p class="rw-tau"></p><div class="rw-scroll"></div><p class="rw-source"></p>';
+        $("h3", one).textContent = panel.title;
+        $(".rw-tau", one).textContent = panel.tau;
+        $(".rw-scroll", one).innerHTML = panel.heat;
+        $(".rw-source", one).textContent = panel.source;
+        if (panel.schedule) {
+          const use = document.createElement("button");
+          use.type = "button";
+          use.className = "rw-small-button rw-use";
+          use.dataset.schedule = panel.schedule;
+          const followed = rw.settings.schedule === panel.schedule;
+          use.disabled = followed;
+          use.textContent = followed ? "the weights follow this" : "let the weights follow this";
+          one.append(use);
+        }
+        return one;
+      }),
+    );
   }
 
   function frame({ names, scores }) {
@@ -29,7 +54,12 @@
   rw.on("painted", () => latest && $("#numbers")?.open && frame(latest));
 
   const open = () => rw.screen === "Importance";
-  const refresh = () => open() && rw.act("importance", "show", {}, take);
+  let probing = false;
+  async function refresh() {
+    if (!open() || probing) return;
+    await rw.act("importance", "show", {}, take);
+    if (latest && !latest.checked) await rw.act("importance", "direct", {}, take);
+  }
   rw.on("screen", refresh);
   rw.on("drawn", refresh);
 
@@ -56,12 +86,16 @@
   document.addEventListener("click", async (event) => {
     const cell = event.target.closest?.(".rw-importance .rw-cell");
     if (cell) explain(cell);
+    const use = event.target.closest?.(".rw-use");
+    if (use) rw.set({ schedule: use.dataset.schedule });
     const id = event.target.closest?.("button")?.id;
     if (id === "probe") {
       const runs = $("#runs");
       runs.value = Math.min(+runs.max, Math.max(1, Math.round(+runs.value || 15)));
       const preset = $('#preset input:checked').value;
+      probing = true;
       const end = await rw.act("importance", "probe", { preset, runs: +runs.value }, take);
+      probing = false;
       if (end !== "error") rw.draw();
     }
     if (id === "save-table") rw.act("importance", "save", {}, take);

@@ -72,7 +72,8 @@
     all(".rw-curves").forEach(curves);
     const painted = !!rw.settings.painted;
     $("#undo").disabled = !past.length;
-    $("#unpaint").disabled = $("#painted-save").disabled = !painted;
+    $("#unpaint").disabled = !painted;
+    $("#painted-save").disabled = false;
     own();
     rw.tell("painted");
   }
@@ -88,6 +89,12 @@
     });
   }
   rw.repaint = paint;
+  // Colour the U-Net for a step, counted from 0, or with null for what is chosen; as long as no cell is pointed at.
+  rw.lookAt = (step) => {
+    hovered = step;
+    paint();
+    all("#heat-weights .rw-head[data-column]").forEach((head) => head.classList.toggle("rw-now", +head.dataset.column === step));
+  };
 
   // ---- changing cells
   const blank = () => steps().map(() => data.blocks.map(() => null));
@@ -380,10 +387,8 @@
   });
 
   // ---- painted tables as files
-  function save() {
-    const table = { format: "reweight-painted-1", model: rw.model, steps: data.steps, blocks: data.blocks.map(({ label }) => label), painted: rw.settings.painted };
-    rw.download(`painted-${rw.model.replace(/\W+/g, "-")}-${data.steps}-steps.json`, JSON.stringify(table, null, 1), "application/json");
-  }
+  const save = () =>
+    rw.act("compare", "save-weights", {}, (event) => event.kind === "file" && rw.download(event.name, event.text, "application/json"));
   rw.download = (name, content, type) => {
     const link = document.createElement("a");
     link.href = URL.createObjectURL(new Blob([content], { type }));
@@ -392,22 +397,16 @@
     setTimeout(() => URL.revokeObjectURL(link.href), 10000);
   };
   async function load(file) {
+    const text = file && file.size <= 1e6 ? await file.text() : "";
     $("#painted-file").value = "";
     if (!file) return;
-    let table;
-    try {
-      if (file.size > 1e6) throw 0;
-      table = JSON.parse(await file.text());
-      if (table.format !== "reweight-painted-1" || !Array.isArray(table.painted)) throw 0;
-    } catch {
-      return rw.say("This is not a file of painted weights: choose one that was saved here.", true);
-    }
-    const labels = data.blocks.map(({ label }) => label).join();
-    if (table.steps !== data.steps || table.blocks?.join() !== labels)
-      return rw.say(`These painted weights are for ${table.steps} steps and blocks ${table.blocks}; the model runs ${data.steps} steps and has blocks ${labels}.`, true);
-    begin();
-    rw.acted("Painted weights from a file");
-    rw.set({ painted: table.painted });
+    if (!text) return rw.say("This file is empty, or too large to be a table of weights.", true);
+    await rw.act("compare", "load-weights", { text }, (event) => {
+      if (event.kind !== "cells") return;
+      begin();
+      rw.acted("Weights from a file");
+      rw.set({ painted: event.painted });
+    });
   }
 
   // ---- what the server says
@@ -428,6 +427,13 @@
     all(".rw-method").forEach((box) => {
       const reason = event.inert[box.dataset.method] ?? "";
       $(".rw-inert", box).textContent = reason;
+    });
+    all("#columns input").forEach((box) => {
+      const reasons = box.dataset.column.split("+").map((key) => event.inert[key]);
+      const idle = reasons.every(Boolean);
+      box.disabled = idle && !box.checked;
+      box.parentElement.title = idle ? reasons.join(" ") : "";
+      box.parentElement.classList.toggle("rw-soft", box.disabled);
     });
     paint();
   });

@@ -285,19 +285,25 @@
   };
 
   // ---- tabs: the instrument is in whichever screen is open
+  const visible = (one) => one.offsetParent !== null;
   function place() {
     const instrument = $("#instrument");
-    const slot = all(".rw-slot").find((one) => one.offsetParent !== null) ?? $("#instrument-home");
+    const slot = all(".rw-slot").find(visible) ?? $("#instrument-home");
     if (instrument && slot && instrument.parentElement !== slot) slot.append(instrument);
   }
-  const tabbed = () => {
+  // A screen is told that it is open once its panel is there, which is a moment after its tab was chosen.
+  let looks = 0;
+  function tabbed() {
+    const tab = $('#screens [role="tab"][aria-selected="true"]');
+    const name = tab?.textContent.trim();
+    if (!name || name === rw.screen) return;
+    const panel = document.getElementById(tab.getAttribute("aria-controls"));
+    if (!(panel && visible(panel) && panel.innerText.trim()) && looks++ < 120) return requestAnimationFrame(tabbed);
+    looks = 0;
+    rw.screen = name;
     place();
-    const tab = all('#screens [role="tab"][aria-selected="true"]')[0]?.textContent.trim();
-    if (tab && tab !== rw.screen) {
-      rw.screen = tab;
-      rw.tell("screen", tab);
-    }
-  };
+    rw.tell("screen", name);
+  }
 
   async function begin() {
     if (!$("#ask") || !$("#pictures") || !$("#instrument")) return setTimeout(begin, 30);

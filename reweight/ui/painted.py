@@ -1,0 +1,47 @@
+"""What is painted as a table of weights in a file, which the command line and Python read too, and back."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from ..engine.provenance import current_versions
+from ..engine.resolving import places_of
+from ..methods.reweighting import OFF
+from ..weight_table import WeightTable
+from .screens.base import Call, Event
+
+
+def save(call: Call) -> Iterator[Event | None]:
+    """The weights that the page shows, those of the schedule included, as a file."""
+    request = call.request()
+    chosen, loaded = call.chosen(request), call.engine.opened(request.model)
+    blocks = call.engine.blocks(request.model)
+    weights = request.weights(chosen.scores, places_of(blocks), chosen.weights)
+    table = WeightTable(
+        weights=weights, bypass=request.reweighting.bypass(weights.shape, chosen.weight_table and chosen.weight_table.bypass),
+        blocks=tuple(block.label for block in blocks), model=request.model, method="painted", revision=loaded.revision,
+        scheduler=type(loaded.pipe.scheduler).__name__, steps=request.steps, guidance_scale=request.guidance,
+        versions=current_versions(),
+    )  # fmt: skip
+    name = "".join(c if c.isalnum() else "-" for c in loaded.source)
+    yield {"kind": "file", "name": f"weights-{name}-{request.steps}-steps.json", "text": table.to_json()}
+
+
+def load(call: Call) -> Iterator[Event | None]:
+    """Cells from a file of weights. given: `text`. ValueError of one sentence for another model's or number of steps."""
+    text = call.given.get("text")
+    if not isinstance(text, str):
+        raise ValueError("Weights are read from a JSON file.")
+    request = call.request()
+    table = WeightTable.from_json(text)
+    labels = tuple(block.label for block in call.engine.blocks(request.model))
+    if (table.model, table.steps, table.blocks) != (request.model, request.steps, labels):
+        raise ValueError(
+            f"These weights are for {table.model} with {table.steps} steps and {len(table.blocks)} blocks; the page has "
+            f"{request.model} with {request.steps} steps and {len(labels)} blocks: choose those, or load another file."
+        )
+    cells = [
+        [OFF if table.bypass is not None and table.bypass[t, i] else float(w) for i, w in enumerate(row)]
+        for t, row in enumerate(table.weights)
+    ]
+    yield {"kind": "cells", "painted": cells}
