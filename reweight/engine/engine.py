@@ -33,7 +33,7 @@ from ..tuning.loop import TuneSnapshot
 from ..tuning.one_prompt import PromptTuning, tune_prompt
 from ..weight_table import WeightTable
 from . import memory
-from .drawing import draw, overlong, sentences
+from .drawing import Start, draw, overlong, sentences
 from .parabola import Parabolas, parabolas
 from .pictures import Pictures
 from .request import REWEIGHTED, Request
@@ -381,6 +381,31 @@ class Engine:
             if judge is not None and images:
                 values = [float(value) for value in judge.score(list(images), list(prompts))]
                 job.emit(Scores(values, f"{judge.name} {judge.version}"))
+
+        return self.worker.stream(work, client)
+
+    def edit(
+        self, request: Request, chosen: Chosen, start: Start, columns: Sequence[str], *, client: str = ""
+    ) -> Iterator[Waiting | Step | Picture]:
+        """A picture drawn anew by each column from the same noise; nothing of this is cached."""
+        self._check_served(request.model)
+        running = start.running(request.steps)
+
+        def work(job: Job) -> Generator[None, None, None]:
+            loaded = self._model(request.model, lambda *_: job.check())
+            drawing = drawing_of(request, chosen, loaded)
+            for n, column in enumerate(columns):
+                if n:
+                    yield
+
+                def on_step(step: int, column: str = column) -> None:
+                    job.check()
+                    job.emit(Step(column, step, len(running)))
+
+                began = time.perf_counter()
+                drawn = draw(loaded, request, column, drawing, on_step=on_step, start=start)
+                seconds = time.perf_counter() - began
+                job.emit(Picture(column, drawn.images[0], seconds, False, request.seed, drawing, None, drawn.reports))
 
         return self.worker.stream(work, client)
 

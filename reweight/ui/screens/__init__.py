@@ -3,6 +3,7 @@
 from .ablate import Ablate
 from .base import SCREENS, Act, Call, Event, Screen
 from .compare import Compare
+from .edit import Edit
 from .history import History
 from .importance import Importance
 from .learn import Learn
@@ -14,6 +15,7 @@ SCREENS.register(Importance())
 SCREENS.register(Ablate())
 SCREENS.register(Watch())
 SCREENS.register(Sweep())
+SCREENS.register(Edit())
 SCREENS.register(History())
 SCREENS.register(Learn())
 

@@ -56,7 +56,11 @@ def check(call: Call) -> Iterator[Event | None]:
 def parabola(call: Call) -> Iterator[Event | None]:
     """How wrong the U-Net is by each block's weight, relative to weight 1, and the lowest point of each parabola."""
     request = call.request()
-    yield {"kind": "status", "done": 0, "text": f"Drawing {PICTURES} pictures, adding noise that we know, asking the U-Net for it…"}
+    yield {
+        "kind": "status",
+        "done": 0,
+        "text": f"Drawing {PICTURES} pictures, adding noise that we know, asking the U-Net for it…",
+    }
     side = call.engine.side(request)
     names = [block_name(block, side) for block in call.engine.blocks(request.model)]
     for event in call.engine.parabolas(request, client=call.session.id):

@@ -111,6 +111,7 @@
     if (card.reveal) said.append(element("p", "", card.reveal));
     else if (card.done) said.append(element("p", "rw-note", "Done."));
     $(".rw-lesson-next", box).disabled = false;
+    all(".rw-lesson-skip", box).forEach((one) => one.remove());
   }
 
   // ---- the card
@@ -164,7 +165,7 @@
       stop();
     }, "rw-primary rw-lesson-next");
     next.disabled = !!(card.ask || card.done);
-    const skip = button("skip this", () => (last ? stop() : (at++, turn())), "rw-link");
+    const skip = button("skip this", () => (last ? stop() : (at++, turn())), "rw-link rw-lesson-skip");
     foot.append(back, ...(next.disabled ? [skip] : []), next);
     box.replaceChildren(head, body, foot);
     body.focus({ preventScroll: true });
@@ -192,10 +193,12 @@
       if (!chosen) return;
       all("input", field).forEach((input) => (input.disabled = true));
       all("label", field)[answer].classList.add("rw-right");
+      chosen.closest("label").classList.add("rw-said-so");
+      all("#lesson .rw-lesson-skip").forEach((one) => one.remove());
       reveal.remove();
       const said = $(".rw-lesson-said");
       const right = +chosen.value === answer;
-      said.append(element("p", "", `${right ? "As you said." : "Not so."} ${because}`));
+      said.append(element("p", "", `${right ? "Right. " : ""}${because}`));
       $("#lesson").dataset.state = "done";
       $(".rw-lesson-next").disabled = false;
     }, "rw-small-button rw-lesson-see");
