@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from diffusers import AutoPipelineForImage2Image
 from PIL import Image
 
 from ..methods.base import Drawing, Report
@@ -142,8 +141,7 @@ def _drawn(loaded: LoadedModel, request: Request, column: str, drawing: Drawing,
         begin: dict[str, Any] = {"height": request.size, "width": request.size}
     else:
         work.start.running(request.steps)
-        pipe = AutoPipelineForImage2Image.from_pipe(pipe)
-        pipe.set_progress_bar_config(disable=True)
+        pipe = _from_pictures(pipe)
         begin = {"image": work.start.image, "strength": work.start.strength}
 
     def step_end(_pipe: Any, step: int, _timestep: Any, tensors: dict[str, Any]) -> dict[str, Any]:
@@ -170,6 +168,16 @@ def _drawn(loaded: LoadedModel, request: Request, column: str, drawing: Drawing,
     _check_finite(np.isfinite(result.images).all())
     images = [Image.fromarray((pixels * 255).round().astype(np.uint8)) for pixels in result.images]
     return Drawn(images, reports, result.images)
+
+
+def _from_pictures(pipe: Any) -> Any:
+    """The image-to-image pipeline of the same networks and scheduler."""
+    from diffusers import StableDiffusionImg2ImgPipeline, StableDiffusionXLImg2ImgPipeline
+
+    xl = "XL" in type(pipe).__name__
+    changed = (StableDiffusionXLImg2ImgPipeline if xl else StableDiffusionImg2ImgPipeline).from_pipe(pipe)
+    changed.set_progress_bar_config(disable=True)
+    return changed
 
 
 def _check_finite(finite: Any) -> None:
