@@ -104,7 +104,7 @@ class WeightTable:
         try:
             values = {name: plain(value) for name, value in values.items()}
             values["weights"] = _cells(values["weights"], plain(bypass))
-            document = _Document(format=FORMAT, **values)
+            document = _Document(format="reweight-weights-1", **values)
         except ValidationError as error:
             raise ValueError(sentence(error, WHAT)) from error
         except ValueError as error:

@@ -149,7 +149,7 @@ class TestRefusals:
         assert "file: File exists" in error("generate", "fox", "--out", tmp_path / "file")
 
     def test_requests_are_checked_before_the_model_is_loaded(self, error, monkeypatch):
-        monkeypatch.setattr("reweight.engine.engine.load_model", None)
+        monkeypatch.setattr("reweight.engine.resident.load_model", None)
         assert error("generate", "  ", "--model", "sdxl").startswith("The prompt is empty")
         assert "above the high weight" in error("generate", "fox", "--low", "1.2", "--high", "1", "--model", "sdxl")
         assert "from 1 to 50" in error("generate", "fox", "--steps", "0")
@@ -174,7 +174,7 @@ class TestRefusals:
         assert "uses no table" in error("generate", "f", "--schedule", "empirical", "--table", made[2])
 
     def test_where_a_probe_goes_is_checked_before_it_is_made(self, error, tmp_path, monkeypatch):
-        monkeypatch.setattr("reweight.engine.engine.load_model", None)
+        monkeypatch.setattr("reweight.engine.resident.load_model", None)
         assert "cannot be written" in error("probe", "fox", "--out", tmp_path)
         assert "cannot be written" in error("probe", "fox", "--out", tmp_path / "a.json", "--figure", tmp_path)
 

@@ -8,17 +8,16 @@ from __future__ import annotations
 
 import time
 from collections.abc import Generator, Iterator, Sequence
-from contextlib import closing, suppress
-from dataclasses import dataclass, field, replace
+from contextlib import closing, nullcontext
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
-from ..methods.base import Drawing, Report
+from ..methods.base import Drawing
 from ..methods.columns import parts
-from ..models.folder import ModelError, Progress, out_of_memory
-from ..models.loading import LoadedModel, load_model
+from ..models.folder import ModelError
+from ..models.loading import LoadedModel
 from ..models.lora import with_lora
 from ..models.registry import DEFAULT, ModelCard, card_for
 from ..patching.blocks import TargetBlock, target_blocks
@@ -32,108 +31,21 @@ from ..scoring.scorers import Loading as ScorerLoading
 from ..tuning.loop import TuneSnapshot
 from ..tuning.one_prompt import PromptTuning, tune_prompt
 from ..weight_table import WeightTable
-from . import memory
 from .drawing import Start, draw, overlong, sentences
+from .events import Agreement, Batch, Loading, Notice, Picture, Preview, Scores, Step, Watched
 from .parabola import Parabolas, parabolas
 from .pictures import Pictures
 from .request import REWEIGHTED, Request
+from .resident import ResidentModels
 from .resolving import Chosen, choose, drawing_of
 from .sweep import Cell, Done, Point, cost, draw_points
-from .threads import Threads, staged
-from .threads import measure as measure_threads
-from .watching import predictions
+from .watching import predictions, previews
 from .worker import Busy, Job, Waiting, Worker
 
 __all__ = [
-    "Agreement", "Batch", "Busy", "Engine", "Loading", "ModelError", "Notice", "Picture", "ProbeSnapshot", "Step",
+    "Agreement", "Batch", "Busy", "Engine", "Loading", "ModelError", "Notice", "Picture", "Preview", "ProbeSnapshot", "Step",
     "Waiting", "Watched",
 ]  # fmt: skip
-
-
-@dataclass(frozen=True)
-class Loading:
-    """A model is on its way: stage "downloading" or "loading", fraction of it in [0, 1], and what in words."""
-
-    stage: str
-    fraction: float
-    text: str
-
-
-@dataclass(frozen=True)
-class Notice:
-    """Something the person should know about the request, as a sentence."""
-
-    text: str
-
-
-@dataclass(frozen=True)
-class Step:
-    """A denoising step of a column has ended: `step` of `steps`, 1-based."""
-
-    column: str
-    step: int
-    steps: int
-
-
-@dataclass(frozen=True)
-class Picture:
-    """A finished picture of a column, drawn from `seed`; `seconds` is the time it took to draw.
-
-    drawing: what its methods knew, such as the weights (T, m). table_sha256: of the importance table that these are
-    from, where it is one prompt's own. reports: what each of its methods says that it did.
-    """
-
-    column: str
-    image: Image.Image
-    seconds: float
-    cached: bool
-    seed: int
-    drawing: Drawing
-    table_sha256: str | None = None
-    reports: dict[str, Report] = field(default_factory=dict)
-
-    @property
-    def weights(self) -> np.ndarray | None:
-        """The weights (T, m) of a column with re-weighting in it, None for any other."""
-        return self.drawing.weights if REWEIGHTED in self.column.split("+") else None
-
-
-@dataclass(frozen=True, eq=False)
-class Batch:
-    """Pictures drawn together, those of the tables from `first` on; `seconds` is the time that all of them took."""
-
-    first: int
-    images: list[Image.Image]
-    seconds: float
-
-
-@dataclass(frozen=True, eq=False)
-class Watched:
-    """The clean pictures that a column predicts, one a step."""
-
-    column: str
-    images: list[Image.Image]
-
-
-@dataclass(frozen=True)
-class Scores:
-    """A score for each picture, and the name and version of what gave it."""
-
-    values: list[float]
-    scorer: str
-
-
-@dataclass(frozen=True)
-class Agreement:
-    """Kendall's tau-b of a table with the error of scaling each block by 1 -+ .02, and with that of bypassing it."""
-
-    scaling: float
-    bypass: float
-
-    def recorded_in(self, table: ImportanceTable) -> ImportanceTable:
-        """The table with both among its diagnostics, as tau_b_scaling and tau_b_bypass."""
-        found = {"tau_b_scaling": self.scaling, "tau_b_bypass": self.bypass}
-        return replace(table, diagnostics=table.diagnostics | found)
 
 
 class Engine:
@@ -160,14 +72,13 @@ class Engine:
     ) -> None:
         self.models, self.local, self.device, self.unfinished = models, local, device, unfinished
         self.worker = Worker(seconds=seconds)
-        self._loaded: dict[str, LoadedModel] = {}
+        self._resident = ResidentModels(models, local=local, device=device)
         self._pictures = Pictures()
-        self._threads: dict[str, Threads] = {}  # by a model's revision
         self._scorers: dict[tuple[str, str, bool], Scorer | None] = {}
 
     def open(self, name: str, *, client: str = "") -> Iterator[Waiting | Loading | LoadedModel]:
         """Load a model, or find it loaded; the last event is the `LoadedModel`. ModelError when it cannot be had."""
-        if loaded := self._loaded.get(name):
+        if loaded := self._resident.loaded(name):
             yield loaded
             return
         self._check_served(name)
@@ -177,7 +88,7 @@ class Engine:
                 job.check()
                 job.emit(Loading(stage, fraction, text))
 
-            job.emit(self._model(name, progress))
+            job.emit(self._resident.model(name, progress))
 
         yield from self.worker.stream(work, client, seconds=float("inf"))
 
@@ -188,11 +99,11 @@ class Engine:
 
     def is_open(self, name: str) -> bool:
         """Whether a model is in memory."""
-        return name in self._loaded
+        return self._resident.loaded(name) is not None
 
     def card(self, name: str) -> ModelCard:
         """What is known of a model, loaded or not. ModelError for one that this engine does not serve."""
-        if loaded := self._loaded.get(name):
+        if loaded := self._resident.loaded(name):
             return loaded.card
         self._check_served(name)
         return card_for(name, local=self.local)
@@ -217,12 +128,13 @@ class Engine:
 
     def compare(
         self, request: Request, chosen: Chosen, columns: Sequence[str] | None = None, *, seeds: Sequence[int] = (),
-        client: str = "",
-    ) -> Iterator[Waiting | Notice | Step | Picture]:  # fmt: skip
+        preview: bool = False, client: str = "",
+    ) -> Iterator[Waiting | Notice | Step | Preview | Picture]:  # fmt: skip
         """The same noise drawn by each column, in order; by default the request's. A picture comes from a cache when
         nothing that it depends on has changed, so another low or high only pays for the re-weighted one.
 
         chosen: the scores behind the weights. seeds: further ones, each drawn by every column after the request's own.
+        preview: give the predicted picture now and then too, where drawing takes more than a moment.
         """
         columns = tuple(request.columns if columns is None else columns)
         for column in columns:
@@ -231,7 +143,7 @@ class Engine:
         request.weights(chosen.scores, [("", 0)] * chosen.scores.shape[-1], chosen.weights)
 
         def work(job: Job) -> Generator[None, None, None]:
-            loaded = self._model(request.model, lambda *_: job.check())
+            loaded = self._resident.model(request.model, lambda *_: job.check())
             _check_blocks(loaded, chosen.scores)
             for text in overlong(loaded, request):
                 job.emit(Notice(text))
@@ -242,7 +154,7 @@ class Engine:
                     if begun:
                         yield
                     begun = True
-                    job.emit(self._picture(loaded, asked, column, chosen, job))
+                    job.emit(self._picture(loaded, asked, column, chosen, job, preview))
 
         return self.worker.stream(work, client)
 
@@ -259,7 +171,7 @@ class Engine:
         count = together or max(1, 24 * 128**2 // request.size**2)
 
         def work(job: Job) -> Generator[None, None, None]:
-            loaded = self._model(request.model, lambda *_: job.check())
+            loaded = self._resident.model(request.model, lambda *_: job.check())
             _check_blocks(loaded, weights[0])
 
             def on_step(step: int) -> None:
@@ -288,7 +200,7 @@ class Engine:
         self._check_served(request.model)
 
         def work(job: Job) -> Generator[None, None, None]:
-            loaded = self._model(request.model, lambda *_: job.check())
+            loaded = self._resident.model(request.model, lambda *_: job.check())
             _check_blocks(loaded, chosen.scores)
             drawing = drawing_of(request, chosen, loaded)
             for i, column in enumerate(columns):
@@ -315,7 +227,7 @@ class Engine:
         self._check_served(request.model)
 
         def work(job: Job) -> Generator[None, None, None]:
-            loaded = self._model(request.model, lambda *_: job.check())
+            loaded = self._resident.model(request.model, lambda *_: job.check())
             settings = {
                 "preset": preset, "runs": runs, "iterations": iterations, "candidates": candidates,
                 "precision": precision, "surrogate": surrogate,
@@ -347,7 +259,7 @@ class Engine:
         """Put a LoRA on a model that is in memory; its revision says so from then on. ModelError where it does not fit."""
 
         def work(job: Job) -> None:
-            self._loaded[name] = with_lora(self._model(name, lambda *_: job.check()), file, scale)
+            self._resident.put(name, with_lora(self._resident.model(name, lambda *_: job.check()), file, scale))
 
         for _ in self.worker.stream(work):
             pass
@@ -363,7 +275,7 @@ class Engine:
             raise ValueError("A sweep is of one model: vary something else.")
 
         def work(job: Job) -> Generator[None, None, None]:
-            loaded = self._model(name, lambda *_: job.check())
+            loaded = self._resident.model(name, lambda *_: job.check())
             for text in {text: None for point in points for text in overlong(loaded, point.request)}:
                 job.emit(Notice(text))
             yield from draw_points(loaded, points, self._pictures, job)
@@ -377,7 +289,7 @@ class Engine:
         self._check_served(model)
 
         def work(job: Job) -> None:
-            judge = self._scorer(scorer, self._model(model, lambda *_: job.check()))
+            judge = self._scorer(scorer, self._resident.model(model, lambda *_: job.check()))
             if judge is not None and images:
                 values = [float(value) for value in judge.score(list(images), list(prompts))]
                 job.emit(Scores(values, f"{judge.name} {judge.version}"))
@@ -392,7 +304,7 @@ class Engine:
         running = start.running(request.steps)
 
         def work(job: Job) -> Generator[None, None, None]:
-            loaded = self._model(request.model, lambda *_: job.check())
+            loaded = self._resident.model(request.model, lambda *_: job.check())
             drawing = drawing_of(request, chosen, loaded)
             for n, column in enumerate(columns):
                 if n:
@@ -414,7 +326,7 @@ class Engine:
         self._check_served(request.model)
 
         def work(job: Job) -> None:
-            job.emit(parabolas(self._model(request.model, lambda *_: job.check()), request, job.check))
+            job.emit(parabolas(self._resident.model(request.model, lambda *_: job.check()), request, job.check))
 
         return self.worker.stream(work, client)
 
@@ -433,7 +345,7 @@ class Engine:
         self._check_served(request.model)
 
         def work(job: Job) -> Generator[None, None, None]:
-            loaded = self._model(request.model, lambda *_: job.check())
+            loaded = self._resident.model(request.model, lambda *_: job.check())
             judge = self._scorer(scorer, loaded)
             snapshots = tune_prompt(
                 loaded.pipe, request.prompt, judge, steps=request.steps, seed=request.seed,
@@ -455,7 +367,7 @@ class Engine:
         self._check_served(request.model)
 
         def work(job: Job) -> Generator[None, None, None]:
-            loaded = self._model(request.model, lambda *_: job.check())
+            loaded = self._resident.model(request.model, lambda *_: job.check())
             _check_blocks(loaded, scores)
             options = {
                 "steps": request.steps, "seed": request.seed, "guidance_scale": request.guidance,
@@ -475,7 +387,7 @@ class Engine:
         self._check_served(request.model)
 
         def work(job: Job) -> None:
-            loaded = self._model(request.model, lambda *_: job.check())
+            loaded = self._resident.model(request.model, lambda *_: job.check())
             with sentences():
                 found = sensitivity(
                     loaded.pipe, request.prompt, steps=request.steps, seed=request.seed, guidance_scale=request.guidance,
@@ -498,47 +410,6 @@ class Engine:
         if not self.local and name not in self.models:
             raise ModelError(f"This demo serves {', '.join(self.models)}: choose one of them.")
 
-    def _model(self, name: str, progress: Progress) -> LoadedModel:
-        """The loaded model, on the worker's thread.
-
-        A guest takes the place of the one before it: once it is there, or where both do not fit, before it is loaded;
-        then the one before comes back if it cannot be had.
-        """
-        if loaded := self._loaded.get(name):
-            return loaded
-        guests = [other for other in self._loaded if other not in self.models] if name not in self.models else []
-        left: list[str] = []
-
-        def leave() -> None:
-            left.extend(guests)
-            for guest in guests:
-                del self._loaded[guest]
-            memory.collect()
-
-        def report(stage: str, fraction: float, text: str) -> None:
-            if stage == "loading" and guests and not left and not self._fits_beside(name, guests):
-                leave()
-            progress(stage, fraction, text)
-
-        try:
-            try:
-                loaded = load_model(name, device=self.device, local=self.local, on_progress=report)
-            except ModelError as error:
-                if not guests or left or not out_of_memory(error.__cause__ or error):
-                    raise
-                leave()
-                loaded = load_model(name, device=self.device, local=self.local, on_progress=report)
-        except Exception:
-            memory.collect()
-            for guest in left:
-                with suppress(ModelError):
-                    self._loaded[guest] = load_model(guest, device=self.device, local=self.local)
-            raise
-        if not left:
-            leave()
-        self._loaded[name] = loaded
-        return loaded
-
     def _scorer(self, name: str, loaded: LoadedModel) -> Scorer | None:
         """The scorer, loaded once for each model's device."""
         key = name, loaded.device, loaded.card.embedded
@@ -548,12 +419,9 @@ class Engine:
             )
         return self._scorers[key]
 
-    def _fits_beside(self, name: str, guests: list[str]) -> bool:
-        pipes = [self._loaded[guest].pipe for guest in guests]
-        device, half = self._loaded[guests[0]].device, self._loaded[guests[0]].dtype == "float16"
-        return memory.fits(name, card_for(name, local=self.local).download_gb, pipes, device, half)
-
-    def _picture(self, loaded: LoadedModel, request: Request, column: str, chosen: Chosen, job: Job) -> Picture:
+    def _picture(
+        self, loaded: LoadedModel, request: Request, column: str, chosen: Chosen, job: Job, preview: bool
+    ) -> Picture:
         job.check()
         drawing = drawing_of(request, chosen, loaded)
 
@@ -561,10 +429,11 @@ class Engine:
             job.check()
             job.emit(Step(column, step, request.steps))
 
-        if loaded.revision not in self._threads:
-            self._threads[loaded.revision] = measure_threads(loaded)
-        with staged(loaded.pipe, self._threads[loaded.revision]):
-            made = self._pictures.picture(loaded, request, column, drawing, on_step)
+        def shown(step: int, image: Image.Image) -> None:
+            job.emit(Preview(column, request.seed, step, image))
+
+        beside = previews(loaded.pipe, request.steps, shown) if preview else lambda pipe: nullcontext()
+        made = self._pictures.picture(loaded, request, column, drawing, on_step, beside)
         used = (chosen.weight_table or chosen.table) if REWEIGHTED in column.split("+") else None
         return Picture(
             column,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections import OrderedDict
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -65,15 +66,15 @@ class Pictures:
 
     def picture(
         self, loaded: LoadedModel, request: Request, column: str, drawing: Drawing,
-        on_step: Callable[[int], object] = lambda step: None,
+        on_step: Callable[[int], object] = lambda step: None, beside: Callable[[Any], Any] = lambda pipe: nullcontext(),
     ) -> Made:  # fmt: skip
-        """The picture of a request by a column, drawn where it is not there yet; on_step as for `draw`."""
+        """The picture of a request by a column, drawn where it is not there yet; on_step and beside as for `draw`."""
         key = self.key(loaded, request, column, drawing)
         if key in self._kept:
             self._kept.move_to_end(key)
             return replace(self._kept[key], cached=True)
         start = time.perf_counter()
-        drawn = draw(loaded, request, column, drawing, on_step=on_step)
+        drawn = draw(loaded, request, column, drawing, on_step=on_step, beside=beside)
         made = Made(drawn.images[0], time.perf_counter() - start, reports=drawn.reports)
         self._keep(key, made)
         return made

@@ -12,6 +12,7 @@ import numpy as np
 from .. import schedule
 from ..patching.blocks import target_blocks
 from ..patching.patch import reweighted
+from ..schedule import Control
 from .base import Drawing, Method, Report
 from .settings import number, read_settings, setting, whole
 
@@ -44,7 +45,7 @@ class Reweighting:
         if self.low > self.high:
             raise ValueError(f"The low weight {self.low:g} is above the high weight {self.high:g}: swap them.")
 
-    def control(self) -> schedule.Control:
+    def control(self) -> Control:
         """How scores become those that the weights follow. ValueError for an unknown schedule."""
         return schedule.CONTROLS.named(self.schedule)
 

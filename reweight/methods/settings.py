@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import MISSING, Field, dataclass, field, fields
 from typing import Any, TypeVar, get_type_hints
 
-S = TypeVar("S")
+S = TypeVar("S", bound=Any)
 
 
 @dataclass(frozen=True)
@@ -94,14 +94,16 @@ def whole(value: Any, low: int, high: int) -> int:
 
 
 def _value(kind: Any, limits: Limits, value: Any) -> Any:
+    low = -math.inf if limits.low is None else limits.low
+    high = math.inf if limits.high is None else limits.high
     if kind is float:
-        return number(value, limits.low, limits.high, limits.above)
+        return number(value, low, high, limits.above)
     if kind is bool:
         if type(value) is not bool:
             raise ValueError("must be true or false")
         return value
     if kind is int and limits.low is not None:
-        return whole(value, int(limits.low), int(limits.high))
+        return whole(value, int(low), int(high))
     if limits.choices:
         exact = int(value) if kind is int and type(value) is float and value == int(value) else value
         if type(exact) is not kind or exact not in limits.choices:

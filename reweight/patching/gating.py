@@ -37,8 +37,13 @@ class KeptAttention(StandIn):
             return self.kept
         output = self.forward(hidden_states, *args, **kwargs)
         if self.active and gate.keeping:
-            self.kept = torch.lerp(*output.chunk(2), 0.5) if gate.guided else output
+            self.kept = _mean_of_halves(output) if gate.guided else output
         return output
+
+
+def _mean_of_halves(output: Tensor) -> Tensor:
+    first, second = output.chunk(2)
+    return torch.lerp(first, second, 0.5)
 
 
 class OneHalf(StandIn):

@@ -9,8 +9,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from .blocks import UNet
 from .clock import Clock, others_go_by_step
-from .stand_in import StandIn, mapped, rows_repeated, rows_taken, standing_in
+from .stand_in import StandIn, rows_repeated, rows_taken, standing_in
 
 RESIDUALS = (
     "down_block_additional_residuals", "mid_block_additional_residual", "down_intrablock_additional_residuals",
@@ -65,7 +66,7 @@ class Together(StandIn):
     by one.
     """
 
-    def __init__(self, forward: Callable[..., Any], unet: nn.Module, clock: Clock, reuse: Reuse,
+    def __init__(self, forward: Callable[..., Any], unet: UNet, clock: Clock, reuse: Reuse,
                  group: Callable[[], list[int]]) -> None:  # fmt: skip
         super().__init__(forward)
         self.unet, self.clock, self.reuse, self.group = unet, clock, reuse, group
@@ -94,7 +95,7 @@ class Together(StandIn):
         finally:
             self.reuse.copies = 1
         for i, position in enumerate(positions):
-            self.answers[position] = mapped(output, lambda t, i=i: t[i * batch : (i + 1) * batch])
+            self.answers[position] = rows_taken(output, slice(i * batch, (i + 1) * batch), n * batch)
         return self.answers.pop(self.clock.position)
 
 
@@ -105,14 +106,14 @@ def kept(modules: Sequence[nn.Module], reuse: Reuse) -> Iterator[list[Kept]]:
         yield [undo.enter_context(standing_in(module, Kept(module.forward, reuse))) for module in modules]
 
 
-def encoder(unet: nn.Module) -> list[nn.Module]:
+def encoder(unet: UNet) -> list[nn.Module]:
     """What a U-Net computes before its up path, in order. ValueError for one without a mid block."""
     if getattr(unet, "mid_block", None) is None:
         raise ValueError("This U-Net has no mid block, so there is no encoder to take over: choose another model.")
     return [unet.conv_in, *unet.down_blocks, unet.mid_block]
 
 
-def deep_part(unet: nn.Module, branch: int) -> list[nn.Module]:
+def deep_part(unet: UNet, branch: int) -> list[nn.Module]:
     """What lies deeper than skip number `branch`, 0 being that of the first convolution: the largest modules that do.
 
     The first `branch` layers of the down path stay in use, downsamplers counted, and the last `branch + 1` of the up path.
@@ -139,16 +140,16 @@ def deep_part(unet: nn.Module, branch: int) -> list[nn.Module]:
     return found + above
 
 
-def _deeper(stage: nn.Module, layers: list[list[nn.Module]], count: int) -> list[nn.Module]:
+def _deeper(stage: UNet, layers: list[list[nn.Module]], count: int) -> list[nn.Module]:
     return [stage] if len(layers) == count else [module for layer in layers for module in layer]
 
 
-def _layers(stage: nn.Module) -> list[list[nn.Module]]:
+def _layers(stage: UNet) -> list[list[nn.Module]]:
     """The layers of a down stage, each of which gives a skip."""
     layers = [_layer(stage, i) for i in range(len(stage.resnets))]
     return layers + [[sampler] for sampler in stage.downsamplers or ()]
 
 
-def _layer(stage: nn.Module, i: int) -> list[nn.Module]:
+def _layer(stage: UNet, i: int) -> list[nn.Module]:
     attentions = getattr(stage, "attentions", None)
     return [stage.resnets[i], *([] if attentions is None else [attentions[i]])]

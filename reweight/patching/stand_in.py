@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
@@ -21,8 +21,11 @@ class StandIn:
         self.active = True
 
 
+S = TypeVar("S", bound=StandIn)
+
+
 @contextmanager
-def standing_in(owner: Any, stand_in: StandIn, name: str = "forward") -> Iterator[StandIn]:
+def standing_in(owner: Any, stand_in: S, name: str = "forward") -> Iterator[S]:
     """Put it in the place of the instance's method; put back exactly what was there, an offload hook included."""
     before = vars(owner).get(name)
     setattr(owner, name, stand_in)

@@ -18,6 +18,7 @@ ALWAYS = ("prompt", "model")
 def query_of(settings: Mapping[str, Any], card: ModelCard) -> str:
     """A page's settings as an address's query. Settings of a method are `freeu.b1=1.2`; painted cells are compact."""
     usual, flat = _flat(defaults(card)), _flat(settings)
+    usual["last_step"] = flat.get("steps")
     if "painted" in flat:
         flat["painted"] = cells_text(flat["painted"])
     texts = {

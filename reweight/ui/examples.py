@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import base64
+import io
 from functools import lru_cache
 from html import escape
+
+from PIL import Image
 
 from ..engine.naming import slug
 from ..engine.resolving import EXAMPLES
@@ -17,6 +20,13 @@ def examples(model: str) -> str:
         f'<button type="button" class="rw-example" data-prompt="{escape(prompt)}" title="{escape(prompt)}">{_picture(model, prompt)}</button>'
         for prompt in EXAMPLES
     )
+
+
+def data_url(image: Image.Image) -> str:
+    """A picture for the screen alone, as a data URL."""
+    file = io.BytesIO()
+    image.save(file, format="WEBP", quality=92, method=0)
+    return f"data:image/webp;base64,{base64.b64encode(file.getvalue()).decode()}"
 
 
 @lru_cache(maxsize=64)

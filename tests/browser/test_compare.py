@@ -60,7 +60,7 @@ def test_low_stays_below_high_and_weights_of_one_give_vanilla(visit):
 
 def test_stop_stops_a_drawing_and_another_can_begin(visit):
     page = visit()
-    page.locator("#more summary").click()
+    page.locator("#more > summary").click()
     number(page, "steps").fill("50")
     number(page, "steps").press("Enter")
     page.wait_for_function("() => +document.querySelector('#status [role=progressbar]')?.ariaValueNow > 0")
@@ -78,7 +78,7 @@ def test_stop_stops_a_drawing_and_another_can_begin(visit):
 
 def test_a_newer_wish_abandons_the_drawing_under_way(visit):
     page = visit("steps=3")
-    page.locator("#more summary").click()
+    page.locator("#more > summary").click()
     number(page, "steps").fill("50")
     number(page, "steps").press("Enter")
     page.wait_for_function("() => +document.querySelector('#status [role=progressbar]')?.ariaValueNow > 0")
@@ -92,7 +92,7 @@ def test_a_newer_wish_abandons_the_drawing_under_way(visit):
 
 def test_columns_and_seeds_are_chosen(visit):
     page = visit("steps=2")
-    page.locator("#more summary").click()
+    page.locator("#more > summary").click()
     page.locator('[data-column="reweighted+freeu"][type=checkbox]').check()
     page.locator('[data-column="freeu"][type=checkbox]').uncheck()
     expect(picture(page, "reweighted+freeu")).to_be_visible()

@@ -80,7 +80,7 @@ def test_both_colour_schemes_can_be_read(visit, scheme):
         assert least_contrast(page, selector) >= 4.5, selector
     page.get_by_role("tab", name="Importance").click()
     page.locator("#ranks svg").wait_for()
-    for selector in ("#findings", "#probe"):
+    for selector in ("#verdict", "#rankings", "#probe"):
         assert least_contrast(page, selector) >= 4.5, selector
 
 

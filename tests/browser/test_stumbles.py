@@ -36,7 +36,7 @@ def test_enter_draws_from_prompt_and_seed_and_shift_enter_is_a_new_line(visit):
 )  # fmt: skip
 def test_number_boxes_are_clamped_and_come_back_when_emptied(visit, control, typed, value):
     page = visit("steps=2")
-    page.locator("#more summary").click()
+    page.locator("#more > summary").click()
     box = number(page, control)
     box.fill(typed)
     box.blur()
@@ -67,7 +67,7 @@ def test_the_address_restores_every_setting_and_follows_them(visit):
     found = query_of(page)
     again = visit(urlsplit(page.url).query)
     assert query_of(again) == found
-    page.locator("#more summary").click()
+    page.locator("#more > summary").click()
     assert number(page, "freeu-b1").input_value() == "1.25"
     page.locator("#reset").click()
     wait_for_query(page, "guidance", None)

@@ -476,7 +476,7 @@ class TestErrors:
         before = {key: value.clone() for part in parts for key, value in part.state_dict().items()}
         with pytest.raises(ModelError):
             pictures(fresh, asked)  # said to be float32: no second try
-        fresh._loaded[name] = replace(loaded, dtype="float16")
+        fresh._resident._loaded[name] = replace(loaded, dtype="float16")
         drawn = pictures(fresh, asked)
         assert len(drawn) == 3
         after = {key: value for part in parts for key, value in part.state_dict().items()}
@@ -554,7 +554,7 @@ class TestModels:
             pass
         events.close()
         idle(fresh)
-        assert not fresh._loaded
+        assert not fresh._resident._loaded
         assert isinstance(fresh.opened(fresh.models[0]), LoadedModel)
 
     def test_a_model_that_cannot_be_loaded_leaves_the_one_before(self, fresh, sd_folder, tmp_path):
@@ -600,7 +600,7 @@ class TestModels:
         fresh.opened(str(folders[1]))
         idle(fresh)
         assert guest() is None and unet() is None and own() is not None
-        assert list(fresh._loaded) == [fresh.models[0], str(folders[1])]
+        assert list(fresh._resident._loaded) == [fresh.models[0], str(folders[1])]
         weights = folders[0] / "unet/diffusion_pytorch_model.safetensors"
         tensors = load_file(weights)
         tensors["conv_out.bias"] += 0.3

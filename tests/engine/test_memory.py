@@ -32,7 +32,7 @@ def whether_it_was_there(engine: Engine, name: str, pipe: weakref.ref) -> set[bo
     def progress(stage: str, fraction: float, text: str) -> None:
         seen.add(pipe() is not None)
 
-    engine._model(name, progress)
+    engine._resident.model(name, progress)
     return seen
 
 
@@ -55,7 +55,7 @@ def test_the_old_guest_comes_back_where_the_new_one_cannot_be_had(engine, folder
     monkeypatch.setattr(memory, "free_memory", lambda device: 1)
     with pytest.raises(ModelError, match="damaged"):
         engine.opened(folders[1])
-    assert old() is None and folders[0] in engine._loaded and folders[1] not in engine._loaded
+    assert old() is None and folders[0] in engine._resident._loaded and folders[1] not in engine._resident._loaded
 
 
 def test_a_folder_is_as_large_as_its_weights_and_what_is_unknown_as_what_there_is(sd_folder, engine):

@@ -78,7 +78,7 @@ def _cell(
     note = "" if notes is None else f' data-note="{escape(str(notes[t, i]))}"'
     text = (
         f'<text class="rw-number{pale}" x="{x + wide / 2:.1f}" y="{y + ROW / 2 + 4}">{number}</text>'
-        if wide >= 28
+        if wide >= 34
         else ""
     )
     return (

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import io
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -15,6 +13,7 @@ from ...engine.engine import Batch, Step, Waiting
 from ...engine.request import REWEIGHTED, Request
 from ...engine.resolving import CALIBRATED, choose, places_of
 from ...scoring import difference_map, distance
+from ..examples import data_url
 from ..files import STATIC
 from ..panels.names import block_name
 from ..panels.scatter import scatter
@@ -89,12 +88,12 @@ def grid(call: Call) -> Iterator[Event | None]:
             for n, image in enumerate(event.images, event.first):
                 whole = whole or image
                 if n == 0:
-                    yield {"kind": "whole", "picture": small(image)}
+                    yield {"kind": "whole", "picture": data_url(image)}
                     continue
                 i, t = which[n - 1]
                 yield {
-                    "kind": "without", "block": i, "step": t, "picture": small(image),
-                    "difference": small(difference_map(image, whole)), "far": change(distance(image, whole)),
+                    "kind": "without", "block": i, "step": t, "picture": data_url(image),
+                    "difference": data_url(difference_map(image, whole)), "far": change(distance(image, whole)),
                 }  # fmt: skip
 
 
@@ -144,10 +143,3 @@ def ranked(call: Call, request: Request, key: str) -> np.ndarray:
     loaded = call.engine.opened(request.model)
     chosen = choose(with_key, call.engine.blocks(request.model), call.session.tables.probed, revision=loaded.revision)
     return with_key.controlled(chosen.scores, places_of(call.engine.blocks(request.model)))
-
-
-def small(image: Image.Image) -> str:
-    """A picture for the screen alone, as a data URL."""
-    file = io.BytesIO()
-    image.save(file, format="WEBP", quality=92, method=0)
-    return f"data:image/webp;base64,{base64.b64encode(file.getvalue()).decode()}"

@@ -8,7 +8,7 @@ import random
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 
-from ...engine.engine import Engine, Notice, Picture, Step, Waiting
+from ...engine.engine import Engine, Notice, Picture, Preview, Step, Waiting
 from ...engine.naming import slug
 from ...engine.provenance import png_bytes, settings_of
 from ...engine.request import Request
@@ -17,6 +17,7 @@ from ...methods import METHODS, columns
 from ...scoring import distance
 from .. import painted
 from ..address import query_of
+from ..examples import data_url
 from ..instrument import drawings, instrument
 from ..model_facts import about
 from ..session import Made
@@ -93,9 +94,8 @@ def draw(call: Call) -> Iterator[Event | None]:
     shown: dict[tuple[str, int], Picture] = {}
     total = len(wanted) * len(seeds) * request.steps
     done = 0
-    for event in (
-        call.engine.compare(request, chosen, wanted, seeds=seeds[1:], client=call.session.id) if wanted else ()
-    ):
+    drawing = call.engine.compare(request, chosen, wanted, seeds=seeds[1:], preview=True, client=call.session.id)
+    for event in drawing if wanted else ():
         if isinstance(event, Waiting):
             yield waiting(event)
         elif isinstance(event, Notice):
@@ -107,6 +107,8 @@ def draw(call: Call) -> Iterator[Event | None]:
                 "done": min(1, done / total),
                 "text": f"{columns.title(event.column)}: step {event.step} of {event.steps}",
             }
+        elif isinstance(event, Preview):
+            yield {"kind": "preview", "column": event.column, "seed": event.seed, "picture": data_url(event.image)}
         elif isinstance(event, Picture):
             asked = request if event.seed == request.seed else request.model_copy(update={"seed": event.seed})
             shown[event.column, event.seed] = event

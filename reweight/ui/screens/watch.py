@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 from ...engine.engine import Step, Waiting, Watched
 from ...methods import columns
+from ..examples import data_url
 from ..files import STATIC
 from ..wording import waiting
-from .ablate import small
 from .base import Act, Call, Event, Screen
 
 if TYPE_CHECKING:
@@ -58,4 +58,4 @@ def film(call: Call) -> Iterator[Event | None]:
                 "text": f"{columns.title(event.column)}: step {event.step} of {event.steps}",
             }
         elif isinstance(event, Watched):
-            yield {"kind": "film", "column": event.column, "pictures": [small(image) for image in event.images]}
+            yield {"kind": "film", "column": event.column, "pictures": [data_url(image) for image in event.images]}

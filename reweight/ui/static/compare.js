@@ -18,6 +18,7 @@
     act = { text, before: column && shown[id(column, rw.settings.seed)]?.key };
   };
   rw.react = (text) => act && (act.text = text); // the same act goes on: a drag, a stroke
+  rw.coarse = () => !!$("#pictures .rw-coarse");
   rw.pictures = () => shown;
 
   // Draw what the settings ask for. One drawing at a time: of the wishes that come meanwhile, the last one counts.
@@ -45,6 +46,12 @@
   rw.on("stopped", () => {
     waiting = false;
     flight = null;
+    // What a preview has shown gives way to the last picture that was drawn to its end.
+    all(".rw-coarse").forEach((figure) => {
+      figure.classList.remove("rw-coarse");
+      const last = shown[figure.dataset.id];
+      if (last) $("img", figure).src = last.url;
+    });
     all(".rw-stale").forEach((figure) => figure.classList.remove("rw-stale"));
   });
 
@@ -53,6 +60,15 @@
     if (event.kind === "about") rw.follow(event.query);
     if (event.kind === "grid") lay(event);
     if (event.kind === "notice") rw.say((mine.notice = event.text));
+    if (event.kind === "preview") {
+      const figure = $(`figure[data-id="${id(event.column, event.seed)}"]`);
+      if (!figure) return;
+      $("img", figure).src = event.picture;
+      figure.classList.add("rw-coarse");
+      figure.classList.remove("rw-stale");
+      mine.delivered = true;
+      if (waiting) rw.draw();
+    }
     if (event.kind === "picture") {
       put(event);
       mine.delivered = true;
@@ -122,7 +138,7 @@
     const former = shown[id(event.column, event.seed)];
     image.src = url;
     image.alt = event.alt;
-    figure.classList.remove("rw-stale");
+    figure.classList.remove("rw-stale", "rw-coarse");
     const save = $(".rw-save", figure);
     save.href = url;
     save.download = event.name;

@@ -366,7 +366,7 @@
         .map((name, n) => `<label class="rw-seg"><input type="radio" name="rw-at" value="${n || ""}"${n ? "" : " checked"}><span>${name}</span></label>`)
         .join("");
     else
-      place.innerHTML = `<label class="rw-label" for="at-step">a click acts on</label> <input type="range" id="at-step" min="0" max="${data.steps}" value="0"> <output id="at-says">all steps</output>`;
+      place.innerHTML = `<label class="rw-soft" for="at-step">a click acts on</label> <input type="range" id="at-step" min="0" max="${data.steps}" value="0"> <output id="at-says">all steps</output>`;
     chosen = null;
   }
 
