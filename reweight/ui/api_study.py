@@ -37,8 +37,12 @@ def build_study_api(engine: Engine, request_of: Asked, given: list[Any]) -> None
         reweighted. Returns JSON with a cell for each picture: its row and column, the values, the PNG in base64, SSIM with
         vanilla, and a score where there is a scorer. At most 100 pictures."""
         with shown_to_people():
-            base = request_of(engine, prompt, model, low, high, schedule, seed, steps, guidance, negative_prompt, settings)
-            base, _ = changed(base, engine.card(base.model), {"column": method or REWEIGHTED}, engine.blocks(base.model))
+            base = request_of(
+                engine, prompt, model, low, high, schedule, seed, steps, guidance, negative_prompt, settings
+            )
+            base, _ = changed(
+                base, engine.card(base.model), {"column": method or REWEIGHTED}, engine.blocks(base.model)
+            )
             told: list[dict[str, Any]] = []
             for cell in _swept(engine, base, across, down, caller.session_hash or ""):
                 if cell is None:
@@ -56,7 +60,9 @@ def build_study_api(engine: Engine, request_of: Asked, given: list[Any]) -> None
         Returns JSON: the blocks, and for each (block, step) the SSIM with the whole picture and the mean difference in
         0..255; step null means every step. pictures: whether each one's PNG comes along, in base64."""
         with shown_to_people():
-            base = request_of(engine, prompt, model, low, high, schedule, seed, steps, guidance, negative_prompt, settings)
+            base = request_of(
+                engine, prompt, model, low, high, schedule, seed, steps, guidance, negative_prompt, settings
+            )
             blocks = engine.blocks(base.model)
             off, which = without(base.steps, len(blocks))
             whole, found = None, []
@@ -68,7 +74,12 @@ def build_study_api(engine: Engine, request_of: Asked, given: list[Any]) -> None
                     whole = whole or image
                     if n:
                         far = distance(image, whole)
-                        one = {"block": blocks[which[n - 1][0]].label, "step": which[n - 1][1], "ssim": far.ssim, "mean_difference": far.mean_difference}
+                        one = {
+                            "block": blocks[which[n - 1][0]].label,
+                            "step": which[n - 1][1],
+                            "ssim": far.ssim,
+                            "mean_difference": far.mean_difference,
+                        }
                         found.append(one | ({"png": _png(image)} if pictures is True else {}))
             yield {"blocks": [block.label for block in blocks], "steps": base.steps, "without": found}
 
@@ -84,7 +95,9 @@ def build_study_api(engine: Engine, request_of: Asked, given: list[Any]) -> None
                 found = event if isinstance(event, Scores) else found
                 yield gr.skip()
             if found is None:
-                raise RequestError("There is no scorer here for that model: score with an embedded one, or download HPS v2.")
+                raise RequestError(
+                    "There is no scorer here for that model: score with an embedded one, or download HPS v2."
+                )
             yield {"score": found.values[0], "scorer": found.scorer}
 
     across, down = gr.Textbox("low=0.8-1 x3", label="across"), gr.Textbox("", label="down")

@@ -53,14 +53,17 @@
         button.type = "button";
         button.dataset.made = i;
         button.title = words(settings);
-        button.setAttribute("aria-label", `Bring back ${words(settings)}`);
+        
         const image = document.createElement("img");
         image.src = one.thumb;
         image.alt = "";
         image.width = image.height = SIDE;
         const note = document.createElement("span");
         note.textContent = `${settings.painted ? "painted · " : ""}${settings.low}–${settings.high} · ${settings.seed}`;
-        button.append(image, note);
+        const whole = document.createElement("span");
+        whole.className = "rw-unseen";
+        whole.textContent = `bring back ${words(settings)}`;
+        button.append(image, note, whole);
         return button;
       }),
     );
