@@ -88,7 +88,7 @@ def test_a_batch_gives_what_each_gives_alone_and_is_remembered_apart(engine, req
     assert len(drawn) == 6 and sum(cell.together for cell in drawn.values()) == 5
     assert engine.sweep_cost(points) == (0, 6)
     for point in points:
-        alone = [event for event in engine.compare(point.request, point.chosen) if hasattr(event, "image")][0]
+        alone = next(event for event in engine.compare(point.request, point.chosen) if hasattr(event, "image"))
         assert alone.cached is not drawn[point.place].together  # what was drawn in a batch is never given as exact
         a, b = (np.asarray(image, int) for image in (alone.image, drawn[point.place].made.image))
         assert np.abs(a - b).max() <= 1
