@@ -55,7 +55,7 @@
   }
 
   // ---- what a card does to the page
-  const screen = (title) => all('#screens [role="tab"]').find((tab) => tab.textContent.trim() === title);
+  const screen = (title) => all('#screens [role="tab"], #screens .overflow-dropdown button').find((tab) => tab.textContent.trim() === title);
   const block = (name) => {
     const blocks = rw.painting()?.blocks ?? [];
     if (name === "mid") return blocks.findIndex(({ stage }) => stage === "mid");
