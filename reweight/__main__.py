@@ -1,4 +1,4 @@
-"""`python -m reweight generate | probe | tune | bench`: the demo's work without a browser."""
+"""`python -m reweight demo | generate | probe | tune | doctor | space | bench`: the demo, and its work without a browser."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from rich.markup import escape
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from .bench import app as bench
+from .serving.commands import add_commands
 from .tuning.command import command as tune
 
 if TYPE_CHECKING:
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, help=__doc__)
 app.add_typer(bench, name="bench")
 app.command("tune")(tune)
+add_commands(app)
 console = Console(stderr=True)
 
 

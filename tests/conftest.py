@@ -35,10 +35,10 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave out tests marked slow unless a marker expression, or a test's own id, asks for them."""
+    """Leave out tests marked slow or full unless a marker expression, or a test's own id, asks for them."""
     if config.option.markexpr or any("::" in argument for argument in config.args):
         return
-    slow = [item for item in items if item.get_closest_marker("slow")]
+    slow = [item for item in items if item.get_closest_marker("slow") or item.get_closest_marker("full")]
     items[:] = [item for item in items if item not in slow]
     config.hook.pytest_deselected(items=slow)
 

@@ -7,6 +7,8 @@ from .embedded import picture_quality as toy
 from .embedded import scorer_quality as toy_scorer
 from .overhead import full_size, live, plan
 from .peers import compare as peers
+from .peers import full_size as peers_full_size
+from .peers import which_steps
 from .published import whole_run, write_documents
 from .studies import agreement, pruning
 from .studies import error_parabola as proposition
@@ -24,6 +26,8 @@ app.command("full-size")(full_size.command)
 app.command("importance")(importance.command)
 app.command("live")(live.command)
 app.command("peers")(peers.command)
+app.command("peers-full-size")(peers_full_size.command)
+app.command("peers-steps")(which_steps.command)
 app.command("probe")(probe.command)
 app.command("proposition")(proposition.command)
 app.command("pruning")(pruning.command)

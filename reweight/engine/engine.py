@@ -239,7 +239,7 @@ class Engine:
                     guidance_scale=request.guidance, negative_prompt=request.negative_prompt or None,
                     height=request.size, width=request.size, model=request.model, revision=loaded.revision, **settings,
                 )  # fmt: skip
-                return iter_probe(loaded.pipe, asked, check=job.check, resume=file)
+                return iter_probe(loaded.pipe, asked, check=job, resume=file)
 
             if resume is not None:
                 snapshots = search(resume)
@@ -351,7 +351,7 @@ class Engine:
                 loaded.pipe, request.prompt, judge, steps=request.steps, seed=request.seed,
                 guidance_scale=request.guidance, negative_prompt=request.negative_prompt or None,
                 height=request.size, width=request.size, model=request.model, revision=loaded.revision,
-                check=job.check, settings=settings or PromptTuning(),
+                check=job, settings=settings or PromptTuning(),
             )  # fmt: skip
             with sentences(), closing(snapshots):
                 for snapshot in snapshots:
@@ -372,7 +372,7 @@ class Engine:
             options = {
                 "steps": request.steps, "seed": request.seed, "guidance_scale": request.guidance,
                 "negative_prompt": request.negative_prompt or None, "height": request.size, "width": request.size,
-                "check": job.check,
+                "check": job,
             }  # fmt: skip
             with sentences():
                 scaling = agreement(scores, sensitivity(loaded.pipe, request.prompt, **options))

@@ -14,6 +14,7 @@ from typing import Any
 
 RUNNING = 0.25  # seconds after which the caller of the job that runs hears that it still does, and can be gone
 WAITING = 1.0  # the same of one that waits for its turn, at least
+TURN = 0.5  # seconds after which a job that can pause lets others have a turn
 TOLD = 8  # waiting callers that hear something in a second, altogether: hearing costs as much as a denoising step
 
 
@@ -48,7 +49,10 @@ class _End:
 
 
 class Job:
-    """One caller's work, as the work itself sees it: `emit` an event, and `check` often whether to go on."""
+    """One caller's work, as the work itself sees it: `emit` an event, and `check` often whether to go on.
+
+    It can be handed on as a function that checks, and `pause` is then called where others may use the pipelines.
+    """
 
     def __init__(self, work: Work, client: str, seconds: float) -> None:
         self.client = client
@@ -56,7 +60,11 @@ class Job:
         self.cancelled = threading.Event()
         self._work, self._turns = work, None
         self._seconds = self._left = seconds
-        self._deadline = 0.0
+        self._began = self._deadline = 0.0
+        self._others: Callable[[], object] = lambda: None
+
+    def __call__(self) -> None:
+        self.check()
 
     def emit(self, event: Any) -> None:
         """Hand an event to the caller."""
@@ -71,17 +79,26 @@ class Job:
                 f"This was stopped after {self._seconds:g} seconds of work: ask for fewer steps or less at once."
             )
 
-    def turn(self) -> bool:
-        """Work to the end of a turn, on the worker's thread; whether there is more to do."""
-        began = time.monotonic()
-        self._deadline = began + self._left
+    def pause(self) -> None:
+        """Let others have a turn in the midst of this one, where it lasts already; the pipelines must be as they were."""
+        now = time.monotonic()
+        if now - self._began > TURN:
+            self._others()
+            away = time.monotonic() - now
+            self._began, self._deadline = self._began + TURN + away, self._deadline + away
+            self._left -= TURN
+
+    def turn(self, others: Callable[[], object] = lambda: None) -> bool:
+        """Work to the end of a turn, on the worker's thread; whether there is more to do. others: gives others theirs."""
+        self._began, self._others = time.monotonic(), others
+        self._deadline = self._began + self._left
         try:
             self.check()
             if self._turns is None:
                 self._turns = self._work(self)
             return self._turns is not None and next(self._turns, self) is not self
         finally:
-            self._left -= time.monotonic() - began
+            self._left -= time.monotonic() - self._began
 
     def end(self, error: BaseException | None) -> None:
         """Let go of everything, and tell the caller, also where letting go fails: then that is what it is told."""
@@ -112,7 +129,7 @@ class Worker:
         self.seconds, self.each = seconds, each
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="pipeline")
         self._waiting: OrderedDict[str, OrderedDict[str, deque[Job]]] = OrderedDict()  # the next turn's come first
-        self._running: Job | None = None
+        self._running: list[Job] = []  # the last one works, and the others have paused for it
         self._closed = False
         self._ended, self._last = 0, None
         self._lock = threading.Lock()
@@ -148,13 +165,13 @@ class Worker:
         with self._lock:
             waiting = sum(not job.cancelled.is_set() for job in self._order())
             since = None if self._last is None else time.monotonic() - self._last
-            return Status(waiting, self._running is not None, self._ended, since)
+            return Status(waiting, bool(self._running), self._ended, since)
 
     def cancel(self) -> None:
         """Stop the job under way at its next check, drop those that wait, and take no more; returns at once."""
         with self._lock:
             self._closed = True
-            jobs = [*self._order(), *([self._running] if self._running else [])]
+            jobs = [*self._order(), *self._running]
         for job in jobs:
             job.cancelled.set()
 
@@ -190,18 +207,21 @@ class Worker:
         return job
 
     def _turn(self) -> None:
-        """A turn for the job that is next. The thread is asked for one for each job that waits."""
+        """A turn for the job that is next, if there is one. The thread is asked for one for each job that waits."""
         with self._lock:
-            job = self._running = self._next()
+            if not self._waiting:
+                return
+            job = self._next()
+            self._running.append(job)
         ending: BaseException | None = None
         more = False
         try:
-            more = job.turn()
+            more = job.turn(self._between)
         except BaseException as error:
             _release(error)
             ending = error
         with self._lock:
-            self._running = None
+            self._running.remove(job)
             closed = self._closed
             if more:
                 try:
@@ -213,6 +233,13 @@ class Worker:
         if isinstance(ending, Stopped):
             ending = Busy("This was stopped because the program is shutting down.") if closed else None
         job.end(ending)
+
+    def _between(self) -> None:
+        """A turn for each place that waits, in the midst of a job that has paused."""
+        with self._lock:
+            places = len(self._waiting)
+        for _ in range(places):
+            self._turn()
 
     def _order(self) -> list[Job]:
         """The jobs that wait, in the order of their turns."""
@@ -231,7 +258,7 @@ class Worker:
             order = [other for other in self._order() if not other.cancelled.is_set()]
             if job not in order:
                 return 0, len(order)
-            return order.index(job) + (self._running is not None), len(order)
+            return order.index(job) + bool(self._running), len(order)
 
 
 def _place(client: str) -> str:

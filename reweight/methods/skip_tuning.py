@@ -18,7 +18,7 @@ class SkipTuning:
     """Settings of Skip-Tuning.
 
     Important: bottom, top: the factors of the deepest and of the last skip; those between lie on a line. The values are
-    ours for every family: the authors give some for EDM on ImageNet only.
+    ours for every family: no source that we had gives any for Stable Diffusion.
     """
 
     bottom: float = setting("Deepest skip", low=0, high=2, step=0.01, default=0.8)

@@ -82,13 +82,14 @@ class TokenMergingMethod(Method):
 def matching(x: Tensor, chosen: Tensor, r: int) -> tuple[Tensor, int]:
     """Bipartite soft matching of tokens x (batch, N, channels): (restore (batch, N), K), see `merged`.
 
-    chosen: (D,) indices of the tokens to merge into. Of the others the r that are most like one of these, by cosine, are
+    chosen: (D,) indices of the tokens to merge into, on the CPU. Of the others the r that are most like one of these, by cosine, are
     merged into it; K = N - r.
     """
     batch, n, _ = x.shape
-    others = torch.ones(n, dtype=torch.bool, device=x.device)
-    others[chosen] = False
-    others = others.nonzero()[:, 0]  # (S,)
+    free = torch.ones(n, dtype=torch.bool)
+    free[chosen] = False
+    others = free.nonzero()[:, 0].to(x.device)  # (S,)
+    chosen = chosen.to(x.device)
     r = min(r, others.numel())
     unit = x / x.norm(dim=-1, keepdim=True)
     likeness, nearest = (unit[:, others] @ unit[:, chosen].transpose(1, 2)).max(dim=-1)  # (batch, S)
@@ -168,7 +169,7 @@ class _Merging:
 
     def match(self, x: Tensor) -> None:
         stride, (height, width) = self.settings.stride, (self.grid.height, self.grid.width)
-        chosen = cells(height, width, stride, self.draws.offsets(height, width, stride)).to(x.device)
+        chosen = cells(height, width, stride, self.draws.offsets(height, width, stride))
         self.restore, self.k = matching(x, chosen, int(x.shape[1] * self.settings.ratio))
         self.report.add("tokens merged", x.shape[0] * (x.shape[1] - self.k))
 

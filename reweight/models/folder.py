@@ -98,12 +98,15 @@ def weight_files(names: Iterable[str], half: bool) -> list[str]:
     return choices[0] if choices else []
 
 
-def check_sums(folder: Path, title: str) -> None:
-    """Compare every file that SHA256SUMS.json lists, where the folder has one.
+def check_sums(folder: Path, title: str, *, required: bool = False) -> None:
+    """Compare every file that SHA256SUMS.json lists, where the folder has one. required: it must.
 
-    ModelError for a file that differs or is missing, and for a weight file that is not listed.
+    ModelError for a file that differs or is missing, and for one that is not listed and would shape a picture: weights,
+    and where configurations are listed, anything in a part's folder.
     """
     if not (folder / SUMS).exists():
+        if required:
+            raise ModelError(f"{title} is incomplete: its {SUMS} is missing, get the folder again.")
         return
     try:
         with (folder / SUMS).open("rb") as file:
@@ -113,11 +116,23 @@ def check_sums(folder: Path, title: str) -> None:
     files = {path.relative_to(folder).as_posix(): path for path in folder.rglob("*") if path.is_file()}
     if missing := sorted(set(sums) - set(files)):
         raise ModelError(f"{title} is incomplete: {missing[0][:80]} is missing, get the folder again.")
+    whole = INDEX in sums
     for name, path in sorted(files.items()):
         if name in sums and sha256(path) != sums[name]:
             raise ModelError(f"{title} is damaged: {name} differs from its checksum, get the folder again.")
-        if name not in sums and path.suffix == ".safetensors":
-            raise ModelError(f"{title} has a weight file without a checksum, {name}: get the folder again.")
+        if name not in sums and (path.suffix == ".safetensors" or (whole and _shapes(name))):
+            raise ModelError(f"{title} has a file without a checksum, {name[:80]}: get the folder again.")
+
+
+def shaping_files(folder: Path) -> list[Path]:
+    """Every file of a pipeline's folder that shapes its pictures: those of its parts, its index, its vocabulary."""
+    files = (path for path in folder.rglob("*") if path.is_file())
+    return sorted(path for path in files if _shapes(path.relative_to(folder).as_posix()))
+
+
+def _shapes(name: str) -> bool:
+    part, _, rest = name.rpartition("/")
+    return not rest.startswith(".") and (part.split("/")[0] in PARTS or name in (INDEX, "vocabulary.json"))
 
 
 def fingerprint(folder: Path) -> str:

@@ -14,6 +14,7 @@ import torch
 from ..patching.blocks import target_blocks
 from . import hub
 from .folder import ModelError, Progress, check_sums, fingerprint, open_folder, out_of_memory, read_index
+from .limits import check_limits
 from .registry import DEFAULT, REGISTRY, ModelCard, card_for, family_of, folder_named, unlisted
 from .vocabulary import Vocabulary, read_vocabulary
 
@@ -65,7 +66,8 @@ def load_model(
         raise ModelError(f"The embedded model {card.key} is missing: get this demo again with its assets folder.")
     if folder is not None:
         source = card.key if card.embedded else card.title
-        check_sums(folder, source)
+        check_limits(folder, source)
+        check_sums(folder, source, required=card.embedded)
         read_index(folder, source)
         revision = fingerprint(folder)
     else:

@@ -71,8 +71,9 @@ class Teacher:
     ) -> np.ndarray:
         """Mean squared error between teacher and student, raw U-Net outputs over all halves, in float32.
 
-        Whatever the U-Net predicts (epsilon, v, sample) is compared as it is. The patch lives as long as this call,
-        which is stopped by what `check` raises before a U-Net call.
+        Whatever the U-Net predicts (epsilon, v, sample) is compared as it is. The patch lives as long as a batch. This
+        is stopped by what `check` raises before a U-Net call; `check.pause`, where there is one, is called after each
+        batch, when others may use the model.
 
         Args:
             step: (n,) which of the T steps each student is evaluated at.
@@ -88,10 +89,15 @@ class Teacher:
             FloatingPointError: an error is NaN or infinite.
         """
         losses = np.empty(len(step))
-        for part, steps, eps_hat in self.students(step, w, skip, batch_size):
-            eps = torch.cat([self.eps[t] for t in steps])
-            error = (eps.float() - eps_hat.float()).square().reshape(len(steps), -1).mean(1)
-            losses[part] = error.cpu().numpy()
+        pause = getattr(self._check, "pause", None)
+        for part in self._parts(len(step), batch_size):
+            asked = step[part], w[part], None if skip is None else skip[part]
+            for _, steps, eps_hat in self.students(*asked, batch_size):
+                eps = torch.cat([self.eps[t] for t in steps])
+                error = (eps.float() - eps_hat.float()).square().reshape(len(steps), -1).mean(1)
+                losses[part] = error.cpu().numpy()
+            if pause is not None:
+                pause()
         if not np.isfinite(losses).all():
             n = int(np.flatnonzero(~np.isfinite(losses))[0])
             raise FloatingPointError(
@@ -106,13 +112,18 @@ class Teacher:
 
         The arguments are those of `losses`; the patch lives as long as the generator, inference mode only within a call.
         """
-        k, rows = self.k, max(1, (batch_size or self.batch_size) // self.k) if self.batched else 1
+        k = self.k
         with BlockControl(self.unet) as control:
-            for part in np.array_split(np.arange(len(step)), -(-len(step) // rows)) if len(step) else []:
+            for part in self._parts(len(step), batch_size):
                 control.set(np.repeat(w[part], k, axis=0), None if skip is None else np.repeat(skip[part], k, axis=0))
                 eps_hat = self._call(step[part])
                 self.samples += len(part) * k
                 yield part, step[part], eps_hat
+
+    def _parts(self, n: int, batch_size: int | None) -> list[np.ndarray]:
+        """The numbers of n students, batch by batch."""
+        rows = max(1, (batch_size or self.batch_size) // self.k) if self.batched else 1
+        return np.array_split(np.arange(n), -(-n // rows)) if n else []
 
     def _call(self, students: np.ndarray) -> torch.Tensor:
         if self._check is not None:

@@ -15,13 +15,14 @@ from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 from urllib.parse import parse_qs
 
+import anyio.to_thread
 import orjson
 
 from .callers import PROXY_HEADERS, address_of, host_named
 from .files import Scratch
 from .messages import FAILED, FULL, answer, ended, told
 from .places import Place, Places, Quota
-from .rules import API, CLOSED, Rules
+from .rules import API, CLOSED, LIVE, Rules
 from .sessions import Sessions
 
 log = logging.getLogger(__name__)
@@ -59,6 +60,8 @@ class House:
         """Begin to keep house, on the loop that runs now."""
         if self.loop is None:
             self.loop = asyncio.get_running_loop()
+            limiter = anyio.to_thread.current_default_thread_limiter()  # of the acts that stream, one thread each
+            limiter.total_tokens = max(limiter.total_tokens, self.rules.places + 32)
             self._keeper = self.loop.create_task(self._keep())
 
     def close(self) -> None:
@@ -155,6 +158,8 @@ class _Request:
         stream = self._stream()
         if self.method == "POST" and self.path.startswith((f"{API}/queue/join", f"{API}/call/")):
             await self._join()
+        elif self.method == "POST" and self.path.startswith(f"{LIVE}/"):
+            await self._live()
         elif stream is not None:
             await self._listen(stream)
         else:
@@ -236,6 +241,30 @@ class _Request:
             await self.app(self.scope, _replay(body, self.receive), send)
         finally:
             house.places.held.pop(joining, None)
+
+    async def _live(self) -> None:
+        """Give an act of the page a place for as long as its answer streams."""
+        body = await self._body(self.rules.live_bytes)
+        if self.path in (f"{LIVE}/begin", f"{LIVE}/stop"):
+            await self.app(self.scope, _replay(body, self.receive), self.send)
+            return
+        try:
+            asked = orjson.loads(body)
+        except ValueError as error:
+            raise _Refused(400, "The request is not valid JSON: numbers must be finite, and text UTF-8.") from error
+        session = asked.get("session") if isinstance(asked, dict) else None
+        house, visitor = self.house, session[:64] if isinstance(session, str) else ""
+        if refusal := house.places.refusal(self.address, visitor):
+            raise _Refused(429, refusal)
+        event, task = f"joining {id(self)}", asyncio.current_task()
+        house.places.held[event] = Place(self.address, visitor, visitor)
+        if task is not None:
+            house.streams.add(task)
+        try:
+            await self.app(self.scope, _replay(body, self.receive), self.send)
+        finally:
+            house.streams.discard(task)
+            house.places.held.pop(event, None)
 
     def _joined(self, answered: bytes, visitor: str) -> None:
         """Remember the place of a job that was taken, and look later whether anybody listens to it."""

@@ -15,7 +15,7 @@ FULL = "The server's disk is full, so the result cannot be shown: try again late
 
 def answer(status: int, sentence: str, **headers: str) -> list[dict[str, Any]]:
     """The ASGI messages of an answer of one sentence, as JSON."""
-    body = orjson.dumps({"detail": sentence, "error": sentence})
+    body = orjson.dumps({"detail": sentence, "error": sentence, "kind": "error", "text": sentence})
     named = {"content-type": "application/json", "content-length": str(len(body))} | headers
     pairs = [(name.replace("_", "-").encode(), value.encode()) for name, value in named.items()]
     return [

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from .places import EACH, STATELESS, TOTAL
 from .sessions import IDLE, LINGER, MOST
 
-API = "/gradio_api"
+API, LIVE = "/gradio_api", "/reweight"
 CLOSED = re.compile(
     rf"{API}/(?:file=\w+:|proxy=|deep_link|custom_component/|stream/|dev/|run-history|vibe|mcp)|/(?:monitoring|svelte/|login)"
 )
@@ -38,6 +38,7 @@ class Rules:
     hosts: frozenset[str] | None = None
     behind_proxy: bool = False
     json_bytes: int = 1_000_000
+    live_bytes: int = 2_000_000
     upload_bytes: int = 4_500_000
     hourly_bytes: float = 40e6
     grace: float = 8.0

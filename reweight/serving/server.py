@@ -18,7 +18,7 @@ from .logs import adopt_uvicorn
 from .rules import Rules
 
 log = logging.getLogger(__name__)
-LAST = 4.0  # seconds that the end may take; then the process goes as it is
+LAST = 2.0  # seconds that the end may take; then the process goes as it is
 
 
 def rules_for(local: bool, host: str, environment: dict[str, str] | None = None) -> Rules:
@@ -46,11 +46,10 @@ def serve(
     house.sessions.demo = demo
     demo.queue(api_open=False, max_size=2 * rules.places, default_concurrency_limit=rules.places)
     bypass_proxies(host)
-    app_kwargs = page.get("app_kwargs", {})
+    around = page.get("app_kwargs", {}) | {"middleware": [Middleware(Guard, house=house)]}
     demo.launch(
-        **{name: value for name, value in page.items() if name != "app_kwargs"}, server_name=host, server_port=port, prevent_thread_lock=True, quiet=True, inline=False,
-        max_threads=rules.places + 32, state_session_capacity=2 * rules.sessions,
-        app_kwargs=app_kwargs | {"middleware": [Middleware(Guard, house=house)]},
+        **page | {"app_kwargs": around}, server_name=host, server_port=port, prevent_thread_lock=True, quiet=True,
+        inline=False, max_threads=rules.places + 32, state_session_capacity=2 * rules.sessions,
     )  # fmt: skip
     adopt_uvicorn()
     scratch.keep()
@@ -94,8 +93,9 @@ class Stop:
         self._awaited = True
 
     def wait(self) -> None:
-        """Wait for a signal."""
-        self._asked.wait()
+        """Wait for a signal. One that another thread was given is noticed when this one wakes, hence the rounds."""
+        while not self._asked.wait(0.25):
+            continue
 
     def _heard(self, number: int, frame: Any) -> None:
         if not self._asked.is_set():

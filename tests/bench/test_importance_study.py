@@ -13,19 +13,15 @@ from reweight.bench import app
 from reweight.bench.embedded.held_out import captions
 from reweight.bench.stats.random_order import DRAWS, order_seed
 from reweight.bench.studies.ablation_agreement import SCALING, damage_to_picture, measure
-from reweight.bench.studies.effects import (
+from reweight.bench.studies.effects import between, controls, draw_all, effects, rankings
+from reweight.bench.studies.ways import (
     RANDOM,
     RANKINGS,
     VANILLA,
-    between,
-    controls,
-    draw_all,
     drawn_variants,
-    effects,
     flat_of,
     named,
     parts,
-    rankings,
     variants,
 )
 from reweight.models.loading import load_model

@@ -43,7 +43,6 @@ from reweight.probing.ablation import sensitivity
 from reweight.probing.checkpoints import MAX_FILES, SUFFIX, checkpoint, resumed
 from reweight.probing.importance_probe import probe
 from reweight.schedule import ImportanceTable
-from reweight.ui.screens.compare import Shown, run
 
 PROMPT = "a red apple on table"
 SOON = 20  # seconds, for what takes a fraction of one
@@ -225,8 +224,8 @@ class TestPictures:
         asked = ask(engine, negative_prompt=long, guidance=2.0)
         assert "The negative prompt has" in next(e.text for e in compared(engine, asked) if isinstance(e, Notice))
         both = ask(engine, prompt=long, negative_prompt=long, guidance=2.0)
-        *_, last = run(engine, None, "status", both, engine.chosen(both), Shown(), "", ())
-        assert "The prompt has" in last["status"] and "The negative prompt has" in last["status"]
+        said = [event.text for event in compared(engine, both) if isinstance(event, Notice)]
+        assert len(said) == 2 and "The prompt has" in said[0] and "The negative prompt has" in said[1]
         for asked in (ask(engine), ask(engine, negative_prompt=long)):  # which nobody reads without guidance
             assert not any(isinstance(event, Notice) for event in compared(engine, asked))
 

@@ -245,6 +245,78 @@ def test_a_job_whose_cleanup_raises_does_not_leave_its_caller_waiting(worker, ho
         assert list(worker.stream(lambda job: job.emit("next"))) == ["next"]
 
 
+def test_a_job_that_pauses_lets_others_have_a_turn_in_the_midst_of_its_own(worker, monkeypatch):
+    monkeypatch.setattr("reweight.engine.worker.TURN", 0.0)
+    order, go = [], threading.Event()
+
+    def long(job):
+        job.emit("begun")
+        go.wait(SOON)
+        for i in range(3):
+            order.append(i)
+            time.sleep(0.001)
+            job.pause()
+
+    stream = worker.stream(long, "a")
+    assert next(stream) == "begun"
+    others = [start(worker, lambda job, i=i: order.append(f"b{i}"), "b")[0] for i in range(2)]
+    others.append(start(worker, lambda job: order.append("c"), "c")[0])
+    go.set()
+    assert told(stream) == []
+    for thread in others:
+        thread.join(SOON)
+    assert order == [0, "b0", "c", 1, "b1", 2]
+    assert worker.status().ended == 4 and not worker.status().running
+
+
+def test_closing_stops_a_job_that_has_paused_for_another(monkeypatch):
+    monkeypatch.setattr("reweight.engine.worker.TURN", 0.0)
+    worker = Worker()
+    inside = threading.Event()
+
+    def long(job):
+        job.emit("begun")
+        while True:
+            time.sleep(0.001)
+            job.check()
+            job.pause()
+
+    def other(job):
+        inside.set()
+        while True:
+            job.check()
+            time.sleep(0.001)
+
+    stream = worker.stream(long, "a")
+    assert next(stream) == "begun"
+    second = worker.stream(other, "b")
+    assert isinstance(next(second), Waiting) and inside.wait(SOON)
+    worker.close()
+    for ended in (stream, second):
+        with pytest.raises(Busy, match="shutting down"):
+            list(ended)
+
+
+def test_time_away_is_not_counted_as_work(worker, monkeypatch):
+    monkeypatch.setattr("reweight.engine.worker.TURN", 0.01)
+    worker.seconds = 0.2
+    go = threading.Event()
+
+    def paused(job):
+        job.emit("begun")
+        go.wait(0.1)
+        job.pause()
+        job.check()
+        job.emit("went on")
+
+    stream = worker.stream(paused, "a")
+    assert next(stream) == "begun"
+    thread, _ = start(worker, lambda job: time.sleep(0.4), "b")
+    go.set()
+    assert told(stream) == ["went on"]
+    thread.join(SOON)
+
+
 def test_an_unheard_callers_job_is_told_of_rarely(worker, gate):
     streams = [worker.stream(lambda job: None, f"client {i}") for i in range(4)]
     for stream in streams:
@@ -357,4 +429,4 @@ def test_a_thousand_jobs_from_many_threads_leave_nothing_behind(worker):
         thread.join(30)
     assert counts == [3] * 660
     list(worker.stream(lambda job: None))
-    assert not worker._waiting and worker._running is None
+    assert not worker._waiting and not worker._running

@@ -15,7 +15,7 @@ import torch
 from diffusers import UNet2DConditionModel
 from safetensors.torch import load_file
 
-from reweight.models.folder import fingerprint
+from reweight.models.folder import fingerprint, shaping_files
 from reweight.models.loading import load_model
 from reweight.models.registry import ASSETS
 from reweight.toy import __main__ as commands
@@ -294,7 +294,7 @@ def test_every_stage_trains_resumes_and_exports(tmp_path, known):
     loaded = load_model(str(folder), local=True)
     assert loaded.pipe.unet.config.in_channels == 8 and loaded.pipe.unet.config.block_out_channels == [32, 32, 64]
     assert set(json.loads((folder / "SHA256SUMS.json").read_text(encoding="utf-8"))) == {
-        str(path.relative_to(folder)) for path in folder.rglob("*.safetensors")
+        path.relative_to(folder).as_posix() for path in shaping_files(folder)
     }
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -27,7 +26,8 @@ def command(
     from ...storage.rowfile import read_rows
     from ...toy.judges.classifier import load_judge
     from ..embedded.held_out import captions
-    from ..stats.about import about
+    from ..stats.result_file import write_figure, write_json, write_text
+    from ..stats.run_info import run_info
     from . import drawing, summary
     from .variants import FEWER, STEPS, VANILLA, variants
 
@@ -63,16 +63,15 @@ def command(
         for number in chosen for variant in variants(model, number) if variant.ours
         for kind in ("seconds", "cpu")
     }  # fmt: skip
-    told = about(
+    told = run_info(
         "peers", loaded, prompts=limit, batch=batch_size, guidance=loaded.card.guidance, judge=judge.digest[:12],
         scorer=f"{scorer.name} {scorer.version}",
     ) | {
         "lines": [line.as_json() for line in lines], "packages": packages, "does_nothing": left_out,
     }  # fmt: skip
-    out.mkdir(parents=True, exist_ok=True)
-    (out / f"peers-{model}.json").write_text(json.dumps(told, indent=1) + "\n", encoding="utf-8")
-    (out / f"peers-{model}.csv").write_text(summary.as_csv(lines), encoding="utf-8")
-    summary.pareto(lines, model).savefig(out / f"peers-{model}.png", dpi=110)
+    write_json(out / f"peers-{model}.json", told)
+    write_text(out / f"peers-{model}.csv", summary.as_csv(lines))
+    write_figure(out / f"peers-{model}.png", summary.pareto(lines, model), dpi=110)
     Console(width=160).print(summary.table(lines, model))
     for name, (value, low, high) in packages.items():
         console.print(f"{name}: {value:.3f} [{low:.3f}, {high:.3f}].", highlight=False)

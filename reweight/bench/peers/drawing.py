@@ -13,9 +13,10 @@ from ...engine.request import Request, validate
 from ...methods import columns
 from ...methods.base import Drawing
 from ...models.loading import LoadedModel
-from ...scoring import Scorer, distance
+from ...scoring import Scorer
 from ...storage.rowfile import Row, RowFile, check_settings, read_rows
 from ...toy.judges.classifier import Judge, obeyed
+from ..stats.ssim import ssim
 from .flops import flops
 from .variants import VANILLA, Variant, variants
 
@@ -62,6 +63,7 @@ def draw_all(
     })  # fmt: skip
     file, done = RowFile(folder), read_rows(folder)
     end = float("inf") if minutes is None else time.monotonic() + 60 * minutes
+    warm = False
     groups = [(first, number) for first in range(0, len(prompts), batch) for number in steps]
     for count, (first, number) in enumerate(groups):
         chosen = [variant for variant in variants(loaded.card.key, number) if not why_not(loaded, variant, number)]
@@ -80,7 +82,8 @@ def draw_all(
         drawn: dict[str, tuple[Drawn, float, float]] = {}
         for variant in chosen[turn:] + chosen[:turn]:
             request = request_for(loaded, variant, number, some[0])
-            if not drawn:  # what the first draw of a kind sets up is nobody's cost
+            if not warm:  # what the first draw sets up is nobody's cost
+                warm = True
                 draw(loaded, request, variant.column, beside=variant.beside, prompts=some, seeds=seeds)
             start, busy = time.perf_counter(), time.process_time()
             found = draw(loaded, request, variant.column, beside=variant.beside, prompts=some, seeds=seeds)
@@ -104,7 +107,7 @@ def _rows(
             rows.append({
                 "category": CATEGORY, "prompt": prompt, "seed": seed, "steps": steps, "variant": label,
                 "seconds": seconds / len(prompts), "cpu": busy / len(prompts), "score": float(scores[i]), "obeyed": float(seen[i]),
-                "ssim": distance(found.images[i], vanilla[i]).ssim, "report": said,
+                "ssim": float(ssim([found.images[i]], vanilla[i])[0]), "report": said,
                 "features": np.round(features[i], DECIMALS).tolist(),
             })  # fmt: skip
     return rows

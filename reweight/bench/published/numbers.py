@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from ..studies.effects import parts
+from ..studies.ways import parts
 from .results import Results, interval, mean_interval
 from .study_tables import NARROW
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..studies.effects import parts
+from ..studies.ways import parts
 from .results import Results, interval, markdown, mean_interval
 
 WIDE, NARROW = "[0.95, 1.15]", "[0.98, 1.1]"

@@ -12,7 +12,7 @@ import typer
 from .markers import filled
 from .results import Results
 
-DOCUMENTS = ("README.md", "docs/FINDINGS.md", "docs/BENCHMARKS.md")
+DOCUMENTS = ("README.md", "docs/FINDINGS.md", "docs/BENCHMARKS.md", "docs/PEERS.md")
 
 
 def command(
@@ -56,6 +56,7 @@ def documents(results: Results) -> dict[Path, str]:
 def tables(results: Results) -> dict[str, Callable[[], str]]:
     """Every table by the name in its marker, made when it is asked for."""
     from . import paper_table_texts as paper
+    from . import peer_tables as peers
     from . import readme_tables as readme
     from . import study_tables as studies
 
@@ -79,5 +80,10 @@ def tables(results: Results) -> dict[str, Callable[[], str]]:
         "key results": partial(readme.key_results, results),
         "adherence": partial(readme.adherence, results),
         "scaling": readme.scaling,
+        "peers toy": partial(peers.comparison, results, "toy"),
+        "peers toy-turbo": partial(peers.comparison, results, "toy-turbo"),
+        "peers packages": partial(peers.packages, results),
+        "peers full size": partial(peers.full_size, results),
+        "peers steps": partial(peers.steps, results),
     }
     return made

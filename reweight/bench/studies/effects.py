@@ -25,13 +25,9 @@ from ...toy.judges.classifier import Judge, obeyed
 from ..stats.intervals import paired_difference
 from ..stats.random_order import DRAWS, order_seed
 from ..stats.ssim import ssim
+from .ways import CONTROLS, EQUAL, FLAT, RANDOM, RANGES, RANKINGS, VANILLA, drawn, drawn_variants, flat_of, parts
 
-RANGES = ((0.98, 1.1), (0.95, 1.15), (1.1, 1.1))  # the paper's for SD-Turbo and for SDXL-Turbo, and no range at all
-RANKINGS = ("paper", "calibrated", "sensitivity", "empirical")
-VANILLA, EQUAL, RANDOM = "vanilla", "equal", "random"
 SEED = 42  # of the probes, not of the pictures
-FLAT = {"empirical": "flat at empirical's mean", "inverted": "flat at inverted's mean"}  # of any other: "flat"
-CONTROLS = ("inverted", "reversed", "flat", *FLAT.values(), RANDOM)
 
 
 Interval = tuple[float, float, float]
@@ -140,41 +136,9 @@ def controls(scores: dict[str, np.ndarray], seeds: Sequence[int]) -> dict[str, n
     paper = scores["paper"]
     every = scores | {"inverted": schedule.inverted(paper), "reversed": schedule.reversed_(paper)}
     flats = {flat: schedule.flat(every[way]) for way, flat in FLAT.items()}
-    orders = {_drawn(RANDOM, draw): schedule.permuted(paper, seed) for draw, seed in enumerate(seeds)}
+    orders = {drawn(RANDOM, draw): schedule.permuted(paper, seed) for draw, seed in enumerate(seeds)}
     made = {"inverted": every["inverted"], "reversed": every["reversed"], "flat": schedule.flat(paper)}
     return made | flats | orders
-
-
-def flat_of(way: str) -> str:
-    """The row in which every block has the mean of this ranking at its step."""
-    return way if way in FLAT.values() else FLAT.get(way, "flat")
-
-
-def variants(ranges: Sequence[tuple[float, float]]) -> list[str]:
-    """The names of the re-weighted rows; at low = high every ranking gives the same weights, and there is one row."""
-    return [
-        named(way, low, high) for low, high in ranges for way in ((EQUAL,) if low == high else (*RANKINGS, *CONTROLS))
-    ]  # fmt: skip
-
-
-def drawn_variants(ranges: Sequence[tuple[float, float]], draws: int = DRAWS) -> list[str]:
-    """`variants`, each random order by itself: "random, draw 1 [0.95, 1.15]"."""
-    found = []
-    for name in variants(ranges):
-        way, bounds = parts(name)
-        found += [f"{_drawn(way, draw)} {bounds}" for draw in range(draws)] if way == RANDOM else [name]
-    return found
-
-
-def named(way: str, low: float, high: float) -> str:
-    """The name of a ranking's row at a range."""
-    return f"{way} [{low:g}, {high:g}]"
-
-
-def parts(variant: str) -> tuple[str, str]:
-    """The ranking and the range of a row's name, which draw of a random order it is left out; no range for vanilla."""
-    way, bracket, bounds = variant.partition(" [")
-    return way.partition(", draw ")[0], bracket.strip() + bounds
 
 
 def effects(rows: Sequence[Row]) -> list[Effect]:
@@ -258,10 +222,6 @@ def spread(rows: Sequence[Row]) -> float:
     for (prompt, _), score in by_way(rows)[VANILLA]["score"].items():
         by_prompt.setdefault(prompt, []).append(score)
     return float(np.std([np.mean(scores) for scores in by_prompt.values()], ddof=1)) if len(by_prompt) > 1 else 0.0
-
-
-def _drawn(way: str, draw: int) -> str:
-    return f"{way}, draw {draw + 1}"
 
 
 def _row(prompt: str, seed: int, steps: int, variant: str) -> Row:

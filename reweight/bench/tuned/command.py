@@ -27,7 +27,7 @@ def command(
     limit: Annotated[int, typer.Option(help="Captions to test on, half of them of held-out combinations.")] = 64,
     seeds: Annotated[str, typer.Option(help="Of the test's noise.")] = "42,21",
     batch: Annotated[int, typer.Option(help="Pictures an iteration.")] = 8,
-    iterations: Annotated[int, typer.Option(help="Gradient steps.")] = 24,
+    iterations: Annotated[int, typer.Option(help="Gradient steps.")] = 20,
     probed: Annotated[int, typer.Option(help="Tuning captions whose rankings are averaged; 0 leaves them out.")] = 4,
     device: Annotated[str | None, typer.Option(help="cuda, mps or cpu; by default the best there is.")] = None,
 ) -> None:
@@ -41,7 +41,7 @@ def command(
     from ...storage.atomic import write_atomic
     from ...toy.judges.classifier import load_judge
     from ...weight_table import WeightTable
-    from ..stats.about import about
+    from ..stats.run_info import run_info
     from .captions import caption_sets
     from .figure import figure, pairs
     from .report import screen
@@ -95,7 +95,7 @@ def command(
                 loaded, sets.test(), noises, count, guidance, tables, out / "rows", scorer, judge, say
             )  # fmt: skip
     against = [("dynamic", name) for name in ("static", "one number", "calibrated", "paper-code")]
-    result = about(
+    result = run_info(
         "tuned", loaded, guidance=guidance, captions={"tuning": captions, "validation": validation, "test": limit},
         seeds=list(noises), scorer=scorer.version, judge=judge.digest[:12],
     ) | {

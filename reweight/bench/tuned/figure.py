@@ -14,6 +14,7 @@ from ...engine.drawing import draw
 from ...engine.request import validate
 from ...methods.base import Drawing
 from ...models.loading import LoadedModel
+from ..stats.result_file import write_figure
 
 PAIRS = (0, 13, 26, 39, 52)  # of the test captions, chosen before any was drawn
 SEED = 42
@@ -31,7 +32,7 @@ def figure(results: Sequence[dict[str, Any]], path: Path) -> None:
                 row[0], max(found, key=lambda table: (str(table["steps"]) in result["steps"], table["steps"])), result
             )
         _gains(row[1], result)
-    sheet.savefig(path, dpi=130)
+    write_figure(path, sheet, dpi=130)
 
 
 def pairs(loaded: LoadedModel, captions: Sequence[str], steps: int, weights: np.ndarray, path: Path) -> None:

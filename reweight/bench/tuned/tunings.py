@@ -29,7 +29,7 @@ Progress = Callable[[str, float], None]
 
 def settings_of(way: str, **named: object) -> Tuning:
     """The settings of one of WAYS. One step has no other static schedule than the dynamic one."""
-    return Tuning(**(dict(rate=0.03, floor=0.9, validate_every=6, patience=3, checkpointing=False) | named | WAYS[way]))
+    return Tuning(**(dict(rate=0.03, floor=0.9, validate_every=5, patience=3, checkpointing=False) | named | WAYS[way]))
 
 
 def tuned(

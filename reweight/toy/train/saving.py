@@ -10,7 +10,7 @@ from pathlib import Path
 import torch
 from diffusers import StableDiffusionPipeline
 
-from ...models.folder import SUMS, sha256
+from ...models.folder import SUMS, sha256, shaping_files
 from ..world.scenes import vocabulary
 
 SHARD = "9MB"
@@ -20,7 +20,7 @@ STEPS = 16  # in a standard deviation, at least
 def write_folder(folder: Path, *, unet, vae, text_encoder, tokenizer, scheduler) -> None:
     """The parts as a folder that `StableDiffusionPipeline.from_pretrained` opens; other files there stay.
 
-    SHA256SUMS.json lists the checksum of every weight file. The parts are in half precision afterwards.
+    SHA256SUMS.json lists the checksum of every file that shapes a picture. The parts are in half precision afterwards.
     """
     pipe = StableDiffusionPipeline(
         unet=unet, vae=vae, text_encoder=text_encoder, tokenizer=tokenizer, scheduler=scheduler, safety_checker=None,
@@ -35,7 +35,12 @@ def write_folder(folder: Path, *, unet, vae, text_encoder, tokenizer, scheduler)
         config.pop("_name_or_path", None)
         path.write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
     vocabulary().save(folder)
-    sums = {path.relative_to(folder).as_posix(): sha256(path) for path in sorted(folder.rglob("*.safetensors"))}
+    write_sums(folder)
+
+
+def write_sums(folder: Path) -> None:
+    """Write SHA256SUMS.json for the files as they are."""
+    sums = {path.relative_to(folder).as_posix(): sha256(path) for path in shaping_files(folder)}
     (folder / SUMS).write_text(json.dumps(sums, indent=1) + "\n", encoding="utf-8")
 
 

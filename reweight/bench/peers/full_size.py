@@ -1,0 +1,98 @@
+"""`python -m reweight bench peers-full-size`: what methods save of the published U-Nets' FLOPs, without computing anything."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Annotated, Any
+
+import torch
+import typer
+
+STEPS = 50
+
+
+@dataclass(frozen=True)
+class Regime:
+    """U-Net calls of one kind: the step (counted from 0) at which one is made, and how many of the 50 are like it."""
+
+    step: int
+    calls: int
+
+
+# in the order in which they are called, what is kept of the first serving the second
+REGIMES: dict[str, tuple[str, dict[str, Any], tuple[Regime, ...]]] = {
+    "vanilla": ("vanilla", {}, (Regime(0, 50),)),
+    "faster-diffusion": ("faster-diffusion", {"noise": 0}, (Regime(3, 9), Regime(4, 41))),
+    "inherit, every 2": ("inherit", {"interval": 2}, (Regime(0, 25), Regime(1, 25))),
+    "inherit, every 3": ("inherit", {"interval": 3}, (Regime(0, 17), Regime(1, 33))),
+    "inherit, every 5": ("inherit", {"interval": 5}, (Regime(0, 10), Regime(1, 40))),
+    "at-edm": ("at-edm", {}, (Regime(0, 15), Regime(20, 35))),
+    "tomesd, 0.5": ("tomesd", {}, (Regime(0, 50),)),
+    "tgate": ("tgate", {}, (Regime(19, 20), Regime(20, 30))),
+}
+
+
+def command(
+    out: Annotated[Path, typer.Option(help="The JSON file to write.")] = Path("bench/peers-full-size.json"),
+) -> None:
+    """Count the U-Net's FLOPs over 50 steps under guidance, on tensors that have shapes and no values."""
+    from rich.console import Console
+    from rich.table import Table
+
+    from ..overhead.full_size_models import FULL_SIZE
+    from ..stats.result_file import write_json
+
+    console, models = Console(width=110), {}
+    table = Table("", *FULL_SIZE, title=f"U-Net FLOPs over {STEPS} steps as a share of vanilla's (TFLOPs)")
+    for key in FULL_SIZE:
+        models[key] = measure(key)
+    for label in REGIMES:
+        cells = []
+        for found in models.values():
+            share = found[label]["share"]
+            cells.append(f"({found[label]['teraflops']:.1f})" if label == "vanilla" else f"{share:.3f}")
+        table.add_row(label, *cells)
+    write_json(out, {"format": "reweight-peers-full-size-1", "steps": STEPS, "guidance": True, "models": models,
+                     "torch": torch.__version__})  # fmt: skip
+    console.print(table)
+    console.print(f"Wrote {out}.")
+
+
+def measure(key: str) -> dict[str, dict[str, float]]:
+    """TFLOPs of 50 steps of a published U-Net at its own resolution, a picture with both halves of guidance, by method."""
+    from diffusers import DDIMScheduler, UNet2DConditionModel
+
+    from ...methods import METHODS, Drawing
+    from ..overhead.full_size_models import FULL_SIZE
+    from .flops import flops
+
+    model = FULL_SIZE[key]
+    with torch.device("meta"):
+        unet = UNet2DConditionModel(**model.unet).eval()
+    scheduler = DDIMScheduler(timestep_spacing="trailing")
+    pipe = SimpleNamespace(unet=unet, scheduler=scheduler, do_classifier_free_guidance=True)
+    found: dict[str, dict[str, float]] = {}
+    for label, (method, changes, regimes) in REGIMES.items():
+        known = METHODS[method]
+        settings = known.read(changes, known.settings_for(model.key))
+        scheduler.set_timesteps(STEPS)
+        total = 0
+        with torch.no_grad(), known.apply(pipe, settings, Drawing(STEPS, 7.0, model.key)):
+            for regime in regimes:
+                total += regime.calls * flops(lambda regime=regime: _call(unet, scheduler.timesteps[regime.step]))
+        whole = found["vanilla"]["teraflops"] if found else total / 1e12
+        found[label] = {"teraflops": total / 1e12, "share": total / 1e12 / whole}
+    return found
+
+
+def _call(unet: Any, timestep: Any) -> None:
+    config = unet.config
+    sample = torch.empty(2, 4, config.sample_size, config.sample_size, device="meta")
+    text = torch.empty(2, 77, config.cross_attention_dim, device="meta")
+    added = {}
+    if config.addition_embed_type == "text_time":
+        width = config.projection_class_embeddings_input_dim - 6 * config.addition_time_embed_dim
+        added = {"text_embeds": torch.empty(2, width, device="meta"), "time_ids": torch.empty(2, 6, device="meta")}
+    unet(sample, timestep, text, added_cond_kwargs=added or None)

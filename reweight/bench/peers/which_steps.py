@@ -1,0 +1,194 @@
+"""`python -m reweight bench peers-steps`: can importance choose the steps at which feature inheritance computes everything?"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from itertools import pairwise
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+import typer
+
+CATEGORY = "peers-steps"
+SEED = 42
+CENTRE, POWER = 15, 1.4  # of DeepCache's non-uniform steps, for 50 of them
+
+
+def command(
+    model: Annotated[str, typer.Option(help="An embedded model.")] = "toy",
+    steps: Annotated[int, typer.Option(min=3, max=50, help="Denoising steps.")] = 10,
+    full: Annotated[list[int] | None, typer.Option(help="How many of them are in full; by default 4 and 5.")] = None,
+    limit: Annotated[int, typer.Option(min=2, help="Held-out prompts that are drawn.")] = 32,
+    probes: Annotated[int, typer.Option(min=1, help="Other held-out prompts, on which steps are measured.")] = 4,
+    batch_size: Annotated[int, typer.Option(min=1, help="Pictures drawn together.")] = 4,
+    minutes: Annotated[float | None, typer.Option(help="Stop after so many; started again it goes on.")] = None,
+    rows: Annotated[Path, typer.Option(help="A folder for what is drawn.")] = Path("bench/peers-steps"),
+    out: Annotated[Path, typer.Option(help="The JSON file to write.")] = Path("bench/peers-steps.json"),
+) -> None:
+    """Choose full steps by block importance, by how far features move, evenly, and at random; draw, and compare."""
+    from rich.console import Console
+    from rich.table import Table
+
+    from ...models.loading import load_model
+    from ...scoring.scorers import scorer_named
+    from ...storage.rowfile import read_rows
+    from ..embedded.held_out import captions
+    from ..stats.intervals import bootstrap, paired_difference
+    from ..stats.result_file import write_json
+    from ..stats.run_info import run_info
+
+    loaded, scorer = load_model(model), scorer_named("toy")
+    loaded.pipe.set_progress_bar_config(disable=True)
+    some = captions(limit + probes)
+    measured = measures(loaded, some[limit:], steps)
+    plans = {
+        f"{count} of {steps}, {name}": chosen
+        for count in full or (4, 5) for name, chosen in choices(measured, steps, count).items()
+    }  # fmt: skip
+    console = Console(width=150)
+    if not draw_all(loaded, some[:limit], plans, rows, steps=steps, scorer=scorer, batch=batch_size, minutes=minutes):
+        console.print("Not all is drawn: start again to go on.")
+        return
+    found = {label: [row for row in read_rows(rows).values() if row["variant"] == label] for label in plans}
+    table = Table("", "full steps", "SSIM with vanilla", "error", "score over even", title=f"{model}, {limit} prompts")
+    told = {}
+    for label, own in found.items():
+        even = {(row["prompt"], row["seed"]): row for row in found[label.split(", ")[0] + ", even"]}
+        lines: dict[str, Any] = {"full_steps": plans[label]}
+        for name in ("ssim", "mse"):
+            values = np.array([row[name] for row in own])
+            lines[name] = (float(values.mean()), *bootstrap(np.mean, values, draws=1000))
+        for name in ("ssim", "score"):
+            lines[f"{name}_over_even"] = paired_difference(
+                {(row["prompt"], row["seed"]): row[name] for row in own}, {key: row[name] for key, row in even.items()}
+            )
+        told[label] = lines
+        said = ["{:.3f} [{:.3f}, {:.3f}]".format(*lines["ssim"]), f"{lines['mse'][0]:.4f}"]
+        said.append("{:+.4f} [{:+.4f}, {:+.4f}]".format(*lines["score_over_even"]))
+        table.add_row(label, " ".join(map(str, plans[label])), *said)
+    info = run_info(
+        "peers-steps", loaded, steps=steps, prompts=limit, probes=probes, guidance=loaded.card.guidance,
+        scorer=f"{scorer.name} {scorer.version}",
+    )  # fmt: skip
+    scores = {name: np.round(values, 6).tolist() for name, values in measured.items()}
+    write_json(out, info | {"measured": scores, "lines": told})
+    console.print(table)
+    console.print(f"Wrote {out}.")
+
+
+def measures(loaded: Any, prompts: Sequence[str], steps: int) -> dict[str, np.ndarray]:
+    """Of each step (T,), means over prompts: "importance", the error of the output summed over its blocks bypassed one
+    at a time; "importance, scaled" likewise with blocks scaled by 2%; "movement", the error where the step inherits
+    from the one before it, 0 at the first."""
+    from ...probing.ablation import sensitivity
+
+    def table(prompt: str, bypass: bool) -> np.ndarray:
+        return sensitivity(
+            loaded.pipe, prompt, steps=steps, bypass=bypass, seed=SEED, guidance_scale=loaded.card.guidance
+        ).sum(1)
+
+    return {
+        "importance": np.mean([table(prompt, True) for prompt in prompts], axis=0),
+        "importance, scaled": np.mean([table(prompt, False) for prompt in prompts], axis=0),
+        "movement": np.mean([_movement(loaded, prompt, steps) for prompt in prompts], axis=0),
+    }
+
+
+def choices(measured: dict[str, np.ndarray], steps: int, count: int) -> dict[str, list[int]]:
+    """Full steps, counted from 1, by each way of choosing so many of T; the first is always one."""
+
+    def highest(values: np.ndarray) -> list[int]:
+        return sorted([1, *(int(i) + 2 for i in np.argsort(-values[1:], kind="stable")[: count - 1])])
+
+    even = list(range(1, steps + 1, -(-steps // count)))  # every so many steps
+    if len(even) != count:
+        even = sorted({1 + round(i * steps / count) for i in range(count)})
+    found = {"even": even, "DeepCache's own": own(steps, count)}
+    for name, values in measured.items():
+        found[name] = highest(values)
+    found["importance, least"] = highest(-measured["importance"])
+    rng = np.random.default_rng(SEED)
+    for draw in range(3):
+        found[f"random {draw + 1}"] = highest(rng.random(steps))
+    return found
+
+
+def own(steps: int, count: int) -> list[int]:
+    """DeepCache's non-uniform steps (arXiv 2312.00858, Sec. 3.4), dense about a centre, brought to T in proportion."""
+    centre = CENTRE * steps / 50
+    line = np.linspace(-(centre ** (1 / POWER)), (steps - centre) ** (1 / POWER), count + 1)[:-1]
+    places = np.sign(line) * np.abs(line) ** POWER + centre
+    chosen = {1} | {int(np.clip(place, 0, steps - 1)) + 1 for place in places}
+    spare = (step for step in range(2, steps + 1) if step not in chosen)
+    while len(chosen) < count:
+        chosen.add(next(spare))
+    return sorted(chosen)
+
+
+def draw_all(
+    loaded: Any, prompts: Sequence[str], plans: dict[str, list[int]], folder: Path, *, steps: int, scorer: Any,
+    batch: int, minutes: float | None = None, clock: Callable[[], float] | None = None,
+) -> bool:  # fmt: skip
+    """Each prompt by each plan, into rows; returns whether all are there."""
+    import time
+
+    from ...engine.drawing import draw
+    from ...engine.request import validate
+    from ...storage.rowfile import RowFile, check_settings, read_rows
+    from ..stats.ssim import ssim
+
+    now = clock or time.monotonic
+    folder.mkdir(parents=True, exist_ok=True)
+    check_settings(folder, {"model": loaded.source, "revision": loaded.revision, "steps": steps, "plans": plans})
+    file, done = RowFile(folder), read_rows(folder)
+    end = float("inf") if minutes is None else now() + 60 * minutes
+    for first in range(0, len(prompts), batch):
+        some, seeds = prompts[first : first + batch], [SEED + i for i in range(first, min(first + batch, len(prompts)))]
+        keys = [
+            (CATEGORY, prompt, seed, steps, label) for label in plans for prompt, seed in zip(some, seeds, strict=True)
+        ]
+        if all(key in done for key in keys):
+            continue
+        if now() > end:
+            return False
+        request = validate(loaded.card, model=loaded.card.key, prompt=some[0], steps=steps)
+        vanilla = draw(loaded, request, prompts=some, seeds=seeds).images
+        for label, plan in plans.items():
+            request = validate(
+                loaded.card, model=loaded.card.key, prompt=some[0], steps=steps, methods={"inherit": {"full_steps": plan}}
+            )  # fmt: skip
+            images = draw(loaded, request, "inherit", prompts=some, seeds=seeds).images
+            scores = scorer.score(images, some)
+            for i, image in enumerate(images):
+                gap = np.asarray(image, float) - np.asarray(vanilla[i], float)
+                file.append({
+                    "category": CATEGORY, "prompt": some[i], "seed": seeds[i], "steps": steps, "variant": label,
+                    "score": float(scores[i]), "ssim": float(ssim([image], vanilla[i])[0]),
+                    "mse": float(np.mean((gap / 255) ** 2)),
+                })  # fmt: skip
+    return True
+
+
+def _movement(loaded: Any, prompt: str, steps: int) -> np.ndarray:
+    """Squared change of the U-Net's output at each step of a vanilla trajectory where it inherits from the step before."""
+    import torch
+
+    from ...patching.patch import captured
+    from ...patching.stages import Reuse, deep_part, kept
+
+    unet = loaded.pipe.unet
+    with captured(loaded.pipe) as calls, torch.inference_mode():
+        loaded.pipe(
+            prompt, num_inference_steps=steps, guidance_scale=loaded.card.guidance, output_type="latent",
+            generator=torch.Generator().manual_seed(SEED),
+        )  # fmt: skip
+    found, reuse = [0.0], Reuse()
+    with torch.inference_mode(), kept(deep_part(unet, 0), reuse):
+        for before, here in pairwise(calls):
+            reuse.active = False
+            unet(*before.args, **before.kwargs)
+            reuse.active = True
+            again = unet(*here.args, **here.kwargs)[0]
+            found.append(float((again - here.output).square().mean()))
+    return np.array(found)

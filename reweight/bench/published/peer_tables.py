@@ -1,0 +1,73 @@
+"""The tables of docs/PEERS.md: methods side by side, full-size FLOPs, and steps chosen by importance."""
+
+from __future__ import annotations
+
+from .results import Results, interval, markdown
+
+CLAIMS = {
+    "inherit, every 3": "2.3x in time", "inherit, every 5": "3.2x in time", "faster-diffusion": "41% faster",
+    "at-edm": "SDXL: 38.8% fewer FLOPs", "tomesd, 0.5": "32% less time", "tgate": "39% less time (SD), 47% (SDXL)",
+}  # fmt: skip
+
+
+def comparison(results: Results, model: str) -> str:
+    """Every method at every number of steps."""
+    name = f"peers-{model}"
+    if name not in results.found:
+        option = "" if model == "toy" else f" --model {model}"
+        return f"Not measured on this checkout yet: `python -m reweight bench peers{option} --out docs/results`."
+    found = results[name]
+    head = ["steps", "method", "time / vanilla", "processor / vanilla", "FLOPs / vanilla", "score, x - vanilla"]
+    rows = []
+    for line in found["lines"]:
+        plain = line["variant"] == "vanilla"
+        rows.append([
+            str(line["steps"]), line["variant"],
+            f"({line['seconds']:.2f} s)" if plain else interval(line["time"], "{:.2f}"),
+            "" if plain else interval(line["cpu"], "{:.2f}"),
+            f"({line['gigaflops']:.0f} G)" if plain else f"{line['flops']:.2f}",
+            f"({line['score']:.3f})" if plain else interval(line["over_vanilla"], "{:+.3f}"),
+            f"({line['obeyed']:.3f})" if plain else interval(line["obeyed_over_vanilla"], "{:+.3f}"),
+            f"{line['frechet'][0]:.0f}", "" if plain else f"{line['ssim'][0]:.3f}",
+        ])  # fmt: skip
+    text = markdown([*head, "prompt adherence, x - vanilla", "Frechet", "SSIM"], rows)
+    return f"{found['prompts']} held-out prompts, {found['threads']} thread(s), 95% intervals.\n\n{text}"
+
+
+def packages(results: Results) -> str:
+    """The time of ours over the public packages' in the same turns."""
+    found = results.found.get("peers-toy")
+    if found is None:
+        return "Not measured on this checkout yet."
+    return markdown(
+        ["ours over the package's", "ratio"],
+        [[name, interval(value, "{:.3f}")] for name, value in found["packages"].items()],
+    )
+
+
+def full_size(results: Results) -> str:
+    """What methods leave of the U-Nets' FLOPs."""
+    found = results["peers-full-size"]
+    titles = {"sd-turbo": "SD-Turbo, SD 2.1", "sdxl": "SDXL"}
+    rows = []
+    for label in next(iter(found["models"].values())):
+        cells = [
+            f"({models[label]['teraflops']:.0f} T)" if label == "vanilla" else f"{models[label]['share']:.3f}"
+            for models in found["models"].values()
+        ]
+        rows.append([label, *cells, CLAIMS.get(label, "")])
+    return markdown(["method", *(titles.get(key, key) for key in found["models"]), "claimed by its authors"], rows)
+
+
+def steps(results: Results) -> str:
+    """Full steps of feature inheritance by each way of choosing them."""
+    found = results.found.get("peers-steps-toy")
+    if found is None:
+        return "Not measured on this checkout yet: `python -m reweight bench peers-steps`."
+    rows = [
+        [label, " ".join(map(str, line["full_steps"])), interval(line["ssim"], "{:.3f}"),
+         interval(line["ssim_over_even"], "{:+.3f}"), interval(line["score_over_even"], "{:+.3f}")]
+        for label, line in found["lines"].items()
+    ]  # fmt: skip
+    text = markdown(["chosen by", "steps in full", "SSIM with vanilla", "SSIM, x - even", "score, x - even"], rows)
+    return f"{found['model']}, {found['prompts']} held-out prompts, 95% intervals.\n\n{text}"

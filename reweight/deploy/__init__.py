@@ -1,0 +1,1 @@
+"""Putting the demo elsewhere: a Space of the Hugging Face hub."""

@@ -1,0 +1,97 @@
+"""A Space of the Hugging Face hub: which files it needs, and their upload in one commit."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from ..models.folder import PARTS
+
+ROOT = Path(__file__).resolve().parents[2]
+NAME = re.compile(r"[A-Za-z0-9][\w.-]{0,95}/[A-Za-z0-9][\w.-]{0,95}", re.ASCII)
+ALONE = ("app.py", "README.md", "requirements.txt", "LICENSE", "NOTICE")
+LEFT_OUT = ("reweight/bench/", "reweight/toy/", "reweight/deploy/", "reweight/__main__.py", "assets/toy-judge/")
+ENDINGS = {
+    ".py",
+    ".js",
+    ".css",
+    ".json",
+    ".html",
+    ".svg",
+    ".safetensors",
+    ".png",
+    ".jpg",
+    ".md",
+    ".typed",
+    ".txt",
+    ".woff2",
+}
+LARGEST = 10_000_000  # bytes; more needs a storage that a Space of this kind has not
+
+
+class DeployError(ValueError):
+    """A demo that cannot be put there, in one sentence."""
+
+
+def files_of(root: Path = ROOT) -> list[str]:
+    """The files that a Space needs, relative to the checkout: the page, the library under it, the models, the card.
+
+    How the models are made and measured, tests and documents stay. DeployError for what is no checkout, or a file of a
+    kind or size that is not expected, so that nothing private goes along.
+    """
+    if missing := [name for name in ALONE if not (root / name).is_file()]:
+        raise DeployError(f"This is no checkout of the demo, {missing[0]} is missing: run the command from one.")
+    found = list(ALONE)
+    for folder in ("reweight", "assets"):
+        for path in sorted((root / folder).rglob("*")):
+            name = path.relative_to(root).as_posix()
+            hidden = any(part.startswith((".", "__pycache__")) for part in path.relative_to(root).parts)
+            if hidden or not path.is_file() or name.startswith(LEFT_OUT):
+                continue
+            if path.is_symlink() or path.suffix not in ENDINGS:
+                raise DeployError(f"{name} is not of a kind that a Space needs: move it away, then try again.")
+            if path.stat().st_size >= LARGEST:
+                raise DeployError(f"{name} has {path.stat().st_size / 1e6:.0f} MB, and a Space takes 10 at most.")
+            found.append(name)
+    if not any(name.startswith(f"assets/toy/{part}/") for name in found for part in PARTS):
+        raise DeployError("The embedded model is missing: get the demo again with its assets folder.")
+    return found
+
+
+def upload(
+    name: str, *, private: bool = False, hardware: str | None = None, dry_run: bool = False, root: Path = ROOT
+) -> str:
+    """Make the Space OWNER/NAME where there is none, and replace its files by ours in one commit; what was done, in words.
+
+    Files of an earlier upload that are no longer needed go. It is the hub's own protocol, because a Space rejects binary
+    files that are pushed by git. The token is the one of `hf auth login`, or HF_TOKEN's.
+    """
+    if not NAME.fullmatch(name):
+        raise DeployError(f"A Space is named OWNER/NAME, not {name[:80]!r}.")
+    files = files_of(root)
+    size = sum((root / file).stat().st_size for file in files)
+    summary = f"{len(files)} files, {size / 1e6:.1f} MB"
+    if dry_run:
+        return "\n".join([*files, summary])
+    from huggingface_hub import HfApi, constants
+    from huggingface_hub.errors import HfHubHTTPError, LocalTokenNotFoundError
+
+    api = HfApi()
+    try:
+        api.create_repo(
+            name, repo_type="space", space_sdk="gradio", private=private, exist_ok=True, space_hardware=hardware
+        )
+        commit = api.upload_folder(
+            repo_id=name, repo_type="space", folder_path=root, allow_patterns=files, delete_patterns="*",
+            commit_message="The demo as it is",
+        )  # fmt: skip
+    except LocalTokenNotFoundError as error:
+        raise DeployError("Nobody is logged in to the hub: run `hf auth login` first.") from error
+    except HfHubHTTPError as error:
+        status = error.response.status_code if error.response is not None else 0
+        if status in (401, 403):
+            said = "The hub refuses this: log in with a token that may write there (`hf auth login`)."
+        else:
+            said = f"The hub answered {status}: try again, and look at the Space's page."
+        raise DeployError(said) from error
+    return f"{constants.ENDPOINT}/spaces/{name}: {summary}, commit {commit.oid[:8]}. It starts in a few minutes."

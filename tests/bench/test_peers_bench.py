@@ -1,0 +1,117 @@
+"""The comparison of methods: rows that go on where they stopped, lines with intervals, steps chosen by what was measured."""
+
+import csv
+from io import StringIO
+
+import numpy as np
+import pytest
+
+from reweight.bench.embedded.held_out import captions
+from reweight.bench.peers import drawing, full_size, summary, which_steps
+from reweight.bench.peers.flops import flops
+from reweight.bench.peers.variants import VANILLA, Variant, variants
+from reweight.engine.request import validate
+from reweight.models.loading import load_model
+from reweight.scoring.scorers import scorer_named
+from reweight.storage.rowfile import read_rows
+from reweight.toy.judges.classifier import load_judge
+
+
+@pytest.fixture(scope="module")
+def turbo():
+    loaded = load_model("toy-turbo")
+    loaded.pipe.set_progress_bar_config(disable=True)
+    return loaded
+
+
+@pytest.fixture(scope="module")
+def rows(turbo, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("rows")
+    options = dict(steps=(2,), judge=load_judge(), scorer=scorer_named("toy"), batch=2)
+    prompts = captions(4)
+    assert not drawing.draw_all(turbo, prompts, folder, minutes=0, **options)
+    assert drawing.draw_all(turbo, prompts, folder, **options)
+    before = (folder / "rows-0.jsonl").read_bytes()
+    assert drawing.draw_all(turbo, prompts, folder, **options)
+    assert (folder / "rows-0.jsonl").read_bytes() == before
+    return list(read_rows(folder).values())
+
+
+def test_every_variant_is_drawn_for_every_prompt(turbo, rows):
+    drawn = [variant for variant in variants("toy-turbo", 2) if not drawing.why_not(turbo, variant, 2)]
+    assert {row["variant"] for row in rows} == {variant.label for variant in drawn}
+    assert len(rows) == 4 * len(drawn)
+    vanilla = [row for row in rows if row["variant"] == VANILLA]
+    assert all(row["ssim"] == pytest.approx(1) and not row["report"] for row in vanilla)
+    assert all(row["report"] for row in rows if row["variant"] not in (VANILLA,))
+
+
+def test_what_does_nothing_is_said_and_not_drawn(turbo):
+    labels = {variant.label: variant for variant in variants("toy-turbo", 2)}
+    assert "key step" in drawing.why_not(turbo, labels["faster-diffusion"], 2)
+    assert not drawing.why_not(turbo, labels["tgate"], 2)
+
+
+def test_lines_table_and_picture(rows, tmp_path):
+    labels = list(dict.fromkeys(row["variant"] for row in rows))
+    work = {(label, 2): 10 + i for i, label in enumerate([VANILLA, *(label for label in labels if label != VANILLA)])}
+    lines = summary.lines(rows, work, load_judge())
+    assert [line.variant for line in lines] == [label for label, _ in work]
+    first = lines[0]
+    assert first.time == first.cpu == (1, 1, 1) and first.flops == 1 and first.over_vanilla == (0, 0, 0)
+    for line in lines:
+        assert line.prompts == 4
+        for value, low, high in (line.time, line.cpu, line.over_vanilla, line.ssim):
+            assert low <= value <= high
+    read = list(csv.DictReader(StringIO(summary.as_csv(lines))))
+    assert [row["variant"] for row in read] == [line.variant for line in lines]
+    assert len(summary.table(lines, "toy-turbo").rows) == len(lines)
+    summary.pareto(lines, "toy-turbo").savefig(tmp_path / "pareto.png")
+    assert summary.ratio(rows, VANILLA, VANILLA, 2) == (1, 1, 1)
+
+
+def test_flops_of_a_picture_fall_with_what_is_saved(turbo):
+    whole = drawing.cost_in_flops(turbo, Variant(VANILLA), 2, "a photo of a cat")
+    half = Variant("inherit", "inherit", {"inherit": {"interval": 2}})
+    assert drawing.cost_in_flops(turbo, half, 2, "a photo of a cat") < whole
+
+
+def test_flops_count_the_fused_attention():
+    import torch
+
+    q, k, v = (torch.randn(1, 2, 8, 4) for _ in range(3))
+    counted = flops(lambda: torch.nn.functional.scaled_dot_product_attention(q, k, v))
+    assert counted == 2 * (2 * 8 * 8 * 4) * 2
+
+
+def test_steps_by_what_was_measured():
+    measured = {"importance": np.array([0.0, 5, 1, 4, 2, 3])}
+    found = which_steps.choices(measured, 6, 3)
+    assert found["even"] == [1, 3, 5]
+    assert found["importance"] == [1, 2, 4]
+    assert found["importance, least"] == [1, 3, 5]
+    for chosen in found.values():
+        assert len(chosen) == 3 and chosen[0] == 1 and max(chosen) <= 6
+    assert all(len(which_steps.own(steps, count)) == count for steps, count in ((10, 4), (10, 5), (50, 17), (6, 3)))
+
+
+def test_steps_are_drawn_and_movement_is_measured(turbo, tmp_path):
+    movement = which_steps._movement(turbo, "a photo of a cat", 3)
+    assert movement[0] == 0 and (movement[1:] > 0).all()
+    plans = {"all": [1, 2, 3], "one": [1]}
+    options = dict(steps=3, scorer=scorer_named("toy"), batch=2)
+    assert which_steps.draw_all(turbo, captions(2), plans, tmp_path, **options)
+    errors = {row["variant"]: row["mse"] for row in read_rows(tmp_path).values()}
+    assert errors["all"] == 0 < errors["one"]
+    with pytest.raises(ValueError, match="plans"):
+        which_steps.draw_all(turbo, captions(2), {"all": [1]}, tmp_path, **options)
+    assert validate(turbo.card, model="toy-turbo", prompt="a cat", steps=3).steps == 3
+
+
+@pytest.mark.slow
+def test_full_size_shares():
+    found = full_size.measure("sd-turbo")
+    assert found["vanilla"]["share"] == 1
+    assert found["vanilla"]["teraflops"] == pytest.approx(80, rel=0.05)  # 0.8 T a call, twice for guidance, 50 steps
+    assert all(line["share"] < 1 for label, line in found.items() if label != "vanilla")
+    assert found["inherit, every 5"]["share"] < found["inherit, every 3"]["share"] < found["inherit, every 2"]["share"]
