@@ -172,18 +172,23 @@
     bring(event.target.files[0]);
     event.target.value = "";
   });
-  rw.on("columns", (columns) => {
+  let compared = [];
+  rw.on("columns", (columns) => offer((compared = columns)));
+  function offer(columns) {
     const select = $("#history-column");
     if (!select) return;
     const before = select.value;
     select.replaceChildren(...columns.map(({ key, title }) => new Option(title, key)));
     const keys = columns.map(({ key }) => key);
     select.value = keys.includes(before) ? before : (keys.find((key) => key.includes("reweighted")) ?? keys[0]);
-  });
+  }
   rw.on("drawn", () => {
     record();
     if (said) rw.say(said);
     said = "";
   });
-  rw.on("screen", show);
+  rw.on("screen", () => {
+    show();
+    offer(compared); // a screen that is opened late is not there before
+  });
 })();
