@@ -78,12 +78,12 @@ def _say(text: str, **options: Any) -> None:
 
 @app.command()
 def generate(
-    prompt: Prompt,
+    prompt: Annotated[str | None, typer.Argument(help="What the picture should show.")] = None,
     out: Annotated[Path, typer.Option(help="Folder for the PNG files.")] = Path("."),
-    model: Model = "toy-turbo",
+    model: Annotated[str | None, typer.Option(help="A name, a folder, or owner/name on the hub.")] = None,
     low: Annotated[float | None, typer.Option(help="Weight of the least important block.")] = None,
     high: Annotated[float | None, typer.Option(help="Weight of the most important block.")] = None,
-    schedule: Annotated[str, typer.Option(help="What the weights follow, such as importance or flat.")] = "importance",
+    schedule: Annotated[str | None, typer.Option(help="What the weights follow, such as importance or flat.")] = None,
     method: Annotated[
         list[str] | None,
         typer.Option(help="A method or several joined by +, such as reweighted+freeu; again for each."),
@@ -92,7 +92,20 @@ def generate(
         list[str] | None, typer.Option("--set", help="A method's setting, such as freeu.b1=1.3; again for each.")
     ] = None,
     table: Annotated[Path | None, typer.Option(help="A table (JSON) from `probe` or `tune`.")] = None,
-    seed: Annotated[int, typer.Option(help="Of the initial noise.")] = 7,
+    seed: Annotated[int | None, typer.Option(help="Of the initial noise; by default 7.")] = None,
+    prompts: Annotated[Path | None, typer.Option(help="A text file with a prompt a line: draw them all.")] = None,
+    seeds: Annotated[str | None, typer.Option(help="Several seeds, such as 1-4 or 7,42.")] = None,
+    vary: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="A setting and its values, such as low=0.9-1.1x5, block.3=off,1 or steps=1-4; again for each."
+        ),
+    ] = None,
+    source: Annotated[
+        Path | None, typer.Option("--from", help="A PNG made here, whose settings hold where nothing else is given.")
+    ] = None,
+    lora: Annotated[Path | None, typer.Option(help="A LoRA as a .safetensors file, for the model.")] = None,
+    lora_scale: Annotated[float, typer.Option(help="How strongly the LoRA works.")] = 1.0,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace pictures that are there already.")] = False,
     steps: Steps = None,
     guidance: Guidance = None,
@@ -107,8 +120,16 @@ def generate(
     from .schedule import CONTROLS
     from .weight_table import WeightTable, load_table
 
-    columns = tuple(method or COLUMNS)
+    many = bool(prompts or seeds or vary)
+    asked, picture = _asked(source, model, {
+        "prompt": prompt, "low": low, "high": high, "schedule": schedule, "seed": seed, "steps": steps, "guidance": guidance,
+        "negative_prompt": negative_prompt, "size": size, "columns": tuple(method) if method else None,
+    } | _settings(setting or []))  # fmt: skip
+    model = asked.pop("model")
+    columns = tuple(asked.setdefault("columns", COLUMNS))
+    texts = _prompts(prompts, asked)
     pinned = load_table(table) if table else None
+    schedule = asked.get("schedule", "importance")
     if isinstance(pinned, WeightTable):
         if schedule not in ("importance", "tuned"):
             raise ValueError(f"A table of weights is applied as it is: leave out --schedule {schedule}.")
@@ -116,17 +137,22 @@ def generate(
             raise ValueError("The table has a weight for each Transformer, and only one for each block is drawn with.")
     elif pinned is not None and not CONTROLS.named(schedule).probed:
         raise ValueError(f"The {schedule} schedule uses no table: leave out --table or --schedule {schedule}.")
-    if pinned is not None and steps is None:
-        steps = pinned.steps
+    if pinned is not None and "steps" not in asked:
+        asked["steps"] = pinned.steps
     files = {column: out / f"{column}.png" for column in columns}
     for file in files.values():
         _folder_for(file)
-        if file.exists() and not overwrite:
+        if file.exists() and not overwrite and not many:
             raise ValueError(f"{file} is there already: give another --out, or --overwrite.")
     engine, request = _start(
-        model, device, prompt=prompt, low=low, high=high, schedule=schedule, seed=seed, steps=steps,
-        guidance=guidance, negative_prompt=negative_prompt, size=size, columns=columns, **_settings(setting or []),
+        model, device, **asked,
     )  # fmt: skip
+    if lora is not None:
+        engine.add_lora(model, lora, lora_scale)
+    if picture is not None:
+        request = _restored(engine, request, picture, pinned)
+    if many:
+        return _many(engine, request, out, pinned, texts, seeds, vary or [], overwrite)
     chosen = engine.chosen(request, pinned=pinned)
     if pinned is not None and chosen.table is not pinned and chosen.weight_table is not pinned:
         raise ValueError(
@@ -147,6 +173,74 @@ def generate(
                 save_png(files[event.column], event.image, settings)
     names = [file.name for file in files.values()]
     _say(f"Wrote {' and '.join(filter(None, (', '.join(names[:-1]), names[-1])))} to {out}.")
+
+
+def _prompts(file: Path | None, asked: dict[str, Any]) -> list[str]:
+    """The prompts of a file; the first is checked with the other settings, before the model is loaded."""
+    if file is None:
+        if "prompt" not in asked:
+            raise ValueError("There is no prompt: give one, or --prompts with a file, or --from with a picture.")
+        return []
+    if "prompt" in asked:
+        raise ValueError("There is a prompt and a file of prompts: give one of them.")
+    from .batch import read_prompts
+
+    texts = read_prompts(file)
+    asked["prompt"] = texts[0]
+    return texts
+
+
+def _asked(
+    source: Path | None, model: str | None, given: dict[str, Any]
+) -> tuple[dict[str, Any], dict[str, Any] | None]:
+    """What is asked for, over the settings of a picture where there is one; and that picture's settings."""
+    from .engine.provenance import read_png
+
+    given = {name: value for name, value in given.items() if value is not None}
+    if source is None:
+        return {"seed": 7, "schedule": "importance"} | given | {"model": model or "toy-turbo"}, None
+    picture = read_png(source)
+    base = dict(picture["request"])
+    if model is not None and base["model"] not in (model, Path(model).resolve().name):
+        base = {"prompt": base["prompt"], "seed": base["seed"]}
+    if "steps" in given and given["steps"] != base.get("steps"):
+        base = {name: value for name, value in base.items() if name not in ("first_step", "last_step", "painted")}
+    return base | {"columns": [picture["method"]]} | given | {"model": model or base["model"]}, picture
+
+
+def _restored(engine: Engine, request: Request, picture: dict[str, Any], pinned: Any) -> Request:
+    """The request with the picture's own weights, where only its importance table is missing here."""
+    from .engine.request import validate
+    from .engine.resolving import drawing_of
+    from .engine.restoring import with_weights
+
+    names = ("model", "low", "high", "schedule", "steps", "first_step", "last_step", "blocks", "prompt", "painted")
+    now, then = request.settings(), picture["request"]
+    if pinned is not None or any(now.get(name) != then.get(name) for name in names):
+        return request
+    weights = drawing_of(request, engine.chosen(request), engine.opened(request.model)).weights
+    asked, painted = with_weights({**picture, "request": now}, request, weights)
+    if painted:
+        _say("The picture's importance table is not here: its weights are used as they were.")
+    return validate(engine.card(request.model), **asked) if painted else request
+
+
+def _many(
+    engine: Engine, request: Request, out: Path, pinned: Any, texts: list[str], seeds: str | None, vary: list[str], overwrite: bool
+) -> None:  # fmt: skip
+    """Draw prompts × seeds × methods × settings, with a CSV; what is there already is not drawn again."""
+    from .batch import Batch, plan
+
+    batch = Batch(engine, plan(engine, request, out, texts, seeds, vary), out, pinned)
+    missing = batch.missing(overwrite=overwrite)
+    there = len(batch.items) - len(missing)
+    if there:
+        _say(f"{there} of {len(batch.items)} pictures are there already.")
+    with _bar() as bar:
+        task = bar.add_task(f"{len(missing)} pictures", total=sum(item.request.steps for item in missing))
+        for done in batch.run(missing):
+            bar.update(task, completed=done.step)
+    _say(f"Wrote {len(missing)} pictures and {batch.table.name} to {out}.")
 
 
 def _settings(given: list[str]) -> dict[str, Any]:

@@ -24,6 +24,23 @@ class _NotFinite(ModelError):
 
 
 @dataclass(frozen=True)
+class Start:
+    """A picture to begin with instead of noise alone, at the request's size, and how much of it is drawn anew, (0, 1]."""
+
+    image: Image.Image
+    strength: float
+
+    def running(self, steps: int) -> range:
+        """The steps that really run, counted from 1. ValueError of one sentence where there is none."""
+        count = min(int(steps * self.strength), steps)
+        if count < 1:
+            raise ValueError(
+                f"With {steps} steps and strength {self.strength:g} no step is left to run: raise one of them."
+            )
+        return range(steps - count + 1, steps + 1)
+
+
+@dataclass(frozen=True)
 class Drawn:
     """Pictures, in the order of their seeds, and what each method of the column reports.
 
@@ -45,6 +62,7 @@ def draw(
     seeds: Sequence[int] | None = None,
     on_step: Callable[[int], object] = lambda step: None,
     beside: Callable[[Any], AbstractContextManager[Any]] = lambda pipe: nullcontext(),
+    start: Start | None = None,
 ) -> Drawn:
     """The pictures of a request by a column (see `methods.columns`); vanilla is never patched. Everything draws here.
 
@@ -52,6 +70,7 @@ def draw(
     prompts, seeds: n of them for n pictures drawn together, in the place of the request's one.
     on_step: called with the number of each step that has ended, from 1; what it raises stops the drawing and comes
     through. beside: a context for the pipeline that is entered after the column's own, such as one that listens.
+    start: a picture to begin with; then only the last of the steps run, each with its own row of weights.
     A model in half precision whose values overflow has a second try in float32, one whose memory runs out a second,
     slower try that needs less; with the same noise up to rounding. ModelError of one sentence when that does not help
     either, or the model's safety checker hides a picture.
@@ -66,7 +85,7 @@ def draw(
         )
     n = max(counts, default=1)
     drawing = replace(drawing, samples=n)
-    work = _Work(prompts or [request.prompt] * n, seeds or [request.seed] * n, on_step, beside)
+    work = _Work(prompts or [request.prompt] * n, seeds or [request.seed] * n, on_step, beside, start)
     with sentences():
         try:
             return _drawn(loaded, request, column, drawing, work)
@@ -113,10 +132,17 @@ class _Work:
     seeds: Sequence[int]
     on_step: Callable[[int], object]
     beside: Callable[[Any], AbstractContextManager[Any]]
+    start: Start | None = None
 
 
 def _drawn(loaded: LoadedModel, request: Request, column: str, drawing: Drawing, work: _Work) -> Drawn:
     pipe, n = loaded.pipe, len(work.seeds)
+    if work.start is None:
+        begin: dict[str, Any] = {"height": request.size, "width": request.size}
+    else:
+        work.start.running(request.steps)
+        pipe = _from_pictures(pipe)
+        begin = {"image": work.start.image, "strength": work.start.strength}
 
     def step_end(_pipe: Any, step: int, _timestep: Any, tensors: dict[str, Any]) -> dict[str, Any]:
         _check_finite(torch.isfinite(tensors["latents"]).all())
@@ -131,8 +157,7 @@ def _drawn(loaded: LoadedModel, request: Request, column: str, drawing: Drawing,
             negative_prompt=(request.negative_prompt or None) if alike else [request.negative_prompt] * n,
             num_inference_steps=request.steps,
             guidance_scale=request.guidance,
-            height=request.size,
-            width=request.size,
+            **begin,
             num_images_per_prompt=n if alike else 1,
             generator=generators if n > 1 else generators[0],
             callback_on_step_end=step_end,
@@ -143,6 +168,16 @@ def _drawn(loaded: LoadedModel, request: Request, column: str, drawing: Drawing,
     _check_finite(np.isfinite(result.images).all())
     images = [Image.fromarray((pixels * 255).round().astype(np.uint8)) for pixels in result.images]
     return Drawn(images, reports, result.images)
+
+
+def _from_pictures(pipe: Any) -> Any:
+    """The image-to-image pipeline of the same networks and scheduler."""
+    from diffusers import StableDiffusionImg2ImgPipeline, StableDiffusionXLImg2ImgPipeline
+
+    xl = "XL" in type(pipe).__name__
+    changed = (StableDiffusionXLImg2ImgPipeline if xl else StableDiffusionImg2ImgPipeline).from_pipe(pipe)
+    changed.set_progress_bar_config(disable=True)
+    return changed
 
 
 def _check_finite(finite: Any) -> None:

@@ -18,6 +18,7 @@ from ..methods.base import Drawing
 from ..methods.columns import parts
 from ..models.folder import ModelError
 from ..models.loading import LoadedModel
+from ..models.lora import with_lora
 from ..models.registry import DEFAULT, ModelCard, card_for
 from ..patching.blocks import TargetBlock, target_blocks
 from ..probing.ablation import agreement, sensitivity
@@ -30,12 +31,14 @@ from ..scoring.scorers import Loading as ScorerLoading
 from ..tuning.loop import TuneSnapshot
 from ..tuning.one_prompt import PromptTuning, tune_prompt
 from ..weight_table import WeightTable
-from .drawing import draw, overlong, sentences
-from .events import Agreement, Batch, Loading, Notice, Picture, Preview, Step, Watched
+from .drawing import Start, draw, overlong, sentences
+from .events import Agreement, Batch, Loading, Notice, Picture, Preview, Scores, Step, Watched
+from .parabola import Parabolas, parabolas
 from .pictures import Pictures
 from .request import REWEIGHTED, Request
 from .resident import ResidentModels
 from .resolving import Chosen, choose, drawing_of
+from .sweep import Cell, Done, Point, cost, draw_points
 from .watching import predictions, previews
 from .worker import Busy, Job, Waiting, Worker
 
@@ -251,6 +254,85 @@ class Engine:
                         yield
 
         return self.worker.stream(work, client)
+
+    def add_lora(self, name: str, file: Path, scale: float = 1.0) -> None:
+        """Put a LoRA on a model that is in memory; its revision says so from then on. ModelError where it does not fit."""
+
+        def work(job: Job) -> None:
+            self._resident.put(name, with_lora(self._resident.model(name, lambda *_: job.check()), file, scale))
+
+        for _ in self.worker.stream(work):
+            pass
+
+    def sweep(self, points: Sequence[Point], *, client: str = "") -> Iterator[Waiting | Done | Cell]:
+        """Pictures of many requests to one model, in batches where they differ only in weights, seed or prompt.
+
+        Those that are remembered come first. Others have turns in between.
+        """
+        name = points[0].request.model
+        self._check_served(name)
+        if any(point.request.model != name for point in points):
+            raise ValueError("A sweep is of one model: vary something else.")
+
+        def work(job: Job) -> Generator[None, None, None]:
+            loaded = self._resident.model(name, lambda *_: job.check())
+            for text in {text: None for point in points for text in overlong(loaded, point.request)}:
+                job.emit(Notice(text))
+            yield from draw_points(loaded, points, self._pictures, job)
+
+        return self.worker.stream(work, client)
+
+    def scores(
+        self, model: str, images: Sequence[Image.Image], prompts: Sequence[str], *, scorer: str = "auto", client: str = ""
+    ) -> Iterator[Waiting | Scores]:  # fmt: skip
+        """How good pictures are for their prompts, by a scorer that fits the model; nothing where there is none."""
+        self._check_served(model)
+
+        def work(job: Job) -> None:
+            judge = self._scorer(scorer, self._resident.model(model, lambda *_: job.check()))
+            if judge is not None and images:
+                values = [float(value) for value in judge.score(list(images), list(prompts))]
+                job.emit(Scores(values, f"{judge.name} {judge.version}"))
+
+        return self.worker.stream(work, client)
+
+    def edit(
+        self, request: Request, chosen: Chosen, start: Start, columns: Sequence[str], *, client: str = ""
+    ) -> Iterator[Waiting | Step | Picture]:
+        """A picture drawn anew by each column from the same noise; nothing of this is cached."""
+        self._check_served(request.model)
+        running = start.running(request.steps)
+
+        def work(job: Job) -> Generator[None, None, None]:
+            loaded = self._resident.model(request.model, lambda *_: job.check())
+            drawing = drawing_of(request, chosen, loaded)
+            for n, column in enumerate(columns):
+                if n:
+                    yield
+
+                def on_step(step: int, column: str = column) -> None:
+                    job.check()
+                    job.emit(Step(column, step, len(running)))
+
+                began = time.perf_counter()
+                drawn = draw(loaded, request, column, drawing, on_step=on_step, start=start)
+                seconds = time.perf_counter() - began
+                job.emit(Picture(column, drawn.images[0], seconds, False, request.seed, drawing, None, drawn.reports))
+
+        return self.worker.stream(work, client)
+
+    def parabolas(self, request: Request, *, client: str = "") -> Iterator[Waiting | Parabolas]:
+        """How wrong the U-Net is about known noise, by each block's weight; see `engine.parabola`."""
+        self._check_served(request.model)
+
+        def work(job: Job) -> None:
+            job.emit(parabolas(self._resident.model(request.model, lambda *_: job.check()), request, job.check))
+
+        return self.worker.stream(work, client)
+
+    def sweep_cost(self, points: Sequence[Point]) -> tuple[int, int]:
+        """U-Net steps that a sweep will take, and how many of its pictures are remembered."""
+        return cost(self.opened(points[0].request.model), points, self._pictures)
 
     def tune(
         self, request: Request, *, settings: PromptTuning | None = None, scorer: str = "auto", client: str = ""

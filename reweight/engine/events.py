@@ -88,6 +88,14 @@ class Preview:
 
 
 @dataclass(frozen=True)
+class Scores:
+    """A score for each picture, and the name and version of what gave it."""
+
+    values: list[float]
+    scorer: str
+
+
+@dataclass(frozen=True)
 class Agreement:
     """Kendall's tau-b of a table with the error of scaling each block by 1 -+ .02, and with that of bypassing it."""
 

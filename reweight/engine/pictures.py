@@ -18,6 +18,7 @@ from .drawing import draw
 from .request import Request
 
 CACHED_BYTES = 64_000_000
+TOGETHER = "together"
 
 
 @dataclass(frozen=True)
@@ -30,33 +31,60 @@ class Made:
     reports: dict[str, Report] = field(default_factory=dict)
 
 
+Key = tuple[Any, ...]
+
+
 class Pictures:
-    """Draws pictures one at a time and remembers them, at most CACHED_BYTES of pixels; for one thread."""
+    """Draws pictures one at a time and remembers them, at most CACHED_BYTES of pixels; for one thread.
+
+    Pictures that were drawn together with others may differ in the last bit from the same drawn alone. They are
+    remembered apart, and `picture` never gives them.
+    """
 
     def __init__(self) -> None:
-        self._kept: OrderedDict[tuple[Any, ...], Made] = OrderedDict()
+        self._kept: OrderedDict[Key, Made] = OrderedDict()
         self._bytes = 0
+
+    @staticmethod
+    def key(loaded: LoadedModel, request: Request, column: str, drawing: Drawing) -> Key:
+        """Everything that a picture depends on."""
+        return (
+            loaded.source, loaded.revision, loaded.dtype, loaded.device, request.vanilla_key(),
+            columns.cache_key(column, request.methods, drawing),
+        )  # fmt: skip
+
+    def found(self, key: Key) -> Made | None:
+        """A picture that is remembered, drawn alone or else together with others."""
+        for kept in (key, (*key, TOGETHER)):
+            if kept in self._kept:
+                return replace(self._kept[kept], cached=True)
+        return None
+
+    def keep_together(self, key: Key, made: Made) -> None:
+        """Remember a picture that was drawn together with others."""
+        self._keep((*key, TOGETHER), made)
 
     def picture(
         self, loaded: LoadedModel, request: Request, column: str, drawing: Drawing,
         on_step: Callable[[int], object] = lambda step: None, beside: Callable[[Any], Any] = lambda pipe: nullcontext(),
     ) -> Made:  # fmt: skip
         """The picture of a request by a column, drawn where it is not there yet; on_step and beside as for `draw`."""
-        key = (
-            loaded.source, loaded.revision, loaded.dtype, loaded.device, request.vanilla_key(),
-            columns.cache_key(column, request.methods, drawing),
-        )  # fmt: skip
+        key = self.key(loaded, request, column, drawing)
         if key in self._kept:
             self._kept.move_to_end(key)
             return replace(self._kept[key], cached=True)
         start = time.perf_counter()
         drawn = draw(loaded, request, column, drawing, on_step=on_step, beside=beside)
         made = Made(drawn.images[0], time.perf_counter() - start, reports=drawn.reports)
+        self._keep(key, made)
+        return made
+
+    def _keep(self, key: Key, made: Made) -> None:
+        before = self._kept.pop(key, None)
         self._kept[key] = made
-        self._bytes += _size(made.image)
+        self._bytes += _size(made.image) - (_size(before.image) if before else 0)
         while self._bytes > CACHED_BYTES:
             self._bytes -= _size(self._kept.popitem(last=False)[1].image)
-        return made
 
 
 def _size(image: Image.Image) -> int:

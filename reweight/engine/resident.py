@@ -65,6 +65,10 @@ class ResidentModels:
         self._loaded[name] = loaded
         return loaded
 
+    def put(self, name: str, loaded: LoadedModel) -> None:
+        """In the place of a model that is in memory, the same changed."""
+        self._loaded[name] = loaded
+
     def _load(self, name: str, report: Progress | None = None) -> LoadedModel:
         return load_model(name, device=self.device, local=self.local, on_progress=report)
 

@@ -17,6 +17,7 @@ from ..engine.provenance import parameters_text, settings_of
 from ..engine.request import COLUMNS, Request, RequestError, validate
 from ..engine.resolving import places_of
 from ..probing.search import PRESETS
+from .api_study import build_study_api
 from .errors import shown_to_people
 
 MOST_RUNS = 100
@@ -81,7 +82,7 @@ def build_api(engine: Engine) -> None:
         steps = gr.Number(card.steps, label="steps")
         guidance = gr.Number(card.guidance, label="guidance")
         negative_prompt = gr.Textbox(card.negative_prompt, label="negative_prompt")
-        settings, method = gr.JSON(label="settings"), gr.Textbox("reweighted", label="method")
+        settings, method = gr.JSON({}, label="settings"), gr.Textbox("reweighted", label="method")
         preset = gr.Textbox("paper-code", label="preset")
         runs = gr.Number(15, label="runs")
         images = [gr.Image(label=method, format="png", type="pil") for method in COLUMNS]
@@ -94,6 +95,7 @@ def build_api(engine: Engine) -> None:
             (importance, [preset, runs, *given], [table]),
         ):
             gr.Button().click(endpoint, inputs, outputs, api_name=endpoint.__name__, preprocess=False)
+        build_study_api(engine, _request, given)
 
 
 def _request(engine: Engine, prompt: Any, model: Any, *rest: Any) -> Request:

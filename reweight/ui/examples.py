@@ -9,6 +9,7 @@ from html import escape
 
 from PIL import Image
 
+from ..engine.naming import slug
 from ..engine.resolving import EXAMPLES
 from ..models.registry import ASSETS
 
@@ -26,12 +27,6 @@ def data_url(image: Image.Image) -> str:
     file = io.BytesIO()
     image.save(file, format="WEBP", quality=92, method=0)
     return f"data:image/webp;base64,{base64.b64encode(file.getvalue()).decode()}"
-
-
-def slug(prompt: str) -> str:
-    """A prompt as part of a file's name."""
-    words = "".join(c if c.isascii() and c.isalnum() else " " for c in prompt.lower()).split()
-    return "-".join(words)[:60].strip("-") or "picture"
 
 
 @lru_cache(maxsize=64)

@@ -38,6 +38,7 @@ def heatmap(
         f'role="grid" aria-label="{escape(title)}" data-span="{WEIGHT_SPAN}" data-pale="{PALE_FROM[kind]}">'
     ]
     every = 1 if wide >= 18 else 5 if T > 25 else 2
+    parts.append('<g role="row">' if painted else "<g>")
     for t in range(T):
         x = LEFT + wide * t
         text = f"step {t + 1}" if wide >= 46 else str(t + 1) if (t + 1) % every == 0 or t == 0 else ""
@@ -46,6 +47,7 @@ def heatmap(
             f'<g{head if painted else ""}><rect class="rw-hit" x="{x:g}" y="2" width="{wide:g}" height="{TOP - 4}"/>'
             f'<text class="rw-step" x="{x + wide / 2:.1f}" y="{TOP - 8}">{text}</text></g>'
         )
+    parts.append("</g>")
     for i in range(m):
         y = TOP + ROW * i
         name = escape(names[i])

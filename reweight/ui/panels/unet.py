@@ -49,14 +49,14 @@ def _block(i: int, block: dict[str, Any], box: Box) -> str:
         label = f'<text class="rw-place rw-mid" x="{x + w / 2:g}" y="{y + h + 15:g}">{name}</text>'
     else:
         at, anchor = (x - 7, "end") if block["stage"] == "down" else (x + w + 7, "start")
-        label = "".join(
+        label = " ".join(
             f'<text class="rw-place" text-anchor="{anchor}" x="{at:g}" y="{y + h / 2 + dy:g}">{escape(text)}</text>'
             for text, dy in ((stage, -3), (size, 11))
         )
     return (
         f'<g class="rw-block" data-block="{i}" tabindex="0" role="button" aria-label="{name}">'
         f'<rect x="{x:g}" y="{y:g}" width="{w:g}" height="{h:g}" rx="6"/>'
-        f'<text class="rw-number" x="{x + w / 2:g}" y="{y + h / 2 + 4.5:g}"></text>{label}</g>'
+        f'{label} <text class="rw-number" x="{x + w / 2:g}" y="{y + h / 2 + 4.5:g}"></text></g>'
     )
 
 

@@ -38,7 +38,7 @@ class Ablate(Screen):
 <div class="rw-card"><div class="rw-line rw-tools-line"><b>What does each block do? The picture without it.</b>
   <button type="button" id="ablate">Switch every block off, one by one</button>
   <span id="ablate-view" role="radiogroup" aria-label="What the cells show"><label class="rw-seg"><input type="radio" name="rw-ablate" value="picture" checked><span>pictures</span></label><label class="rw-seg"><input type="radio" name="rw-ablate" value="difference"><span>differences</span></label></span></div>
-  <div class="rw-ablate"><div class="rw-scroll"><div id="ablations" role="grid" aria-label="The picture without each block"></div></div>
+  <div class="rw-ablate"><div class="rw-scroll"><div id="ablations" role="group" aria-label="The picture without each block"></div></div>
   <div class="rw-beside" id="ablate-large"><figure><img alt="" id="ablate-vanilla"><figcaption>with every block</figcaption></figure>
   <figure><img alt="" id="ablate-one"><figcaption id="ablate-says">Point at a picture to see it large. A click paints it into the U-Net.</figcaption></figure></div></div></div>
 <div class="rw-slot"></div>

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 
 from ...engine.engine import Engine, Notice, Picture, Preview, Step, Waiting
+from ...engine.naming import slug
 from ...engine.provenance import png_bytes, settings_of
 from ...engine.request import Request
 from ...engine.resolving import Chosen, drawing_of
@@ -16,7 +17,7 @@ from ...methods import METHODS, columns
 from ...scoring import distance
 from .. import painted
 from ..address import query_of
-from ..examples import data_url, slug
+from ..examples import data_url
 from ..instrument import drawings, instrument
 from ..model_facts import about
 from ..session import Made

@@ -29,7 +29,6 @@
         const cell = document.createElement("button");
         cell.type = "button";
         cell.className = "rw-without";
-        cell.setAttribute("role", "gridcell");
         cell.dataset.row = i;
         cell.dataset.column = wide === 1 ? event.steps : t;
         cell.disabled = true;

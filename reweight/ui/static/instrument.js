@@ -67,7 +67,7 @@
       one.classList.toggle("rw-mixed", mixed);
       one.classList.toggle("rw-chosen", i === block);
       one.setAttribute("aria-pressed", value === OFF);
-      one.setAttribute("aria-label", `${data.blocks[i].name}: ${value === OFF ? "off" : `weight ${text(value)}`}; press Enter to switch it ${value === OFF ? "on" : "off"}, arrows to change its weight`);
+      one.setAttribute("aria-label", `${data.blocks[i].name} ${text(value)}; press Enter to switch it ${value === OFF ? "on" : "off"}, arrows to change its weight`);
     });
     all(".rw-curves").forEach(curves);
     const painted = !!rw.settings.painted;

@@ -1,0 +1,38 @@
+"""A picture's settings brought back: the request, with the very weights that it was drawn with."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from ..methods.reweighting import OFF
+from .request import Request
+
+CLOSE = 1e-9
+MOST = 2.0  # the largest weight that can be painted
+
+
+def with_weights(settings: Mapping[str, Any], request: Request, weights: np.ndarray) -> tuple[dict[str, Any], bool]:
+    """The settings of a picture's request such that they give its weights, and whether cells had to be painted for it.
+
+    settings: of the PNG. request: made of them. weights: (T, m) that the request gives here, where the picture's
+    importance table may be missing. Cells whose weights differ are painted; a weight above 2 cannot be.
+    """
+    asked = dict(settings["request"])
+    if settings.get("weights") is None:
+        return asked, False
+    drawn = np.asarray(settings["weights"], dtype=np.float64)
+    if (
+        drawn.shape != weights.shape
+        or np.abs(drawn - weights).max() < CLOSE
+        or not 0 <= drawn.min() <= drawn.max() <= MOST
+    ):
+        return asked, False
+    by_hand = request.reweighting.painted
+    asked["painted"] = [
+        [OFF if by_hand and by_hand[t][i] == OFF else float(w) for i, w in enumerate(row)]
+        for t, row in enumerate(drawn)
+    ]
+    return asked, True

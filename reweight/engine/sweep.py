@@ -1,0 +1,163 @@
+"""Many pictures at once: what differs only in weights, seeds or prompts is drawn in batches; the rest in turn."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Generator, Iterable, Sequence
+from dataclasses import dataclass, replace
+from itertools import product
+from typing import Any
+
+import numpy as np
+
+from ..methods.base import Drawing
+from ..methods.columns import parts
+from ..models.loading import LoadedModel
+from ..models.registry import ModelCard
+from ..patching.blocks import TargetBlock
+from .axes import Axis, changed
+from .drawing import draw
+from .pictures import Made, Pictures
+from .request import REWEIGHTED, Request, RequestError
+from .resolving import Chosen, drawing_of
+from .worker import Job
+
+MOST_CELLS = 100
+ROOM = {"cpu": 8 * 128**2, "cuda": 8 * 512**2}  # pixels that are drawn together
+
+
+@dataclass(frozen=True)
+class Point:
+    """A picture that is wanted: a request, a column, and the scores behind its weights. place: whatever the caller likes."""
+
+    place: Any
+    request: Request
+    column: str
+    chosen: Chosen
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A point, and its picture. together: drawn in a batch, so that it may differ in a last bit from the same alone."""
+
+    point: Point
+    made: Made
+    drawing: Drawing
+    together: bool
+
+
+@dataclass(frozen=True)
+class Done:
+    """`step` of `steps` has been drawn, over all pictures that are yet to be drawn."""
+
+    step: int
+    steps: int
+
+
+def grid(
+    request: Request, card: ModelCard, blocks: Sequence[TargetBlock], across: Axis, down: Axis | None
+) -> dict[tuple[int, int], tuple[Request, str] | str]:
+    """The request and column of each (row, column) of a sweep, or a sentence why it cannot be drawn.
+
+    RequestError where there are more than MOST_CELLS, or both axes are one.
+    """
+    n = len(across.values) * (len(down.values) if down else 1)
+    if n > MOST_CELLS:
+        raise RequestError(f"A sweep has at most {MOST_CELLS} pictures, not {n}: give fewer values.")
+    if down and down.name == across.name:
+        raise RequestError("Both axes are the same setting: choose another for one of them.")
+    found: dict[tuple[int, int], tuple[Request, str] | str] = {}
+    for (i, y), (j, x) in product(enumerate(down.values if down else (None,)), enumerate(across.values)):
+        changes = {across.name: x} | ({down.name: y} if down and y is not None else {})
+        try:
+            found[i, j] = changed(request, card, changes, blocks)
+        except RequestError as error:
+            found[i, j] = str(error)
+    return found
+
+
+def cost(loaded: LoadedModel, points: Iterable[Point], pictures: Pictures) -> tuple[int, int]:
+    """How many U-Net steps a sweep takes, and how many of its pictures are there already."""
+    steps, there = 0, 0
+    seen = set()
+    for point in points:
+        key = Pictures.key(loaded, point.request, point.column, drawing_of(point.request, point.chosen, loaded))
+        if key in seen or pictures.found(key):
+            there += key not in seen
+        else:
+            steps += point.request.steps
+        seen.add(key)
+    return steps, there
+
+
+def draw_points(
+    loaded: LoadedModel, points: Sequence[Point], pictures: Pictures, job: Job
+) -> Generator[None, None, None]:
+    """Emit a `Cell` for each point and `Done` in between; yields where others may have a turn. On the worker's thread.
+
+    What is remembered comes first, then one picture alone, so that something is there soon, then batches.
+    """
+    drawings = {id(point): drawing_of(point.request, point.chosen, loaded) for point in points}
+    same: dict[Any, list[Point]] = {}
+    for point in points:
+        same.setdefault(Pictures.key(loaded, point.request, point.column, drawings[id(point)]), []).append(point)
+    missing: dict[Any, list[Any]] = {}
+    for key, wanted in same.items():
+        if made := pictures.found(key):
+            for point in wanted:
+                job.emit(Cell(point, made, drawings[id(point)], False))
+        else:
+            missing.setdefault(_together(wanted[0]), []).append(key)
+    total = sum(same[key][0].request.steps for keys in missing.values() for key in keys)
+    done = 0
+    first = True
+    for keys in missing.values():
+        size = max(1, ROOM.get(loaded.device.partition(":")[0], ROOM["cpu"]) // same[keys[0]][0].request.size ** 2)
+        while keys:
+            job.check()
+            if not first:
+                yield
+            some, keys = (keys[:1], keys[1:]) if first else (keys[:size], keys[size:])
+            first = False
+            wanted = [same[key][0] for key in some]
+
+            def on_step(step: int, done: int = done, n: int = len(some)) -> None:
+                job.check()
+                job.emit(Done(done + step * n, total))
+
+            for key, made in zip(some, _drawn(loaded, wanted, drawings, pictures, on_step), strict=True):
+                if len(some) > 1:
+                    pictures.keep_together(key, made)
+                for point in same[key]:
+                    job.emit(Cell(point, made, drawings[id(point)], len(some) > 1))
+            done += sum(point.request.steps for point in wanted)
+
+
+def _drawn(
+    loaded: LoadedModel, points: Sequence[Point], drawings: dict[int, Drawing], pictures: Pictures, on_step: Any
+) -> list[Made]:
+    """The pictures of points that can be drawn together."""
+    own = [drawings[id(point)] for point in points]
+    request, column = points[0].request, points[0].column
+    if len(points) == 1:
+        return [pictures.picture(loaded, request, column, own[0], on_step)]
+    off = [drawing.bypass for drawing in own]
+    tables = [drawing.weights for drawing in own]
+    bypass = np.stack([np.zeros_like(w, bool) if o is None else o for w, o in zip(tables, off, strict=True)])
+    drawing = replace(own[0], weights=np.stack(tables), bypass=bypass if bypass.any() else None)
+    start = time.perf_counter()
+    drawn = draw(
+        loaded, request, column, drawing, prompts=[point.request.prompt for point in points],
+        seeds=[point.request.seed for point in points], on_step=on_step,
+    )  # fmt: skip
+    seconds = (time.perf_counter() - start) / len(points)
+    return [Made(image, seconds, reports=drawn.reports) for image in drawn.images]
+
+
+def _together(point: Point) -> Any:
+    """Equal for points that one batch can draw: all but weights, seed and prompt."""
+    request = point.request
+    others = tuple(
+        (method.key, repr(request.methods[method.key])) for method in parts(point.column) if method.key != REWEIGHTED
+    )
+    return point.column, request.model, request.steps, request.guidance, request.size, request.negative_prompt, others

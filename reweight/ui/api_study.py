@@ -1,0 +1,159 @@
+"""Public endpoints for a study: sweep, ablate, score. Pictures come as PNG files in base64 within the JSON."""
+
+from __future__ import annotations
+
+import base64
+import io
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import gradio as gr
+import numpy as np
+from PIL import Image
+
+from ..engine.axes import changed, offered, read_axis
+from ..engine.engine import Batch, Engine, Scores
+from ..engine.provenance import png_bytes, settings_of
+from ..engine.request import REWEIGHTED, Request, RequestError
+from ..engine.sweep import Cell, Point, grid
+from ..scoring import distance
+from .errors import shown_to_people
+from .screens.ablate import without
+
+Asked = Callable[..., Request]
+
+
+def build_study_api(engine: Engine, request_of: Asked, given: list[Any]) -> None:
+    """Add the endpoints. request_of: the request that the values of `given` make."""
+
+    def sweep(
+        caller: gr.Request, across: str, down: str, method: str, prompt: str, model: str, low: float, high: float,
+        schedule: str, seed: int, steps: int, guidance: float, negative_prompt: str, settings: dict[str, Any] | None,
+    ):  # fmt: skip
+        """Draw a grid of pictures that differ in one or two settings.
+
+        across, down: a setting and its values, such as "low=0.9-1.1 x5", "seed=1-4", "block.3=off, 1",
+        "freeu.b1=1, 1.2" or "column=vanilla, reweighted"; down may be empty. method: what is drawn, by default
+        reweighted. Returns JSON with a cell for each picture: its row and column, the values, the PNG in base64, SSIM with
+        vanilla, and a score where there is a scorer. At most 100 pictures."""
+        with shown_to_people():
+            base = request_of(
+                engine, prompt, model, low, high, schedule, seed, steps, guidance, negative_prompt, settings
+            )
+            base, _ = changed(
+                base, engine.card(base.model), {"column": method or REWEIGHTED}, engine.blocks(base.model)
+            )
+            told: list[dict[str, Any]] = []
+            for cell in _swept(engine, base, across, down, caller.session_hash or ""):
+                if cell is None:
+                    yield gr.skip()
+                else:
+                    told.append(cell)
+            yield {"across": across, "down": down or None, "cells": sorted(told, key=lambda c: (c["row"], c["column"]))}
+
+    def ablate(
+        caller: gr.Request, pictures: bool, prompt: str, model: str, low: float, high: float, schedule: str, seed: int,
+        steps: int, guidance: float, negative_prompt: str, settings: dict[str, Any] | None,
+    ):  # fmt: skip
+        """Draw the picture without each block, at every step and at each single one.
+
+        Returns JSON: the blocks, and for each (block, step) the SSIM with the whole picture and the mean difference in
+        0..255; step null means every step. pictures: whether each one's PNG comes along, in base64."""
+        with shown_to_people():
+            base = request_of(
+                engine, prompt, model, low, high, schedule, seed, steps, guidance, negative_prompt, settings
+            )
+            blocks = engine.blocks(base.model)
+            off, which = without(base.steps, len(blocks))
+            whole, found = None, []
+            for event in engine.batches(base, np.ones(off.shape), off, client=caller.session_hash or ""):
+                yield gr.skip()
+                if not isinstance(event, Batch):
+                    continue
+                for n, image in enumerate(event.images, event.first):
+                    whole = whole or image
+                    if n:
+                        far = distance(image, whole)
+                        one = {
+                            "block": blocks[which[n - 1][0]].label,
+                            "step": which[n - 1][1],
+                            "ssim": far.ssim,
+                            "mean_difference": far.mean_difference,
+                        }
+                        found.append(one | ({"png": _png(image)} if pictures is True else {}))
+            yield {"blocks": [block.label for block in blocks], "steps": base.steps, "without": found}
+
+    def score(caller: gr.Request, picture: Image.Image, prompt: str, model: str):
+        """Score a picture for a prompt with the scorer that fits a model. Returns JSON: score, and the scorer's name."""
+        with shown_to_people():
+            if not isinstance(picture, Image.Image):
+                raise RequestError("There is no picture: give one.")
+            asked = request_of(engine, prompt, model, None, None, None, None, None, None, None, None)
+            found = None
+            image = picture.convert("RGB")
+            for event in engine.scores(asked.model, [image], [asked.prompt], client=caller.session_hash or ""):
+                found = event if isinstance(event, Scores) else found
+                yield gr.skip()
+            if found is None:
+                raise RequestError(
+                    "There is no scorer here for that model: score with an embedded one, or download HPS v2."
+                )
+            yield {"score": found.values[0], "scorer": found.scorer}
+
+    across, down = gr.Textbox("low=0.8-1 x3", label="across"), gr.Textbox("", label="down")
+    method, with_pictures = gr.Textbox(REWEIGHTED, label="method"), gr.Checkbox(False, label="pictures")
+    picture = gr.Image(label="picture", type="pil")
+    grid_out, without_out, score_out = gr.JSON(label="grid"), gr.JSON(label="without"), gr.JSON(label="score")
+    gr.Button().click(sweep, [across, down, method, *given], [grid_out], api_name="sweep", preprocess=False)
+    gr.Button().click(ablate, [with_pictures, *given], [without_out], api_name="ablate", preprocess=False)
+    gr.Button().click(score, [picture, *given[:2]], [score_out], api_name="score")
+
+
+def _swept(engine: Engine, base: Request, across: Any, down: Any, client: str) -> Iterator[dict[str, Any] | None]:
+    """None while it draws, then each cell as JSON."""
+    blocks, loaded = engine.blocks(base.model), engine.opened(base.model)
+    known = offered(loaded.card, [block.label for block in blocks], base.columns, base.steps)
+    axes = []
+    for text in (across, down):
+        if text in (None, "") and axes:
+            continue
+        name, equals, values = str(text).partition("=")
+        if not isinstance(text, str) or not equals:
+            raise RequestError('An axis is a setting and its values, such as "low=0.9-1.1 x5".')
+        axes.append(read_axis(name.strip(), values, known))
+    cells = grid(base, loaded.card, blocks, axes[0], axes[1] if len(axes) > 1 else None)
+    points = [Point(place, *cell, engine.chosen(cell[0])) for place, cell in cells.items() if not isinstance(cell, str)]
+    if not points:
+        raise RequestError(next(why for why in cells.values() if isinstance(why, str)))
+    baselines = {point.request.vanilla_key(): point for point in points}
+    wanted = points + [Point(key, point.request, "vanilla", point.chosen) for key, point in baselines.items()]
+    drawn: dict[Any, Cell] = {}
+    for event in engine.sweep(wanted, client=client):
+        yield None
+        if isinstance(event, Cell):
+            drawn[event.point.place] = event
+    scores: list[float] | None = None
+    pictures = [drawn[point.place].made.image for point in points]
+    for event in engine.scores(base.model, pictures, [point.request.prompt for point in points], client=client):
+        yield None
+        scores = event.values if isinstance(event, Scores) else scores
+    for (i, j), why in cells.items():
+        values = {axes[0].name: axes[0].values[j]} | ({axes[1].name: axes[1].values[i]} if len(axes) > 1 else {})
+        if isinstance(why, str):
+            yield {"row": i, "column": j, "values": values, "error": why}
+    for n, point in enumerate(points):
+        (i, j), cell = point.place, drawn[point.place]
+        values = {axes[0].name: axes[0].values[j]} | ({axes[1].name: axes[1].values[i]} if len(axes) > 1 else {})
+        weights = cell.drawing.weights if REWEIGHTED in point.column.split("+") else None
+        stamped = png_bytes(cell.made.image, settings_of(point.request, loaded, point.column, weights))
+        yield {
+            "row": i, "column": j, "values": values, "method": point.column, "png": base64.b64encode(stamped).decode(),
+            "ssim": distance(cell.made.image, drawn[point.request.vanilla_key()].made.image).ssim,
+            "score": None if scores is None else scores[n],
+        }  # fmt: skip
+
+
+def _png(image: Image.Image) -> str:
+    file = io.BytesIO()
+    image.save(file, format="PNG")
+    return base64.b64encode(file.getvalue()).decode()

@@ -1,0 +1,78 @@
+"""The Learn screen: a list of lessons; a lesson itself is a card that floats over whatever screen it is about."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ...engine.engine import Waiting
+from ...engine.parabola import PICTURES, TIMESTEP
+from ...probing.proposition import Parabolas
+from ..files import STATIC
+from ..lesson_files import lessons, read_lesson
+from ..panels.names import block_name
+from ..wording import waiting
+from .base import Act, Call, Event, Screen
+
+if TYPE_CHECKING:
+    from ..page import Page
+
+
+class Learn(Screen):
+    """Lessons in any order; which are done is kept in the browser."""
+
+    key = "learn"
+    title = "Learn"
+    scripts = (STATIC / "learn.js", STATIC / "present.js")
+    styles = (STATIC / "learn.css", STATIC / "present.css")
+
+    def build(self, page: Page) -> None:
+        page.html("""
+<div class="rw-card"><p class="rw-lead">Short lessons on the live page: predict first, then see. Any order.</p>
+  <div id="lessons"></div>
+  <div class="rw-line"><button type="button" class="rw-link" id="lesson-load">bring a lesson of your own (JSON)</button>
+  <input type="file" id="lesson-file" accept=".json" hidden><button type="button" class="rw-link" id="lesson-forget">forget my progress</button></div></div>
+""")
+
+    def acts(self) -> Mapping[str, Act]:
+        return {"lessons": listed, "check": check, "parabola": parabola}
+
+
+def listed(call: Call) -> Iterator[Event | None]:
+    """The lessons that come with the demo."""
+    yield {"kind": "lessons", "lessons": list(lessons())}
+
+
+def check(call: Call) -> Iterator[Event | None]:
+    """A teacher's own lesson. given: `text`."""
+    text = call.given.get("text")
+    if not isinstance(text, str):
+        raise ValueError("A lesson is read from a JSON file.")
+    yield {"kind": "lessons", "lessons": [read_lesson(text) | {"key": "own"}]}
+
+
+def parabola(call: Call) -> Iterator[Event | None]:
+    """How wrong the U-Net is by each block's weight, relative to weight 1, and the lowest point of each parabola."""
+    request = call.request()
+    yield {
+        "kind": "status",
+        "done": 0,
+        "text": f"Drawing {PICTURES} pictures, adding noise that we know, asking the U-Net for it…",
+    }
+    side = call.engine.side(request)
+    names = [block_name(block, side) for block in call.engine.blocks(request.model)]
+    for event in call.engine.parabolas(request, client=call.session.id):
+        if isinstance(event, Waiting):
+            yield waiting(event)
+        if isinstance(event, Parabolas):
+            at_one = event.variance[0][:, int(np.argmin(np.abs(event.w - 1)))]
+            curves = event.variance[0] / at_one[:, None] - 1  # (m, K)
+            yield {
+                "kind": "parabola", "w": event.w.tolist(), "curves": curves.round(6).tolist(), "names": names,
+                "minimum": [None if np.isnan(x) else round(float(x), 3) for x in event.minimum[0]],
+                "low": [None if np.isnan(x) else round(float(x), 3) for x in event.low[0]],
+                "high": [None if np.isnan(x) else round(float(x), 3) for x in event.high[0]],
+                "about": f"{PICTURES} pictures that this model drew itself, noise of timestep {TIMESTEP} of 1000",
+            }  # fmt: skip

@@ -1,0 +1,108 @@
+// Files made in the browser: ZIP archives without compression, text in PNG pictures, drawings as PNG and SVG.
+(() => {
+  const rw = window.reweight;
+  const encode = (text) => new TextEncoder().encode(text);
+  const TABLE = Uint32Array.from({ length: 256 }, (_, n) => {
+    for (let k = 0; k < 8; k++) n = n & 1 ? 0xedb88320 ^ (n >>> 1) : n >>> 1;
+    return n >>> 0;
+  });
+  const crc = (bytes) => {
+    let c = 0xffffffff;
+    for (const byte of bytes) c = TABLE[(c ^ byte) & 255] ^ (c >>> 8);
+    return (c ^ 0xffffffff) >>> 0;
+  };
+  const joined = (parts) => {
+    const whole = new Uint8Array(parts.reduce((sum, part) => sum + part.length, 0));
+    parts.reduce((at, part) => (whole.set(part, at), at + part.length), 0);
+    return whole;
+  };
+  const fields = (...pairs) => {
+    const view = new DataView(new ArrayBuffer(pairs.reduce((sum, [size]) => sum + size, 0)));
+    pairs.reduce((at, [size, value]) => (size === 2 ? view.setUint16(at, value, true) : view.setUint32(at, value, true), at + size), 0);
+    return new Uint8Array(view.buffer);
+  };
+
+  // A ZIP archive of [name, Uint8Array or text] pairs.
+  rw.zip = (files) => {
+    const parts = [];
+    const index = [];
+    let at = 0;
+    for (const [name, content] of files) {
+      const data = typeof content === "string" ? encode(content) : content;
+      const title = encode(name);
+      const about = [[2, 20], [2, 0x800], [2, 0], [2, 0], [2, 0x5a21], [4, crc(data)], [4, data.length], [4, data.length], [2, title.length], [2, 0]];
+      const local = joined([fields([4, 0x04034b50], ...about), title, data]);
+      index.push(fields([4, 0x02014b50], [2, 20], ...about, [2, 0], [2, 0], [2, 0], [4, 0], [4, at]), title);
+      parts.push(local);
+      at += local.length;
+    }
+    const directory = joined(index);
+    const end = fields([4, 0x06054b50], [2, 0], [2, 0], [2, files.length], [2, files.length], [4, directory.length], [4, at], [2, 0]);
+    return joined([...parts, directory, end]);
+  };
+
+  // A PNG's bytes with texts, {name: text}, in it.
+  rw.pngWithText = (bytes, texts) => {
+    const chunks = Object.entries(texts).map(([name, text]) => {
+      const body = joined([encode("iTXt"), encode(name), new Uint8Array(5), encode(text)]);
+      const view = new DataView(new ArrayBuffer(8));
+      view.setUint32(0, body.length - 4);
+      view.setUint32(4, crc(body));
+      return joined([new Uint8Array(view.buffer, 0, 4), body, new Uint8Array(view.buffer, 4, 4)]);
+    });
+    return joined([bytes.subarray(0, 33), ...chunks, bytes.subarray(33)]); // after IHDR
+  };
+
+  rw.bytes = (base64) => Uint8Array.from(atob(base64), (letter) => letter.charCodeAt(0));
+  rw.pngOf = (canvas) => new Promise((done) => canvas.toBlob(async (blob) => done(new Uint8Array(await blob.arrayBuffer())), "image/png"));
+  rw.csv = (rows) => rows.map((row) => row.map((cell) => (/[",\n]/.test(cell ?? "") ? `"${String(cell).replaceAll('"', '""')}"` : (cell ?? ""))).join(",")).join("\n") + "\n";
+
+  // A drawing with its colours written into it, so that it stands alone.
+  const LOOK = ["fill", "stroke", "stroke-width", "stroke-dasharray", "opacity", "font-size", "font-weight", "text-anchor", "stroke-linejoin"];
+  rw.svgText = (svg) => {
+    const copy = svg.cloneNode(true);
+    const from = [svg, ...svg.querySelectorAll("*")];
+    [copy, ...copy.querySelectorAll("*")].forEach((element, i) => {
+      const style = getComputedStyle(from[i]);
+      element.setAttribute("style", LOOK.map((name) => `${name}:${style.getPropertyValue(name)}`).join(";") + ";font-family:sans-serif");
+    });
+    const [, , w, h] = svg.getAttribute("viewBox").split(/[\s,]+/);
+    copy.setAttribute("xmlns", "http://www.w3.org/2000/svg");
+    copy.setAttribute("width", w);
+    copy.setAttribute("height", h);
+    const paper = document.createElementNS("http://www.w3.org/2000/svg", "rect");
+    paper.setAttribute("width", w);
+    paper.setAttribute("height", h);
+    paper.setAttribute("fill", getComputedStyle(svg.closest(".rw-card") ?? document.body).backgroundColor);
+    copy.prepend(paper);
+    return new XMLSerializer().serializeToString(copy);
+  };
+  rw.svgPng = async (svg, scale = 2) => {
+    const image = new Image();
+    image.src = `data:image/svg+xml;base64,${btoa(String.fromCharCode(...encode(rw.svgText(svg))))}`;
+    await image.decode();
+    const canvas = document.createElement("canvas");
+    canvas.width = image.width * scale;
+    canvas.height = image.height * scale;
+    canvas.getContext("2d").drawImage(image, 0, 0, canvas.width, canvas.height);
+    return rw.pngOf(canvas);
+  };
+  // Buttons that save a chart as PNG, SVG and CSV.
+  rw.chartTools = (place, name, rows) => {
+    const line = document.createElement("p");
+    line.className = "rw-line rw-chart-tools";
+    const button = (title, act) => {
+      const one = document.createElement("button");
+      one.type = "button";
+      one.className = "rw-link";
+      one.textContent = title;
+      one.onclick = act;
+      line.append(one);
+    };
+    const svg = () => place.querySelector("svg");
+    button("chart as PNG", async () => rw.download(`${name}.png`, await rw.svgPng(svg()), "image/png"));
+    button("SVG", () => rw.download(`${name}.svg`, rw.svgText(svg()), "image/svg+xml"));
+    button("CSV", () => rw.download(`${name}.csv`, rw.csv(rows()), "text/csv"));
+    place.append(line);
+  };
+})();

@@ -1,0 +1,275 @@
+// Lessons: a card that floats over the live screens, acts on them, and notices when something has been done.
+(() => {
+  const rw = window.reweight;
+  const { $, all } = rw;
+  const KEEP = "reweight-lessons";
+  let known = [];
+  let lesson = null;
+  let at = 0;
+  let progress = {};
+  try {
+    progress = JSON.parse(localStorage.getItem(KEEP)) ?? {};
+  } catch {
+    progress = {};
+  }
+  const keep = () => {
+    try {
+      localStorage.setItem(KEEP, JSON.stringify(progress));
+    } catch {
+      /* a browser that keeps nothing */
+    }
+  };
+  const element = (tag, className, text) => {
+    const one = document.createElement(tag);
+    if (className) one.className = className;
+    if (text) one.textContent = text;
+    return one;
+  };
+  const button = (text, act, className) => {
+    const one = element("button", className, text);
+    one.type = "button";
+    one.onclick = act;
+    return one;
+  };
+
+  // ---- the list
+  async function list() {
+    if (!known.length) await rw.act("learn", "lessons", {}, (event) => event.kind === "lessons" && (known = event.lessons));
+    show();
+  }
+  function show() {
+    const place = $("#lessons");
+    if (!place) return;
+    place.replaceChildren(
+      ...known.map((one) => {
+        const state = progress[one.key];
+        const row = element("article", "rw-lesson");
+        row.append(element("h3", "", one.title), element("p", "", one.about));
+        const foot = element("p", "rw-note", `${one.minutes} minutes${state?.done ? " · done ✓" : state?.at ? ` · at ${state.at + 1} of ${one.cards.length}` : ""}`);
+        const begin = button(state?.done ? "Again" : state?.at ? "Go on" : "Begin", () => start(one, state?.done ? 0 : (state?.at ?? 0)), "rw-small-button");
+        begin.setAttribute("aria-label", `${begin.textContent}: ${one.title}`);
+        row.append(foot, begin);
+        return row;
+      }),
+    );
+  }
+
+  // ---- what a card does to the page
+  const screen = (title) => all('#screens [role="tab"], #screens .overflow-dropdown button').find((tab) => tab.textContent.trim() === title);
+  const block = (name) => {
+    const blocks = rw.painting()?.blocks ?? [];
+    if (name === "mid") return blocks.findIndex(({ stage }) => stage === "mid");
+    const [stage, level] = name.split("-");
+    return blocks.findIndex((one) => one.stage === stage && one.level === +level);
+  };
+  async function perform(acts = []) {
+    for (const act of acts) {
+      if (act.model && act.model !== rw.model) {
+        const offered = $("#model-select");
+        const served = offered.tagName !== "SELECT" || all("option", offered).some((option) => option.value === act.model);
+        if (served) await rw.openModel(act.model);
+      }
+      if (act.unpaint && rw.settings.painted) rw.set({ painted: null });
+      if (act.set) rw.set(act.set);
+      if (act.paint) rw.paint(block(act.paint.block), act.paint.step ?? null, act.paint.weight);
+      if (act.screen) screen(act.screen)?.click();
+    }
+  }
+  function mark(name) {
+    all(".rw-marked").forEach((one) => one.classList.remove("rw-marked"));
+    if (name) $(`#unet .rw-block[data-block="${block(name)}"]`)?.classList.add("rw-marked");
+  }
+
+  // ---- has it been done?
+  function fulfilled(done) {
+    if (!done || !rw.settings) return !done;
+    if (done.painted) {
+      const cells = rw.settings.painted ?? [];
+      const i = done.block ? block(done.block) : null;
+      const wanted = (cell) => (done.painted === "off" ? cell === "off" : cell !== null);
+      if (!cells.some((row) => row.some((cell, n) => (i === null || n === i) && wanted(cell)))) return false;
+    }
+    if (done.setting) {
+      const value = rw.get(done.setting);
+      if (done.below !== undefined && !(value < done.below)) return false;
+      if (done.above !== undefined && !(value > done.above)) return false;
+      if (done.is !== undefined && value !== done.is) return false;
+    }
+    return done.and ? fulfilled(done.and) : true;
+  }
+  function look() {
+    const card = lesson?.cards[at];
+    if (!card || $("#lesson").dataset.state === "done") return;
+    if (card.done && fulfilled(card.done)) complete(card);
+    if (card.mark) mark($("#lesson").dataset.state === "done" ? null : card.mark);
+  }
+  function complete(card) {
+    const box = $("#lesson");
+    box.dataset.state = "done";
+    mark(null);
+    const said = $(".rw-lesson-said", box);
+    if (card.reveal) said.append(element("p", "", card.reveal));
+    else if (card.done) said.append(element("p", "rw-note", "Done."));
+    $(".rw-lesson-next", box).disabled = false;
+    all(".rw-lesson-skip", box).forEach((one) => one.remove());
+  }
+
+  // ---- the card
+  function place() {
+    let box = $("#lesson");
+    if (!box) {
+      box = element("section", "rw-card");
+      box.id = "lesson";
+      box.setAttribute("aria-label", "Lesson");
+      (document.querySelector(".gradio-container") ?? document.body).append(box);
+    }
+    return box;
+  }
+  function start(one, from = 0) {
+    lesson = one;
+    at = Math.min(from, one.cards.length - 1);
+    turn();
+  }
+  function stop() {
+    lesson = null;
+    mark(null);
+    $("#lesson")?.remove();
+    show();
+  }
+  async function turn() {
+    const card = lesson.cards[at];
+    progress[lesson.key] = { ...progress[lesson.key], at };
+    keep();
+    const box = place();
+    box.dataset.state = "open";
+    const head = element("div", "rw-lesson-head");
+    const close = button("×", stop, "rw-lesson-close");
+    close.setAttribute("aria-label", "Close the lesson");
+    head.append(element("b", "", lesson.title), element("span", "rw-note", `${at + 1} of ${lesson.cards.length}`), close);
+    const body = element("div", "rw-lesson-body");
+    body.tabIndex = -1;
+    if (card.text) body.append(element("p", "", card.text));
+    if (card.ask) body.append(question(card.ask));
+    if (card.measure === "parabola") body.append(measure());
+    const said = element("div", "rw-lesson-said");
+    said.setAttribute("aria-live", "polite");
+    body.append(said);
+    const foot = element("div", "rw-line rw-lesson-foot");
+    const back = button("Back", () => (at--, turn()));
+    back.disabled = at === 0;
+    const last = at === lesson.cards.length - 1;
+    const next = button(last ? "Finish" : "Next", () => {
+      if (!last) return at++, turn();
+      progress[lesson.key] = { at: 0, done: true };
+      keep();
+      stop();
+    }, "rw-primary rw-lesson-next");
+    next.disabled = !!(card.ask || card.done);
+    const skip = button("skip this", () => (last ? stop() : (at++, turn())), "rw-link rw-lesson-skip");
+    foot.append(back, ...(next.disabled ? [skip] : []), next);
+    box.replaceChildren(head, body, foot);
+    body.focus({ preventScroll: true });
+    await perform(card.do);
+    if (lesson?.cards[at] !== card) return;
+    if (card.open) $(card.open)?.setAttribute("open", "");
+    if (card.mark) mark(card.mark);
+    look();
+  }
+
+  function question({ question, options, answer, because }) {
+    const field = element("fieldset", "rw-ask");
+    field.append(element("legend", "", question));
+    options.forEach((text, i) => {
+      const label = element("label", "rw-check");
+      const radio = element("input");
+      radio.type = "radio";
+      radio.name = "rw-answer";
+      radio.value = i;
+      label.append(radio, element("span", "", text));
+      field.append(label);
+    });
+    const reveal = button("See", () => {
+      const chosen = $("input:checked", field);
+      if (!chosen) return;
+      all("input", field).forEach((input) => (input.disabled = true));
+      all("label", field)[answer].classList.add("rw-right");
+      chosen.closest("label").classList.add("rw-said-so");
+      all("#lesson .rw-lesson-skip").forEach((one) => one.remove());
+      reveal.remove();
+      const said = $(".rw-lesson-said");
+      const right = +chosen.value === answer;
+      said.append(element("p", "", `${right ? "Right. " : ""}${because}`));
+      $("#lesson").dataset.state = "done";
+      $(".rw-lesson-next").disabled = false;
+    }, "rw-small-button rw-lesson-see");
+    reveal.disabled = true;
+    field.addEventListener("change", () => (reveal.disabled = false));
+    field.append(reveal);
+    return field;
+  }
+
+  function measure() {
+    const box = element("div");
+    const begin = button("Measure it", async () => {
+      begin.disabled = true;
+      await rw.act("learn", "parabola", {}, (event) => event.kind === "parabola" && box.replaceChildren(...parabola(event)));
+      begin.disabled = false;
+      rw.status("");
+    }, "rw-small-button");
+    box.append(begin);
+    return box;
+  }
+  function parabola({ w, curves, names, minimum, low, high, about }) {
+    const [width, height, left, right, top, bottom] = [340, 220, 46, 10, 12, 34];
+    const values = curves.flat();
+    const [least, most] = [Math.min(0, ...values), Math.max(...values, 1e-6)];
+    const [first, last] = [w[0], w.at(-1)];
+    const x = (value) => left + ((value - first) / (last - first)) * (width - left - right);
+    const y = (value) => top + ((most - value) / (most - least)) * (height - top - bottom);
+    const ticks = w.map((value) => `<text class="rw-small" x="${x(value)}" y="${height - 18}">${value}</text>`).join("");
+    const rule = `<line class="rw-rule rw-one" x1="${x(1)}" x2="${x(1)}" y1="${top}" y2="${height - bottom}"/><line class="rw-rule" x1="${left}" x2="${width - right}" y1="${y(0)}" y2="${y(0)}"/>`;
+    const scale = [0, most].map((value) => `<text class="rw-tick" x="${left - 5}" y="${y(value) + 4}">${value ? "+" : ""}${(100 * value).toFixed(1)}%</text>`).join("");
+    const lines = curves.map((row, i) => `<polyline class="rw-line rw-c${i % 7}" points="${row.map((value, k) => `${x(w[k]).toFixed(1)},${y(value).toFixed(1)}`).join(" ")}"/>`).join("");
+    const chart = element("div");
+    chart.innerHTML = `<svg viewBox="0 0 ${width} ${height}" class="rw-plot" role="img" aria-label="How much more wrong the U-Net is than at weight 1, by each block's weight">${rule}${ticks}${scale}${lines}<text class="rw-small" x="${(left + width - right) / 2}" y="${height - 2}">weight of the block</text></svg>`;
+    const told = element("ul", "rw-minima");
+    names.forEach((name, i) => {
+      const line = element("li", `rw-c${i % 7}`);
+      const sharp = Math.max(...curves[i]) > 1e-3 && low[i] !== null;
+      line.textContent = sharp ? `${name}: least wrong at ${minimum[i].toFixed(2)} (95% ${low[i].toFixed(2)} to ${high[i].toFixed(2)})` : `${name}: flat, no minimum can be told`;
+      told.append(line);
+    });
+    return [chart, told, element("p", "rw-note", `${about}. With so few pictures the intervals are wide; they are not real photographs either.`)];
+  }
+
+  // ---- beginnings
+  rw.on("screen", () => rw.screen === "Learn" && list());
+  rw.on("changed", look);
+  rw.on("painted", look);
+  rw.on("drawn", look);
+  document.addEventListener("keydown", (event) => {
+    if (event.key === "Escape" && lesson && event.target.closest?.("#lesson")) stop();
+  });
+  document.addEventListener("click", (event) => {
+    const id = event.target.closest?.("button")?.id;
+    if (id === "lesson-load") $("#lesson-file").click();
+    if (id === "lesson-forget") {
+      progress = {};
+      keep();
+      show();
+    }
+  });
+  document.addEventListener("change", async (event) => {
+    if (event.target.id !== "lesson-file") return;
+    const file = event.target.files[0];
+    const text = file && file.size < 1e5 ? await file.text() : "";
+    event.target.value = "";
+    await rw.act("learn", "check", { text }, (said) => {
+      if (said.kind !== "lessons") return;
+      known = [...known.filter(({ key }) => key !== "own"), ...said.lessons];
+      show();
+      start(said.lessons[0]);
+    });
+  });
+  rw.lesson = (key) => list().then(() => start(known.find((one) => one.key === key)));
+})();

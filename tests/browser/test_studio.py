@@ -1,0 +1,153 @@
+"""Sweep, Edit, History and Learn in a real browser; and every screen as axe-core sees it."""
+
+from __future__ import annotations
+
+import io
+import json
+import zipfile
+from pathlib import Path
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from looking import has_drawn, png, src, wait_for_other
+from playwright.sync_api import Page, expect
+
+from reweight.engine.provenance import read_png
+
+pytestmark = pytest.mark.browser
+SCREENS = ("Compare", "Importance", "Ablate", "Watch", "Sweep", "Edit", "History", "Learn")
+
+
+def screen(page: Page, name: str) -> None:
+    page.get_by_role("tab", name=name, exact=True).click()
+    page.wait_for_function("(name) => window.reweight.screen === name", arg=name)
+
+
+def saved(page: Page, button: str) -> bytes:
+    """What a button saves."""
+    with page.expect_download() as download:
+        page.locator(button).click()
+    return Path(download.value.path()).read_bytes()
+
+
+def swept(page: Page, across: tuple[str, str], down: tuple[str, str]) -> None:
+    """Draw a grid."""
+    screen(page, "Sweep")
+    expect(page.locator("#sweep-cost")).to_contain_text("pictures")
+    for side, (name, values) in (("across", across), ("down", down)):
+        page.locator(f"#sweep-{side}").select_option(name)
+        page.locator(f"#sweep-{side}-values").fill(values)
+    page.locator("#sweep-draw").click()
+    page.wait_for_function("() => document.querySelector('#sweep-result').dataset.seconds")
+
+
+def test_a_sweep_is_drawn_taken_away_and_brought_to_the_page(visit):
+    page = visit("steps=2")
+    swept(page, ("low", "0.5, 1.4"), ("high", "1.2, 1.5"))
+    expect(page.locator("#sweep-grid img")).to_have_count(3)
+    expect(page.locator("#sweep-grid .rw-impossible")).to_contain_text("swap them")
+    with zipfile.ZipFile(io.BytesIO(saved(page, "#sweep-zip"))) as archive:
+        assert archive.testzip() is None
+        manifest = json.loads(archive.read("manifest.json"))
+        files = [name for name in archive.namelist() if name.endswith(".png")]
+        assert len(files) == len(manifest["pictures"]) == 3
+        for told in manifest["pictures"]:
+            asked = read_png(archive.read(told["file"]))["request"]
+            assert (asked["low"], asked["high"]) == (told["changes"]["low"], told["changes"]["high"])
+    lines = saved(page, "#sweep-csv").decode().splitlines()
+    assert lines[0].startswith("file,low,high,ssim_with_vanilla") and len(lines) == 4
+    assert saved(page, "#sweep-png").startswith(b"\x89PNG")
+    before = page.evaluate("() => window.reweight.settings.low")
+    page.locator("#sweep-grid td[data-at='1 0'] button").click()
+    assert before != 0.5 and page.evaluate("() => [reweight.settings.low, reweight.settings.high]") == [0.5, 1.5]
+    page.wait_for_function("() => new URLSearchParams(location.search).get('low') === '0.5'")
+    page.locator("#sweep-draw").click()  # drawn already
+    expect(page.locator("#sweep-cost")).to_contain_text("nothing left to draw")
+
+
+def test_a_saved_picture_brings_its_settings_back_and_history_does_too(visit, tmp_path):
+    page = visit("steps=2&low=0.6")
+    first = src(page, "reweighted")
+    (tmp_path / "picture.png").write_bytes(png(page, "reweighted"))
+    page.evaluate("() => window.reweight.paint(5, null, 'off')")
+    wait_for_other(page, "reweighted", first)
+    has_drawn(page)
+    page.evaluate("() => window.reweight.set({ low: 1, seed: 3, painted: null })")
+    page.wait_for_function("() => new URLSearchParams(location.search).get('seed') === '3'")
+    screen(page, "History")
+    page.locator("#history-file").set_input_files(tmp_path / "picture.png")
+    expect(page.locator("#status")).to_contain_text("Brought back")
+    assert page.evaluate("() => [reweight.settings.low, reweight.settings.seed]") == [0.6, 7]
+    page.locator("#history-strip button", has_text="painted").first.click()
+    page.wait_for_function("() => window.reweight.settings.painted?.[0][5] === 'off'")
+    page.locator("#history-script").click()
+    expect(page.locator("#history-text pre")).to_contain_text("reweighted(pipe, weights, bypass=off)")
+    (tmp_path / "no.png").write_bytes(b"no picture")
+    page.locator("#history-file").set_input_files(tmp_path / "no.png")
+    expect(page.locator("#status")).to_contain_text("choose a picture that was saved here")
+
+
+def test_a_picture_is_edited_and_the_steps_that_run_are_said(visit):
+    page = visit("steps=4")
+    screen(page, "Edit")
+    page.locator("#edit-vanilla").click()
+    expect(page.locator("#edit-steps")).to_contain_text("Steps 3 to 4 of 4 run")
+    expect(page.locator("#edit-pictures .rw-save")).to_have_count(3)
+    page.locator("#edit-strength-range").fill("0.1")
+    expect(page.locator("#status")).to_contain_text("no step is left to run")
+
+
+def test_a_lesson_is_played_to_its_end(visit):
+    page = visit("steps=2")
+    screen(page, "Learn")
+    page.locator(".rw-lesson button").first.click()
+    card, on = page.locator("#lesson"), page.locator(".rw-lesson-next")
+    expect(card).to_contain_text("1 of 4")
+    on.click()
+    expect(on).to_be_disabled()
+    card.get_by_text("the middle one", exact=True).click()
+    card.get_by_role("button", name="See").click()
+    expect(card).to_contain_text("The last one.")
+    on.click()
+    for block in (6, 3):
+        expect(on).to_be_disabled()
+        page.wait_for_timeout(300)
+        page.locator(f"#unet .rw-block[data-block='{block}']").press("Enter")
+        expect(on).to_be_enabled()
+        on.click()
+    expect(card).to_have_count(0)
+    screen(page, "Learn")
+    expect(page.locator(".rw-lesson").first).to_contain_text("done ✓")
+
+
+def test_presenting_leaves_no_small_type_and_comes_back(visit):
+    page = visit("steps=2")
+    page.locator("#present").click()
+    expect(page.locator("#ask")).to_be_hidden()
+    small = page.evaluate(
+        """() => [...document.querySelectorAll('.rw-main *')].filter((one) => one.offsetParent !== null || one.ownerSVGElement)
+             .filter((one) => [...one.childNodes].some((node) => node.nodeType === 3 && node.textContent.trim()) && one.getBoundingClientRect().width)
+             .map((one) => [one.textContent, parseFloat(getComputedStyle(one).fontSize) * (one.currentCSSZoom ?? 1)])
+             .filter(([, size]) => size < 16)"""
+    )
+    assert small == []
+    page.keyboard.press("Escape")
+    expect(page.locator("#ask")).to_be_visible()
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_no_screen_has_a_serious_finding(visit, scheme):
+    page = visit("steps=2", color_scheme=scheme)
+    found = {}
+    for name in SCREENS:
+        screen(page, name)
+        page.wait_for_timeout(400)
+        if name == "Sweep":
+            swept(page, ("low", "0.5, 1"), ("seed", "1, 2"))
+        if name == "Learn":
+            page.locator(".rw-lesson button").first.click()
+        violations = Axe().run(page).response["violations"]
+        wrong = [v["id"] for v in violations if v["impact"] in ("serious", "critical")]
+        if wrong:
+            found[name] = wrong
+    assert found == {}
