@@ -22,7 +22,9 @@ def run(address: str, *arguments: str, token: str = TOKEN) -> tuple[int, str]:
         "HF_HUB_DISABLE_PROGRESS_BARS": "1",
     }  # fmt: skip
     command = [sys.executable, "-m", "reweight", "space", *arguments]
-    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=170, check=False)
+    done = subprocess.run(
+        command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=170, check=False, encoding="utf-8"
+    )
     return done.returncode, done.stdout + done.stderr
 
 
@@ -69,6 +71,7 @@ def test_the_files_alone_open_the_page(tmp_path: Path):
         env=environment,
         capture_output=True,
         text=True,
+        encoding="utf-8",
         timeout=170,
         check=False,
     )

@@ -70,7 +70,14 @@ def test_the_commands_exit_status_says_whether_all_is_well():
         command = [sys.executable, "-m", "reweight", "doctor"]
         environment = os.environ | {"NO_COLOR": "1"} | changes
         return subprocess.run(
-            command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=170, check=False
+            command,
+            cwd=ROOT,
+            env=environment,
+            capture_output=True,
+            text=True,
+            timeout=170,
+            check=False,
+            encoding="utf-8",
         )
 
     done = run(OMP_WAIT_POLICY="ACTIVE")
