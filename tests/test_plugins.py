@@ -98,5 +98,5 @@ class TestFromOutside:
         rows = [
             json.loads(line) for line in (tmp_path / "fig4" / "rows-0.jsonl").read_text(encoding="utf-8").splitlines()
         ]
-        assert json.loads((tmp_path / "fig4" / "provenance.json").read_text(encoding="utf-8"))["scorer"] == "redness 1"
+        assert json.loads((tmp_path / "fig4" / "results.json").read_text(encoding="utf-8"))["scorer"] == "redness 1"
         assert len(rows) == 12 and np.ptp([row["score"] for row in rows]) > 0

@@ -9,8 +9,6 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from ...models.registry import ASSETS
-
 
 @dataclass(frozen=True)
 class Results:
@@ -20,7 +18,11 @@ class Results:
     """
 
     root: Path
-    assets: Path = ASSETS
+
+    @property
+    def assets(self) -> Path:
+        """The models' folders."""
+        return self.root / "assets"
 
     @cached_property
     def found(self) -> dict[str, dict[str, Any]]:
