@@ -65,7 +65,7 @@ def build_api(engine: Engine) -> None:
                 engine, prompt, model, low, high, schedule, seed, steps, guidance, negative_prompt, settings
             )
             table = None
-            client, small = caller.session_hash or "", PRESETS[preset].allows_surrogate
+            client, small = _client(caller), PRESETS[preset].allows_surrogate
             for event in engine.probe(request, preset=preset, runs=int(runs), surrogate=small, client=client):
                 if isinstance(event, ProbeSnapshot):
                     table = event.table
@@ -121,7 +121,7 @@ def _drawn(engine: Engine, caller: gr.Request, methods: tuple[str, ...], given: 
             )
         chosen = engine.chosen(request)
         pictures = []
-        for event in engine.compare(request, chosen, methods, client=caller.session_hash or ""):
+        for event in engine.compare(request, chosen, methods, client=_client(caller)):
             if isinstance(event, Picture):
                 pictures.append(event)
             yield (gr.skip(),) * (len(methods) + 1)
@@ -136,3 +136,8 @@ def stamped(engine: Engine, request: Request, picture: Picture) -> Image.Image:
     image = picture.image.copy()
     image.info = {"parameters": parameters_text(settings), "reweight": json.dumps(settings, ensure_ascii=False)}
     return image
+
+
+def _client(caller: gr.Request) -> str:
+    """Who calls, as the engine's turns want to know it."""
+    return f"{caller.client.host if caller.client else ''}/{caller.session_hash or ''}"

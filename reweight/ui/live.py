@@ -73,7 +73,7 @@ class Live:
                 raise ValueError("Settings are given by name.")
         except ValueError as error:
             return JSONResponse({"kind": "error", "text": str(error)}, 400)
-        call = Call(self.engine, session, settings, given)
+        call = Call(self.engine, session, settings, given, http.client.host if http.client else "")
         return StreamingResponse(self._lines(call, session, name, act), media_type="application/x-ndjson")
 
     def _lines(self, call: Call, session: Session, name: str, act: Act) -> Iterator[bytes]:

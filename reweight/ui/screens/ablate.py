@@ -74,7 +74,7 @@ def grid(call: Call) -> Iterator[Event | None]:
     yield {"kind": "layout", "names": [block_name(block, side) for block in blocks], "steps": request.steps}
     whole: Image.Image | None = None
     batches, done = None, 0
-    for event in call.engine.batches(request, np.ones(off.shape), off, client=call.session.id):
+    for event in call.engine.batches(request, np.ones(off.shape), off, client=call.client):
         if isinstance(event, Waiting):
             yield waiting(event)
         elif isinstance(event, Step):
@@ -114,7 +114,7 @@ def prune(call: Call) -> Iterator[Event | None]:
             jobs.append((title, k, off))
     bypass = np.stack([off for _, _, off in jobs])
     seconds: list[float] = []
-    for event in call.engine.batches(request, np.ones(bypass.shape), bypass, together=1, client=call.session.id):
+    for event in call.engine.batches(request, np.ones(bypass.shape), bypass, together=1, client=call.client):
         if isinstance(event, Waiting):
             yield waiting(event)
         if not isinstance(event, Batch):

@@ -22,12 +22,21 @@ Event = dict[str, Any]
 
 @dataclass(frozen=True)
 class Call:
-    """What a page asks of a screen's act: who asks, the settings on the page, and what else was sent along."""
+    """What a page asks of a screen's act: who asks, the settings on the page, and what else was sent along.
+
+    address: where the visitor calls from, which shares its turns among its visitors.
+    """
 
     engine: Engine
     session: Session
     settings: Mapping[str, Any]
     given: Mapping[str, Any]
+    address: str = ""
+
+    @property
+    def client(self) -> str:
+        """Who asks, as the engine's turns want to know it."""
+        return f"{self.address}/{self.session.id}"
 
     def request(self) -> Request:
         """The request that the page's settings make. ValueError of one sentence for what cannot be drawn."""

@@ -94,7 +94,7 @@ def draw(call: Call) -> Iterator[Event | None]:
     shown: dict[tuple[str, int], Picture] = {}
     total = len(wanted) * len(seeds) * request.steps
     done = 0
-    drawing = call.engine.compare(request, chosen, wanted, seeds=seeds[1:], preview=True, client=call.session.id)
+    drawing = call.engine.compare(request, chosen, wanted, seeds=seeds[1:], preview=True, client=call.client)
     for event in drawing if wanted else ():
         if isinstance(event, Waiting):
             yield waiting(event)
@@ -148,7 +148,7 @@ def open_model(call: Call) -> Iterator[Event | None]:
     name = call.given.get("model")
     if not isinstance(name, str) or not name:
         raise ValueError("No model is chosen: choose one.")
-    for event in call.engine.open(name, client=call.session.id):
+    for event in call.engine.open(name, client=call.client):
         if hasattr(event, "fraction"):
             yield {"kind": "status", "done": event.fraction, "text": event.text}
         elif isinstance(event, Waiting):

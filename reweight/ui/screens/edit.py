@@ -86,7 +86,7 @@ def draw(call: Call) -> Iterator[Event | None]:
     order = sorted(request.columns, key=lambda column: column != "vanilla")  # what the others are measured against
     loaded = call.engine.opened(request.model)
     vanilla: Image.Image | None = None
-    for event in call.engine.edit(request, call.chosen(request), start, order, client=call.session.id):
+    for event in call.engine.edit(request, call.chosen(request), start, order, client=call.client):
         if isinstance(event, Waiting):
             yield waiting(event)
         elif isinstance(event, Step):

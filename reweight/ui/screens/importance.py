@@ -73,7 +73,7 @@ def direct(call: Call) -> Iterator[Event | None]:
     """Switch every block off at every step, unless that is known, and show what it says of the rankings."""
     request = call.request()
     if request.vanilla_key() not in call.session.direct:
-        for event in call.engine.direct(request, client=call.session.id):
+        for event in call.engine.direct(request, client=call.client):
             if isinstance(event, np.ndarray):
                 call.session.keep_direct(request.vanilla_key(), event)
             else:
@@ -151,7 +151,7 @@ def probe(call: Call) -> Iterator[Event | None]:
     latest: ImportanceTable | None = None
     completed = 0
     surrogate = PRESETS[preset].allows_surrogate
-    for event in call.engine.probe(request, preset=preset, runs=runs, surrogate=surrogate, client=call.session.id):
+    for event in call.engine.probe(request, preset=preset, runs=runs, surrogate=surrogate, client=call.client):
         if isinstance(event, Waiting):
             yield waiting(event)
             continue

@@ -63,7 +63,7 @@ def parabola(call: Call) -> Iterator[Event | None]:
     }
     side = call.engine.side(request)
     names = [block_name(block, side) for block in call.engine.blocks(request.model)]
-    for event in call.engine.parabolas(request, client=call.session.id):
+    for event in call.engine.parabolas(request, client=call.client):
         if isinstance(event, Waiting):
             yield waiting(event)
         if isinstance(event, Parabolas):

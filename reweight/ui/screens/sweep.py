@@ -191,7 +191,7 @@ def draw(call: Call) -> Iterator[Event | None]:
     wanted = [*plan.points, *plan.baselines()]
     images: dict[Any, Image.Image] = {}
     pending = {point.place: point for point in plan.points}
-    for event in call.engine.sweep(wanted, client=call.session.id):
+    for event in call.engine.sweep(wanted, client=call.client):
         if isinstance(event, Waiting):
             yield waiting(event)
         elif isinstance(event, Notice):
@@ -219,7 +219,7 @@ def draw(call: Call) -> Iterator[Event | None]:
                         "difference": round(far.mean_difference, 2),
                     }
     pictures, prompts = [images[point.place] for point in plan.points], [point.request.prompt for point in plan.points]
-    for event in call.engine.scores(plan.request.model, pictures, prompts, client=call.session.id):
+    for event in call.engine.scores(plan.request.model, pictures, prompts, client=call.client):
         if isinstance(event, Scores):
             values = [
                 {"at": point.place, "score": round(value, 4)}

@@ -47,7 +47,7 @@ def film(call: Call) -> Iterator[Event | None]:
         "columns": [{"key": key, "title": columns.title(key)} for key in request.columns],
         "steps": request.steps,
     }
-    for event in call.engine.watch(request, call.chosen(request), request.columns, noisy=noisy, client=call.session.id):
+    for event in call.engine.watch(request, call.chosen(request), request.columns, noisy=noisy, client=call.client):
         if isinstance(event, Waiting):
             yield waiting(event)
         elif isinstance(event, Step):
