@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from ..patching.blocks import as_unet
 from ..patching.clock import Clock, clocked
@@ -42,13 +42,12 @@ class AtEdm:
     blocks: tuple[int, ...] | None = setting("Blocks", default=None)
 
     def __post_init__(self) -> None:
-        fine = self.blocks is None or (
-            isinstance(self.blocks, (list, tuple)) and all(type(i) is int and 0 <= i < 64 for i in self.blocks)
-        )
-        if not fine:
+        blocks: Any = self.blocks
+        if blocks is None:
+            return
+        if not isinstance(blocks, (list, tuple)) or not all(type(i) is int and 0 <= i < 64 for i in blocks):
             raise ValueError("AT-EDM's blocks must be a list of block numbers, counted from 0.")
-        if isinstance(self.blocks, list):
-            object.__setattr__(self, "blocks", tuple(self.blocks))
+        object.__setattr__(self, "blocks", tuple(blocks))
 
 
 PRESETS: dict[str, AtEdm] = {
@@ -157,7 +156,7 @@ class _Budget:
 class _Map:
     """Keeps what a self-attention's projections give, for its map."""
 
-    def __init__(self, hooks: Hooks, attention: nn.Module) -> None:
+    def __init__(self, hooks: Hooks, attention: Any) -> None:
         self.heads = attention.heads
         hooks.after(attention.to_q, self._queries)
         hooks.after(attention.to_k, self._keys)

@@ -21,7 +21,7 @@ class Place:
     number: int
     of: int
     module: nn.Module
-    layers: tuple[nn.Module, ...]
+    layers: tuple[Any, ...]  # BasicTransformerBlocks
 
 
 def places(pipe_or_unet: Any) -> tuple[Place, ...]:

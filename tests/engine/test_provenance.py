@@ -30,7 +30,7 @@ HASH = "ab" * 32
 
 
 def make_settings(method="reweighted", **changes):
-    request = validate(**({"prompt": "a red apple, сад", "steps": 2} | changes))
+    request = validate(**({"prompt": "a red apple, сад", "steps": 2, "model": "toy"} | changes))
     weights = request.weights(np.full((request.steps, 7), 0.5)) if method == "reweighted" else None
     return settings_of(request, TOY, method, weights, HASH)
 
@@ -64,7 +64,7 @@ class TestRoundTrip:
         settings = make_settings("vanilla", **asked)
         back = read_png(png_bytes(PICTURE, settings))
         assert back == settings
-        assert validate(**back["request"]) == validate(**({"prompt": "a red apple, сад", "steps": 2} | asked))
+        assert validate(**back["request"]) == validate(**({"prompt": "a red apple, сад", "steps": 2, "model": "toy"} | asked))
 
     def test_keeps_weights_bitwise_and_pixels(self):
         settings = make_settings(low=0.98, high=1.1)
