@@ -29,6 +29,11 @@ def distance(picture: Image.Image, vanilla: Image.Image) -> Distance:
     return Distance(ssim(a, b), float(np.abs(a - b).mean()))
 
 
+def ssims(pictures: Sequence[Image.Image], vanilla: Image.Image) -> np.ndarray:
+    """(n,) structural similarity of RGB pictures with one vanilla. ValueError when their sizes differ."""
+    return np.array([ssim(*_pair(picture, vanilla)) for picture in pictures])
+
+
 def ssim(a: np.ndarray, b: np.ndarray) -> float:
     """Structural similarity (Wang et al. 2004) of two arrays (height, width, channels) in 0..255; 1 for equal ones.
 

@@ -14,9 +14,9 @@ from ...methods import columns
 from ...methods.base import Drawing
 from ...models.loading import LoadedModel
 from ...scoring import Scorer
+from ...scoring.similarity import ssims
 from ...storage.rowfile import Row, RowFile, check_settings, read_rows
 from ...toy.judges.classifier import Judge, obeyed
-from ..stats.ssim import ssim
 from .flops import flops
 from .variants import VANILLA, Variant, variants
 
@@ -107,7 +107,7 @@ def _rows(
             rows.append({
                 "category": CATEGORY, "prompt": prompt, "seed": seed, "steps": steps, "variant": label,
                 "seconds": seconds / len(prompts), "cpu": busy / len(prompts), "score": float(scores[i]), "obeyed": float(seen[i]),
-                "ssim": float(ssim([found.images[i]], vanilla[i])[0]), "report": said,
+                "ssim": float(ssims([found.images[i]], vanilla[i])[0]), "report": said,
                 "features": np.round(features[i], DECIMALS).tolist(),
             })  # fmt: skip
     return rows

@@ -155,8 +155,8 @@ def draw_all(
 
     from ...engine.drawing import draw
     from ...engine.request import validate
+    from ...scoring.similarity import ssims
     from ...storage.rowfile import RowFile, check_settings, read_rows
-    from ..stats.ssim import ssim
 
     now = clock or time.monotonic
     folder.mkdir(parents=True, exist_ok=True)
@@ -184,7 +184,7 @@ def draw_all(
                 gap = np.asarray(image, float) - np.asarray(vanilla[i], float)
                 file.append({
                     "category": CATEGORY, "prompt": some[i], "seed": seeds[i], "steps": steps, "variant": label,
-                    "score": float(scores[i]), "ssim": float(ssim([image], vanilla[i])[0]),
+                    "score": float(scores[i]), "ssim": float(ssims([image], vanilla[i])[0]),
                     "mse": float(np.mean((gap / 255) ** 2)),
                 })  # fmt: skip
     return True

@@ -20,11 +20,11 @@ from ...probing.ablation import sensitivity
 from ...probing.importance_probe import probe
 from ...schedule import empirical
 from ...scoring import Scorer
+from ...scoring.similarity import ssims
 from ...storage.rowfile import Row, RowFile, check_settings, key_of, read_rows
 from ...toy.judges.classifier import Judge, obeyed
 from ..stats.intervals import paired_difference
 from ..stats.random_order import DRAWS, order_seed
-from ..stats.ssim import ssim
 from .ways import CONTROLS, EQUAL, FLAT, RANDOM, RANGES, RANKINGS, VANILLA, drawn, drawn_variants, flat_of, parts
 
 SEED = 42  # of the probes, not of the pictures
@@ -101,7 +101,7 @@ def draw_all(
             marks = scorer.score(pictures, [prompt] * len(pictures)) if scorer else [None] * len(pictures)
             seen = _adherence(judge, prompt, pictures) if judge else [None] * len(pictures)
             means = [1.0, *tables.mean((1, 2))]
-            alike = ssim(pictures, pictures[0])
+            alike = ssims(pictures, pictures[0])
             for name, near, mark, share, mean in zip(names, alike, marks, seen, means, strict=True):
                 row = _row(prompt, seed, steps, name) | {
                     "score": None if mark is None else float(mark),

@@ -19,10 +19,10 @@ from ...methods.base import Drawing
 from ...models.loading import LoadedModel
 from ...patching.blocks import target_blocks
 from ...scoring import ImageFeatures, Scorer, feature_cosine
+from ...scoring.similarity import ssims
 from ...storage.atomic import write_atomic
 from ...storage.rowfile import Key, Row, key_of
 from ..stats.random_order import order_seed
-from ..stats.ssim import ssim
 from .experiments import Experiment, Variant
 from .prompts import Prompts
 from .score_source import Ranking
@@ -84,7 +84,7 @@ class Sampler:
                 pictures, took = _timed(lambda group=group: self._draw(request, group))
                 each = took / len(group)
             scores = None if self.scorer is None else self.scorer.score(pictures, [item.prompt] * len(pictures))
-            cosines, alike = self._cosines(pictures, vanilla.image), ssim(pictures, vanilla.image)
+            cosines, alike = self._cosines(pictures, vanilla.image), ssims(pictures, vanilla.image)
             for i, (variant, picture) in enumerate(zip(group, pictures, strict=True)):
                 moved = np.abs(np.asarray(picture, float) - np.asarray(vanilla.image, float)).mean()
                 row = _row_of(item, variant) | {
