@@ -1,6 +1,6 @@
 """The public endpoints, for gradio_client: compare, reweight, importance. Everything else is private.
 
-Values come in as they were sent, unconverted, so that `validate` sees them and not what a component makes of them.
+What a caller leaves out is the default of the model that is named. Values come in as they were sent, unconverted, so that `validate` sees them and not what a component makes of them.
 """
 
 from __future__ import annotations
@@ -26,11 +26,11 @@ MOST_RUNS = 100
 def build_api(engine: Engine) -> None:
     """Add the endpoints to the Blocks under construction."""
     first = engine.models[0]
-    card = engine.card(first)
 
     def compare(
-        caller: gr.Request, prompt: str, model: str, low: float, high: float, schedule: str, seed: int, steps: int,
-        guidance: float, negative_prompt: str, settings: dict[str, Any] | None,
+        caller: gr.Request, prompt: str, model: str | None = None, low: float | None = None, high: float | None =
+        None, schedule: str | None = None, seed: int | None = None, steps: int | None = None,
+        guidance: float | None = None, negative_prompt: str | None = None, settings: dict[str, Any] | None = None,
     ):  # fmt: skip
         """Draw vanilla, re-weighted and FreeU from the same noise.
 
@@ -41,8 +41,10 @@ def build_api(engine: Engine) -> None:
         yield from _drawn(engine, caller, COLUMNS, given)
 
     def reweight(
-        caller: gr.Request, prompt: str, model: str, low: float, high: float, schedule: str, seed: int, steps: int,
-        guidance: float, negative_prompt: str, settings: dict[str, Any] | None, method: str,
+        caller: gr.Request, prompt: str, model: str | None = None, low: float | None = None, high: float | None =
+        None, schedule: str | None = None, seed: int | None = None, steps: int | None = None,
+        guidance: float | None = None, negative_prompt: str | None = None, settings: dict[str, Any] | None = None,
+        method: str | None = None,
     ):  # fmt: skip
         """Draw one picture: re-weighted, or by another method.
 
@@ -52,8 +54,10 @@ def build_api(engine: Engine) -> None:
         yield from _drawn(engine, caller, ("reweighted" if method is None else method,), given)
 
     def importance(
-        caller: gr.Request, preset: str, runs: int, prompt: str, model: str, low: float, high: float, schedule: str,
-        seed: int, steps: int, guidance: float, negative_prompt: str, settings: dict[str, Any] | None,
+        caller: gr.Request, preset: str, runs: int, prompt: str, model: str | None = None, low: float | None = None,
+        high: float | None = None, schedule: str | None = None,
+        seed: int | None = None, steps: int | None = None, guidance: float | None = None, negative_prompt: str | None
+        = None, settings: dict[str, Any] | None = None,
     ):  # fmt: skip
         """Probe the importance of every block at every step for a prompt. Returns the importance table as JSON."""
         with shown_to_people():
@@ -75,13 +79,13 @@ def build_api(engine: Engine) -> None:
     with gr.Row(visible=False):
         prompt = gr.Textbox(label="prompt")
         model = gr.Textbox(first, label="model")
-        low = gr.Number(card.low, label="low")
-        high = gr.Number(card.high, label="high")
+        low = gr.Number(label="low")
+        high = gr.Number(label="high")
         schedule = gr.Textbox("importance", label="schedule")
         seed = gr.Number(7, label="seed")
-        steps = gr.Number(card.steps, label="steps")
-        guidance = gr.Number(card.guidance, label="guidance")
-        negative_prompt = gr.Textbox(card.negative_prompt, label="negative_prompt")
+        steps = gr.Number(label="steps")
+        guidance = gr.Number(label="guidance")
+        negative_prompt = gr.Textbox(None, label="negative_prompt")
         settings, method = gr.JSON({}, label="settings"), gr.Textbox("reweighted", label="method")
         preset = gr.Textbox("paper-code", label="preset")
         runs = gr.Number(15, label="runs")

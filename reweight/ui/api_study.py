@@ -27,8 +27,10 @@ def build_study_api(engine: Engine, request_of: Asked, given: list[Any]) -> None
     """Add the endpoints. request_of: the request that the values of `given` make."""
 
     def sweep(
-        caller: gr.Request, across: str, down: str, method: str, prompt: str, model: str, low: float, high: float,
-        schedule: str, seed: int, steps: int, guidance: float, negative_prompt: str, settings: dict[str, Any] | None,
+        caller: gr.Request, across: str, down: str, method: str, prompt: str, model: str | None = None, low: float |
+        None = None, high: float | None = None,
+        schedule: str | None = None, seed: int | None = None, steps: int | None = None, guidance: float | None = None,
+        negative_prompt: str | None = None, settings: dict[str, Any] | None = None,
     ):  # fmt: skip
         """Draw a grid of pictures that differ in one or two settings.
 
@@ -52,8 +54,10 @@ def build_study_api(engine: Engine, request_of: Asked, given: list[Any]) -> None
             yield {"across": across, "down": down or None, "cells": sorted(told, key=lambda c: (c["row"], c["column"]))}
 
     def ablate(
-        caller: gr.Request, pictures: bool, prompt: str, model: str, low: float, high: float, schedule: str, seed: int,
-        steps: int, guidance: float, negative_prompt: str, settings: dict[str, Any] | None,
+        caller: gr.Request, pictures: bool, prompt: str, model: str | None = None, low: float | None = None, high:
+        float | None = None, schedule: str | None = None, seed: int | None = None,
+        steps: int | None = None, guidance: float | None = None, negative_prompt: str | None = None, settings:
+        dict[str, Any] | None = None,
     ):  # fmt: skip
         """Draw the picture without each block, at every step and at each single one.
 
@@ -83,7 +87,7 @@ def build_study_api(engine: Engine, request_of: Asked, given: list[Any]) -> None
                         found.append(one | ({"png": _png(image)} if pictures is True else {}))
             yield {"blocks": [block.label for block in blocks], "steps": base.steps, "without": found}
 
-    def score(caller: gr.Request, picture: Image.Image, prompt: str, model: str):
+    def score(caller: gr.Request, picture: Image.Image, prompt: str, model: str | None = None):
         """Score a picture for a prompt with the scorer that fits a model. Returns JSON: score, and the scorer's name."""
         with shown_to_people():
             if not isinstance(picture, Image.Image):

@@ -64,7 +64,9 @@ class TestRoundTrip:
         settings = make_settings("vanilla", **asked)
         back = read_png(png_bytes(PICTURE, settings))
         assert back == settings
-        assert validate(**back["request"]) == validate(**({"prompt": "a red apple, сад", "steps": 2, "model": "toy"} | asked))
+        assert validate(**back["request"]) == validate(
+            **({"prompt": "a red apple, сад", "steps": 2, "model": "toy"} | asked)
+        )
 
     def test_keeps_weights_bitwise_and_pixels(self):
         settings = make_settings(low=0.98, high=1.1)
