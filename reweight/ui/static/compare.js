@@ -17,6 +17,17 @@
     const column = rw.settings && main();
     act = { text, before: column && shown[id(column, rw.settings.seed)]?.key };
   };
+  // Another prompt or noise is another picture, which no act on the blocks explains.
+  const OTHERS = {
+    prompt: "Another prompt", negative_prompt: "Another negative prompt", seed: "Another seed", model: "Another model",
+    steps: "Another number of steps", guidance: "Another guidance", size: "Another size",
+  };
+  rw.on("changed", (names) => {
+    const other = names.find((name) => OTHERS[name]);
+    if (!other || !$("#said")) return;
+    act = null;
+    $("#said").textContent = `${OTHERS[other]}. Click a block below: it is switched off, and the picture shows what it did.`;
+  });
   rw.react = (text) => act && (act.text = text); // the same act goes on: a drag, a stroke
   rw.coarse = () => !!$("#pictures .rw-coarse");
   rw.pictures = () => shown;
@@ -195,8 +206,8 @@
   rw.on("picture", () => strip.hidden || fillStrip());
   rw.on("begun", () => {
     document.body.append(strip);
-    new IntersectionObserver(([{ isIntersecting }]) => {
-      strip.hidden = isIntersecting || innerWidth > 700;
+    new IntersectionObserver(([{ isIntersecting, boundingClientRect }]) => {
+      strip.hidden = isIntersecting || innerWidth > 700 || !boundingClientRect.height; // without height on another screen
       if (!strip.hidden) fillStrip();
     }).observe($("#pictures"));
   });

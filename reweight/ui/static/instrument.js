@@ -4,7 +4,7 @@
   const { $, all } = rw;
   const OFF = "off";
   const STEP = 0.05;
-  const BRUSHES = [["off", "Off"], ["weight", "Weight"], ["erase", "Erase"]];
+  const BRUSHES = [["off", "Switch off"], ["weight", "Weight"], ["erase", "Erase"]];
   let data = null; // {scores, mask, base, blocks, steps}
   let hovered = null; // the step whose weights the U-Net shows
   let chosen = null; // the step that a click on a block acts on; null for all
