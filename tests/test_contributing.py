@@ -52,7 +52,7 @@ def test_each_does_what_it_says(added, sd_folder):
     engine = Engine((name,), local=True)
     try:
         request = validate(
-            engine.card(name), prompt="a red apple on table", model=name, steps=1, schedule="squared", low=0.5, high=1.5,
+            engine.opened(name).card, prompt="a red apple on table", model=name, steps=1, schedule="squared", low=0.5, high=1.5,
             columns=["vanilla", "dim-skips", "reweighted+dim-skips"], **{"dim-skips": {"factor": 0.3}},
         )  # fmt: skip
         chosen = Chosen(np.full((1, 7), 0.5), "given")
