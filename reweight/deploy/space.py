@@ -21,6 +21,7 @@ ENDINGS = {
     ".safetensors",
     ".png",
     ".jpg",
+    ".webp",
     ".md",
     ".typed",
     ".txt",

@@ -20,6 +20,7 @@ from reweight.models.registry import ASSETS, REGISTRY
 from reweight.toy.distill.consistency import Consistency
 from reweight.toy.judges.classifier import FOLDER, Classifier, Judge, load_judge, unspoilt
 from reweight.toy.train.denoiser import new_scheduler, new_unet
+from reweight.toy.train.saving import write_sums
 from reweight.toy.world.scenes import parse
 
 needs_toy = pytest.mark.skipif(not (ASSETS / "toy").is_dir(), reason="the embedded model is not built yet")
@@ -107,6 +108,7 @@ def test_the_turbo_model_is_measured_at_one_and_two_steps_without_guidance(untra
     (folder / "model_index.json").write_text(
         json.dumps(index | {"scheduler": ["diffusers", "LCMScheduler"]}), encoding="utf-8"
     )
+    write_sums(folder)
     card = next(card for card in models._CARDS if card.key == "toy-turbo")
     monkeypatch.setitem(REGISTRY, "toy-turbo", replace(card, repositories=(str(folder),)))
     monkeypatch.setattr(speed, "ASSETS", tmp_path)

@@ -14,14 +14,14 @@ from reweight.bench import app
 from reweight.bench.published.markers import filled
 from reweight.bench.published.results import Results, markdown
 from reweight.bench.published.whole_run import forecast, is_there, line, studies
-from reweight.bench.published.write_documents import documents, tables
+from reweight.bench.published.write_documents import DOCUMENTS, documents, tables
 from reweight.bench.stats.intervals import bootstrap
 from reweight.models.registry import REGISTRY
 from reweight.storage import atomic
 
 ROOT = Path(__file__).parents[2]
 STATIC = {  # tables that hold no results of what ships
-    "README.md": 0, "docs/FINDINGS.md": 1, "docs/BENCHMARKS.md": 2, "assets/toy-turbo/README.md": 2,
+    "README.md": 0, "docs/FINDINGS.md": 1, "docs/BENCHMARKS.md": 2, "docs/PEERS.md": 2, "assets/toy-turbo/README.md": 2,
 }  # fmt: skip
 
 
@@ -67,7 +67,7 @@ class TestReport:
         assert set(re.findall("<!-- table: (.+?) -->", text)) == set(tables(Results(ROOT)))
 
     def test_the_command_mends_a_document_and_check_refuses_it(self, tmp_path):
-        for name in ("README.md", "docs/FINDINGS.md", "docs/BENCHMARKS.md"):
+        for name in DOCUMENTS:
             (tmp_path / name).parent.mkdir(exist_ok=True)
             (tmp_path / name).write_text("Nothing.\n", encoding="utf-8")
         (tmp_path / "docs" / "results").symlink_to(ROOT / "docs" / "results")

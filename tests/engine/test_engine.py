@@ -43,6 +43,7 @@ from reweight.probing.ablation import sensitivity
 from reweight.probing.checkpoints import MAX_FILES, SUFFIX, checkpoint, resumed
 from reweight.probing.importance_probe import probe
 from reweight.schedule import ImportanceTable
+from reweight.toy.train.saving import write_sums
 
 PROMPT = "a red apple on table"
 SOON = 20  # seconds, for what takes a fraction of one
@@ -568,8 +569,10 @@ class TestModels:
         drawn = pictures(fresh, asked)
         assert drawn["vanilla"].cached and drawn["vanilla"].image.tobytes() == before
 
-    def test_a_public_engine_serves_its_own_models_only(self, sd_folder, monkeypatch):
-        card = replace(REGISTRY["toy"], repositories=(str(sd_folder),), size=64)
+    def test_a_public_engine_serves_its_own_models_only(self, sd_folder, monkeypatch, tmp_path):
+        folder = Path(shutil.copytree(sd_folder, tmp_path / "toy"))
+        write_sums(folder)
+        card = replace(REGISTRY["toy"], repositories=(str(folder),), size=64)
         monkeypatch.setitem(models.REGISTRY, "toy", card)
         engine = Engine(("toy",))
         asked = ask(engine)

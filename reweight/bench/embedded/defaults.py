@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Annotated
 
@@ -27,6 +26,7 @@ def command(
     from ...engine.resolving import EXAMPLES
     from ...scoring import distance
     from ...ui.controls import SEED, SLIDER, defaults
+    from ..stats.result_file import write_json
 
     engine = Engine((model,))
     card = engine.card(model)
@@ -64,6 +64,4 @@ def command(
             "drag": DRAG,
             "slider": list(SLIDER),
         }
-        out.write_text(
-            json.dumps(about | {"pairs": found, "versions": current_versions()}, indent=1) + "\n", encoding="utf-8"
-        )
+        write_json(out, about | {"pairs": found, "versions": current_versions()})

@@ -139,7 +139,9 @@ def _ranges(
 def controls() -> list[str]:
     """The rows of Tables V and VI: every registered schedule that starts from probed scores, and the flat counterpart
     of the one that has another mean than the rest."""
-    keys = [key for key, control in schedule.CONTROLS.items() if control.probed]
+    keys = [
+        key for key, control in schedule.CONTROLS.items() if control.probed and key != "calibrated"
+    ]  # a table's source
     keys.insert(keys.index("flat") + 1, INVERTED_FLAT)
     return keys
 
