@@ -20,7 +20,7 @@ FLAGS = [
     "--disable-gpu",
     "--disable-quic",
 ]
-PATIENCE = 30_000  # milliseconds; a busy machine is no failure
+PATIENCE = 120_000  # milliseconds; a busy machine is no failure
 expect.set_options(timeout=PATIENCE)
 
 
