@@ -59,7 +59,7 @@ def test_a_flood_of_acts_leaves_room_for_another_visitor(public: Server, caller:
     other = Caller(public, "7.7.7.9")
     until(lambda: len(refused) >= 12)
     began = time.monotonic()
-    answer = other.http.post("reweight/compare/draw", json=body(begun(other), {}, steps=1))
+    answer = other.http.post("reweight/compare/draw", json=body(begun(other), {}, steps=1, last_step=1))
     took = time.monotonic() - began
     done.set()
     for thread in threads:
