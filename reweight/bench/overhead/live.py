@@ -52,6 +52,8 @@ def command(
     """Milliseconds from a slider's event to the painted picture, medians: a new value, and one that was drawn before."""
     from rich.console import Console
 
+    from ..stats.result_file import write_text
+
     with served(model, port) as url, spinning(busy):
         found = measure(url, model, moves)
     found |= {"model": model, "busy": busy, "cores": os.cpu_count(), "load": round(os.getloadavg()[0], 1)}
@@ -63,7 +65,7 @@ def command(
     if out is not None:
         told = json.loads(out.read_text(encoding="utf-8")) if out.exists() else []
         out.parent.mkdir(parents=True, exist_ok=True)
-        out.write_text(json.dumps([*told, found], indent=1) + "\n", encoding="utf-8")
+        write_text(out, json.dumps([*told, found], indent=1) + "\n")
 
 
 def measure(url: str, model: str, moves: int) -> dict[str, Any]:
