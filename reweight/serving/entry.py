@@ -6,7 +6,7 @@ import argparse
 import os
 import sys
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 if TYPE_CHECKING:
     from .files import Scratch
@@ -98,11 +98,17 @@ def _serve(options: argparse.Namespace, host: str, scratch: Scratch, stop: Stop)
             scratch=scratch, stop=stop, ready=lambda url: _say(f"Open {url}"),
         )  # fmt: skip
     except ModelError as error:
-        sys.exit(str(error))
+        _end(str(error))
     except OSError as error:
-        sys.exit(f"The page cannot be served at {host}, port {options.port}: {error.strerror or error}.")
+        _end(f"The page cannot be served at {host}, port {options.port}: {error.strerror or error}.")
     finally:
         engine.close()
+
+
+def _end(text: str) -> NoReturn:
+    """Exit with a sentence, past the log, which keeps what libraries write to the console."""
+    (sys.__stderr__ or sys.stderr).write(f"{text}\n")
+    sys.exit(1)
 
 
 def _say(text: str) -> None:
