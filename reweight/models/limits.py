@@ -16,12 +16,11 @@ LAYERS, TIMESTEPS, LENGTH, NUMBER = 200, 10_000, 64, 1_000_000
 TEXTS = (".json", ".txt", ".model")
 
 
-def check_limits(folder: Path, title: str) -> None:
-    """ModelError of one sentence for a folder whose parts could hang whoever reads them.
+def check_files(folder: Path, title: str) -> None:
+    """ModelError of one sentence for a folder whose files could hang whoever reads them.
 
     Every file must be a regular one inside the folder (or where the hub's cache keeps those of a snapshot): a link may
-    lead to a device. The numbers of the configurations are bounded, because a network is built before its weights are
-    compared with it.
+    lead to a device.
     """
     inside = folder.resolve()
     roots = {inside}
@@ -39,7 +38,16 @@ def check_limits(folder: Path, title: str) -> None:
             if path.is_dir() and not path.is_symlink():
                 continue
             _check_file(path, roots, part, title)
-            if path.suffix == ".json" and path.name.endswith("config.json") and not part.startswith("tokenizer"):
+
+
+def check_configurations(folder: Path, title: str) -> None:
+    """ModelError of one sentence for a configuration whose numbers are beyond reason, or that is none.
+
+    They are bounded because a network is built before its weights are compared with it. After `check_files`.
+    """
+    for part in PARTS:
+        if not part.startswith("tokenizer"):
+            for path in sorted((folder / part).glob("*config.json")):
                 _check_config(path, part, title)
 
 

@@ -14,7 +14,7 @@ import torch
 from ..patching.blocks import target_blocks
 from . import hub
 from .folder import ModelError, Progress, check_sums, fingerprint, open_folder, out_of_memory, read_index
-from .limits import check_limits
+from .limits import check_configurations, check_files
 from .registry import DEFAULT, REGISTRY, ModelCard, card_for, family_of, folder_named, unlisted
 from .vocabulary import Vocabulary, read_vocabulary
 
@@ -66,8 +66,9 @@ def load_model(
         raise ModelError(f"The embedded model {card.key} is missing: get this demo again with its assets folder.")
     if folder is not None:
         source = card.key if card.embedded else card.title
-        check_limits(folder, source)
+        check_files(folder, source)
         check_sums(folder, source, required=card.embedded)
+        check_configurations(folder, source)
         read_index(folder, source)
         revision = fingerprint(folder)
     else:
