@@ -77,6 +77,7 @@ def at_first_progress(page, act):
 def test_stop_stops_a_drawing_and_another_can_begin(visit):
     page = visit()
     page.locator("#more > summary").click()
+    page.locator("#live").uncheck()
     number(page, "steps").fill("50")
     at_first_progress(page, "document.querySelector('#stop').click()")
     number(page, "steps").press("Enter")
