@@ -16,9 +16,9 @@ from ..engine.engine import Batch, Engine, Scores
 from ..engine.provenance import png_bytes, settings_of
 from ..engine.request import REWEIGHTED, Request, RequestError
 from ..engine.sweep import Cell, Point, grid
+from ..probing.ablation import without
 from ..scoring import distance
 from .errors import shown_to_people
-from .screens.ablate import without
 
 Asked = Callable[..., Request]
 

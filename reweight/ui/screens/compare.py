@@ -6,13 +6,13 @@ import base64
 import hashlib
 import random
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING
 
+from ...engine.drawing import drawing_of
 from ...engine.engine import Engine, Notice, Picture, Preview, Step, Waiting
 from ...engine.naming import slug
 from ...engine.provenance import png_bytes, settings_of
 from ...engine.request import Request
-from ...engine.resolving import Chosen, drawing_of
+from ...engine.resolving import Chosen
 from ...methods import METHODS, columns
 from ...scoring import distance
 from .. import painted
@@ -22,10 +22,7 @@ from ..instrument import drawings, instrument
 from ..model_facts import about
 from ..session import Made
 from ..wording import caption, change, waiting
-from .base import Act, Call, Event, Screen
-
-if TYPE_CHECKING:
-    from ..page import Page
+from .base import Act, Call, Event, Page, Screen
 
 
 class Compare(Screen):

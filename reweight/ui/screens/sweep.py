@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from PIL import Image
 
@@ -19,10 +19,7 @@ from ...scoring import distance
 from ..files import STATIC
 from ..panels.names import block_name
 from ..wording import caption, waiting
-from .base import Act, Call, Event, Screen
-
-if TYPE_CHECKING:
-    from ..page import Page
+from .base import Act, Call, Event, Page, Screen
 
 PAIRS = "pairs"  # Fig. 1a: N - 1 steps re-weighted above N steps vanilla
 
