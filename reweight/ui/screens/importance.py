@@ -14,7 +14,8 @@ from ...engine.resolving import CALIBRATED, Chosen
 from ...patching.blocks import TargetBlock
 from ...probing.ablation import agreement
 from ...probing.search import PRESETS
-from ...schedule import MAX_BYTES, ImportanceTable
+from ...schedule import ImportanceTable
+from ...storage.table_document import MAX_BYTES
 from ..files import STATIC
 from ..panels.curves import ranks
 from ..panels.heat import heatmap, legend
