@@ -71,8 +71,8 @@ class Engine:
         unfinished: Path | None = None,
     ) -> None:
         self.models, self.local, self.device, self.unfinished = models, local, device, unfinished
-        self.worker = Worker(seconds=seconds)
         self._resident = ResidentModels(models, local=local, device=device)
+        self.worker = Worker(seconds=seconds, levels=self._resident.levels)
         self._pictures = Pictures()
         self._scorers: dict[tuple[str, str, bool], Scorer | None] = {}
 
@@ -143,7 +143,7 @@ class Engine:
         request.weights(chosen.scores, [("", 0)] * chosen.scores.shape[-1], chosen.weights)
 
         def work(job: Job) -> Generator[None, None, None]:
-            loaded = self._resident.model(request.model, lambda *_: job.check())
+            loaded = self._model(request.model, job)
             _check_blocks(loaded, chosen.scores)
             for text in overlong(loaded, request):
                 job.emit(Notice(text))
@@ -171,11 +171,11 @@ class Engine:
         count = together or max(1, 24 * 128**2 // request.size**2)
 
         def work(job: Job) -> Generator[None, None, None]:
-            loaded = self._resident.model(request.model, lambda *_: job.check())
+            loaded = self._model(request.model, job)
             _check_blocks(loaded, weights[0])
 
             def on_step(step: int) -> None:
-                job.check()
+                job.step()
                 job.emit(Step(REWEIGHTED, step, request.steps))
 
             for first in range(0, len(weights), count):
@@ -200,7 +200,7 @@ class Engine:
         self._check_served(request.model)
 
         def work(job: Job) -> Generator[None, None, None]:
-            loaded = self._resident.model(request.model, lambda *_: job.check())
+            loaded = self._model(request.model, job)
             _check_blocks(loaded, chosen.scores)
             drawing = drawing_of(request, chosen, loaded)
             for i, column in enumerate(columns):
@@ -208,7 +208,7 @@ class Engine:
                     yield
 
                 def on_step(step: int, column: str = column) -> None:
-                    job.check()
+                    job.step()
                     job.emit(Step(column, step, request.steps))
 
                 job.emit(Watched(column, predictions(loaded, request, column, drawing, noisy=noisy, on_step=on_step)))
@@ -227,7 +227,7 @@ class Engine:
         self._check_served(request.model)
 
         def work(job: Job) -> Generator[None, None, None]:
-            loaded = self._resident.model(request.model, lambda *_: job.check())
+            loaded = self._model(request.model, job)
             settings = {
                 "preset": preset, "runs": runs, "iterations": iterations, "candidates": candidates,
                 "precision": precision, "surrogate": surrogate,
@@ -259,7 +259,7 @@ class Engine:
         """Put a LoRA on a model that is in memory; its revision says so from then on. ModelError where it does not fit."""
 
         def work(job: Job) -> None:
-            self._resident.put(name, with_lora(self._resident.model(name, lambda *_: job.check()), file, scale))
+            self._resident.put(name, with_lora(self._model(name, job), file, scale))
 
         for _ in self.worker.stream(work):
             pass
@@ -275,7 +275,7 @@ class Engine:
             raise ValueError("A sweep is of one model: vary something else.")
 
         def work(job: Job) -> Generator[None, None, None]:
-            loaded = self._resident.model(name, lambda *_: job.check())
+            loaded = self._model(name, job)
             for text in {text: None for point in points for text in overlong(loaded, point.request)}:
                 job.emit(Notice(text))
             yield from draw_points(loaded, points, self._pictures, job)
@@ -289,7 +289,7 @@ class Engine:
         self._check_served(model)
 
         def work(job: Job) -> None:
-            judge = self._scorer(scorer, self._resident.model(model, lambda *_: job.check()))
+            judge = self._scorer(scorer, self._model(model, job))
             if judge is not None and images:
                 values = [float(value) for value in judge.score(list(images), list(prompts))]
                 job.emit(Scores(values, f"{judge.name} {judge.version}"))
@@ -304,14 +304,14 @@ class Engine:
         running = start.running(request.steps)
 
         def work(job: Job) -> Generator[None, None, None]:
-            loaded = self._resident.model(request.model, lambda *_: job.check())
+            loaded = self._model(request.model, job)
             drawing = drawing_of(request, chosen, loaded)
             for n, column in enumerate(columns):
                 if n:
                     yield
 
                 def on_step(step: int, column: str = column) -> None:
-                    job.check()
+                    job.step()
                     job.emit(Step(column, step, len(running)))
 
                 began = time.perf_counter()
@@ -326,7 +326,7 @@ class Engine:
         self._check_served(request.model)
 
         def work(job: Job) -> None:
-            job.emit(parabolas(self._resident.model(request.model, lambda *_: job.check()), request, job.check))
+            job.emit(parabolas(self._model(request.model, job), request, job.check, job.step))
 
         return self.worker.stream(work, client)
 
@@ -345,7 +345,7 @@ class Engine:
         self._check_served(request.model)
 
         def work(job: Job) -> Generator[None, None, None]:
-            loaded = self._resident.model(request.model, lambda *_: job.check())
+            loaded = self._model(request.model, job)
             judge = self._scorer(scorer, loaded)
             snapshots = tune_prompt(
                 loaded.pipe, request.prompt, judge, steps=request.steps, seed=request.seed,
@@ -367,7 +367,7 @@ class Engine:
         self._check_served(request.model)
 
         def work(job: Job) -> Generator[None, None, None]:
-            loaded = self._resident.model(request.model, lambda *_: job.check())
+            loaded = self._model(request.model, job)
             _check_blocks(loaded, scores)
             options = {
                 "steps": request.steps, "seed": request.seed, "guidance_scale": request.guidance,
@@ -387,7 +387,7 @@ class Engine:
         self._check_served(request.model)
 
         def work(job: Job) -> None:
-            loaded = self._resident.model(request.model, lambda *_: job.check())
+            loaded = self._model(request.model, job)
             with sentences():
                 found = sensitivity(
                     loaded.pipe, request.prompt, steps=request.steps, seed=request.seed, guidance_scale=request.guidance,
@@ -405,6 +405,10 @@ class Engine:
     def close(self) -> None:
         """`cancel`, and wait until the last job has ended."""
         self.worker.close()
+
+    def _model(self, name: str, job: Job) -> LoadedModel:
+        """The model for a job: with its own copy of the pipeline, where another is in the midst of a drawing."""
+        return self._resident.model(name, lambda *_: job.check(), job.level or 0)
 
     def _check_served(self, name: str) -> None:
         if not self.local and name not in self.models:
@@ -426,7 +430,7 @@ class Engine:
         drawing = drawing_of(request, chosen, loaded)
 
         def on_step(step: int) -> None:
-            job.check()
+            job.step()
             job.emit(Step(column, step, request.steps))
 
         def shown(step: int, image: Image.Image) -> None:
