@@ -185,7 +185,8 @@ def _drawn(loaded: LoadedModel, request: Request, column: str, drawing: Drawing,
 
     def step_end(_pipe: Any, step: int, _timestep: Any, tensors: dict[str, Any]) -> dict[str, Any]:
         _check_finite(torch.isfinite(tensors["latents"]).all())
-        work.on_step(step + 1)
+        with torch.enable_grad():  # others may have a turn there, who need one
+            work.on_step(step + 1)
         return tensors
 
     alike = len(set(work.prompts)) == 1

@@ -70,8 +70,8 @@ class Engine:
         unfinished: Path | None = None,
     ) -> None:
         self.models, self.local, self.device, self.unfinished = models, local, device, unfinished
-        self.worker = Worker(seconds=seconds)
         self._resident = ResidentModels(models, local=local, device=device)
+        self.worker = Worker(seconds=seconds, levels=self._resident.levels)
         self._pictures = Pictures()
         self._scorers: dict[tuple[str, str, bool], Scorer | None] = {}
 
@@ -284,7 +284,7 @@ class Engine:
         """How wrong the U-Net is about known noise, by each block's weight; see `engine.parabola`."""
 
         def work(loaded: LoadedModel, job: Job) -> None:
-            job.emit(parabolas(loaded, request, job.check))
+            job.emit(parabolas(loaded, request, job.check, job.step))
 
         return self._run(request.model, work, client)
 
@@ -332,7 +332,11 @@ class Engine:
     ) -> Iterator[Any]:
         """What `work(loaded, job)` emits. It does everything at once, or yields where others may have a turn."""
         self._check_served(name)
-        return self.worker.stream(lambda job: work(self._resident.model(name, lambda *_: job.check()), job), client)
+        return self.worker.stream(lambda job: work(self._model(name, job), job), client)
+
+    def _model(self, name: str, job: Job) -> LoadedModel:
+        """The model for a job: with its own copy of the pipeline, where another is in the midst of a drawing."""
+        return self._resident.model(name, lambda *_: job.check(), job.level or 0)
 
     def _check_served(self, name: str) -> None:
         if not self.local and name not in self.models:
@@ -369,7 +373,7 @@ def _stepping(job: Job, column: str, steps: int) -> Callable[[int], None]:
     """What a drawing calls after each step: it says so, and stops there when nobody waits any more."""
 
     def on_step(step: int) -> None:
-        job.check()
+        job.step()
         job.emit(Step(column, step, steps))
 
     return on_step

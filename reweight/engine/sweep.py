@@ -122,7 +122,7 @@ def draw_points(
             wanted = [same[key][0] for key in some]
 
             def on_step(step: int, done: int = done, n: int = len(some)) -> None:
-                job.check()
+                job.step()
                 job.emit(Done(done + step * n, total))
 
             for key, made in zip(some, _drawn(loaded, wanted, drawings, pictures, on_step), strict=True):

@@ -98,7 +98,7 @@ class Live:
             query = body.get("query", "")
             if not isinstance(query, str):
                 raise ValueError("The address is text.")
-            session = self.sessions.begin()
+            session = self.sessions.begin(http.client.host if http.client else "")
             return JSONResponse({"session": session.id} | await run_in_threadpool(self.start, query))
         except ValueError as error:
             return JSONResponse({"kind": "error", "text": str(error)}, 400)
