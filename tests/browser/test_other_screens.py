@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import re
 import json
+import re
 
 import pytest
 from looking import block, cell, has_drawn, number, query_of, wait_for_query

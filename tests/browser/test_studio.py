@@ -79,7 +79,11 @@ def test_a_saved_picture_brings_its_settings_back_and_history_does_too(visit, tm
     expect(page.locator("#status")).to_contain_text("Brought back")
     assert page.evaluate("() => [reweight.settings.low, reweight.settings.seed]") == [0.6, 7]
     painted = page.locator("#history-strip button", has_text="painted").first
-    assert painted.locator(".rw-made span").all_text_contents() == ["a fox in snow", "painted · seed 7", "tiny-sd, 2 steps"]
+    assert painted.locator(".rw-made span").all_text_contents() == [
+        "a fox in snow",
+        "painted · seed 7",
+        "tiny-sd, 2 steps",
+    ]
     painted.click()
     page.wait_for_function("() => window.reweight.settings.painted?.[0][5] === 'off'")
     page.locator("#history-script").click()

@@ -17,8 +17,8 @@ from ...engine.sweep import Cell, Done, Point, grid
 from ...methods import columns
 from ...scoring import distance
 from ..files import STATIC
-from ..panels.names import block_name
 from ..pace import about_seconds
+from ..panels.names import block_name
 from ..wording import caption, waiting
 from .base import Act, Call, Event, Screen
 
