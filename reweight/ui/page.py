@@ -21,8 +21,11 @@ from .screens import SCREENS
 from .screens.base import Page
 from .session import Sessions
 
-SCRIPTS = ("page.js", "instrument.js", "compare.js", "words.js")
-STYLES = ("style.css",)
+SCRIPTS = (
+    "server.js", "settings.js", "page.js", "weights.js", "unet.js", "heatmap.js", "instrument.js", "compare.js",
+    "differ.js", "guide.js", "words.js",
+)  # fmt: skip
+STYLES = ("style.css", "pictures.css", "instrument.css")
 FONT = ["system-ui", "-apple-system", "Segoe UI", "sans-serif"]
 MONO = ["ui-monospace", "Consolas", "monospace"]
 
@@ -72,7 +75,7 @@ def build_demo(engine: Engine) -> gr.Blocks:
         page = Page(engine, sessions, gr.Textbox(visible="hidden", elem_id="given", label="settings"))
         page.html(
             '<header id="header"><h1>reweight</h1><p><b>Turn down one block and watch what breaks.</b> '
-            "Click a block in the U-Net, or paint the weights.</p></header>"
+            "<span>Click a block in the U-Net, or paint the weights.</span></p></header>"
         )
         with gr.Row(elem_classes="rw-page"):
             with gr.Column(scale=0, min_width=290, elem_classes="rw-controls"):
