@@ -7,10 +7,11 @@ import pytest
 from here import run_here
 
 from reweight.engine import resolving
+from reweight.engine.drawing import drawing_of
 from reweight.engine.engine import Engine, Picture, Waiting
 from reweight.engine.provenance import read_png
 from reweight.engine.request import RequestError, validate
-from reweight.engine.resolving import choose, drawing_of
+from reweight.engine.resolving import choose
 from reweight.models.registry import card_for
 from reweight.tuning.loop import TuneSnapshot
 from reweight.tuning.one_prompt import PromptTuning
