@@ -60,7 +60,7 @@ def main(arguments: Sequence[str] | None = None, program: str | None = None) -> 
     prepare()
     options = options_of(arguments, program)
     if options.mcp and find_spec("mcp") is None:
-        sys.exit("An MCP server needs one more package: pip install \"gradio[mcp]\".")
+        sys.exit('An MCP server needs one more package: pip install "gradio[mcp]".')
     from .address import NotThere, check_free
     from .files import NoRoom, Scratch
     from .logs import set_up

@@ -15,6 +15,7 @@ from .callers import hosts_allowed
 from .files import Scratch
 from .guard import Guard, House
 from .logs import adopt_uvicorn
+from .mcp_answers import mend
 from .rules import Rules
 
 log = logging.getLogger(__name__)
@@ -51,6 +52,8 @@ def serve(
         **page | {"app_kwargs": around}, server_name=host, server_port=port, prevent_thread_lock=True, quiet=True,
         inline=False, max_threads=rules.places + 32, state_session_capacity=2 * rules.sessions, mcp_server=rules.mcp,
     )  # fmt: skip
+    if rules.mcp:
+        mend(demo.mcp_server_obj)
     adopt_uvicorn()
     scratch.keep()
     log.info("serving", extra={"fields": {"address": demo.local_url}})
