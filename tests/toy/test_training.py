@@ -298,6 +298,7 @@ def test_every_stage_trains_resumes_and_exports(tmp_path, known):
     }
 
 
+@pytest.mark.slow
 def test_everything_is_trained_in_order_and_what_is_there_stays(tmp_path, base, small, monkeypatch):
     work = Path(shutil.copytree(base[0], tmp_path / "work"))
     (work / "unet.pt").unlink()
@@ -500,6 +501,7 @@ def test_the_schedulers_that_ship_do_what_the_students_learned(steps):
         assert torch.allclose(ours, theirs, atol=1e-4)
 
 
+@pytest.mark.slow
 def test_every_distillation_trains_resumes_and_ships(tmp_path, base, small, monkeypatch):
     work, teacher = Path(shutil.copytree(base[0], tmp_path / "work")), base[1]
     monkeypatch.setattr(endpoints, "CHUNK", 2)
@@ -634,7 +636,10 @@ assert not any(name.startswith("reweight") for name in sys.modules)
     assert done.returncode == 0, done.stderr
 
 
-@pytest.mark.parametrize(("name", "numbers", "guidance"), [("toy", (2,), 7.5), ("toy-turbo", (1, 2, 4), 0)])
+@pytest.mark.parametrize(
+    ("name", "numbers", "guidance"),
+    [pytest.param("toy", (2,), 7.5, marks=pytest.mark.slow), ("toy-turbo", (1, 2, 4), 0)],
+)
 def test_plain_diffusers_opens_the_shipped_models_without_this_package(tmp_path, name, numbers, guidance):
     if not (ASSETS / name).is_dir():
         pytest.skip(f"{name} is not built yet")
