@@ -260,7 +260,7 @@
     names.forEach((name, i) => {
       const line = element("li", `rw-c${i % 7}`);
       const sharp = Math.max(...curves[i]) > 1e-3 && low[i] !== null;
-      line.textContent = sharp ? `${name}: least wrong at ${minimum[i].toFixed(2)} (95% ${low[i].toFixed(2)} to ${high[i].toFixed(2)})` : `${name}: flat, no minimum can be told`;
+      line.textContent = sharp ? `${name}: least wrong at ${minimum[i].toFixed(2)} (95% ${low[i].toFixed(2)} to ${high[i].toFixed(2)})` : `${name}: flat, so no minimum can be located`;
       told.append(line);
     });
     return [chart, told, element("p", "rw-note", `${about}. With so few pictures the intervals are wide; they are not real photographs either.`)];
