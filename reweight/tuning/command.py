@@ -53,7 +53,7 @@ def command(
     from ..scoring import scorer_named
     from ..scoring.scorers import Loading, checked_scorer
     from .loop import TuneSnapshot, TuningStopped, iter_tune
-    from .settings import Tuning
+    from .tuning_settings import Tuning
 
     if scorer not in ("auto", "none"):
         checked_scorer(scorer)

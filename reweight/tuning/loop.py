@@ -20,11 +20,11 @@ from ..models.folder import out_of_memory
 from ..patching.differentiable import columns
 from ..scoring.scorer import DifferentiableScorer, Scorer
 from ..weight_table import WeightTable
+from .differentiable_sampling import Pair, Sampling, prepared
 from .objective import NotFinite, Objective, Worth
-from .sampling import Pair, Sampling, prepared
-from .settings import HIGH, LOW, Tuning
 from .state import read_state, write_state
 from .steppers import Evolution, Gradient, Stepper
+from .tuning_settings import HIGH, LOW, Tuning
 
 NOISE, VALIDATION_NOISE = 10_000_000, 20_000_000  # where the seeds of tuning and of validation noises begin
 

@@ -12,8 +12,8 @@ from PIL import Image
 from torch import Tensor
 
 from ..scoring.scorer import DifferentiableScorer, ImageFeatures, Scorer
-from .sampling import Pair, Sampling, pictures
-from .settings import Tuning
+from .differentiable_sampling import Pair, Sampling, pictures
+from .tuning_settings import Tuning
 
 
 class NotFinite(ValueError):

@@ -8,9 +8,9 @@ from typing import Any, Protocol
 import numpy as np
 import torch
 
+from .differentiable_sampling import Pair
 from .objective import Objective
-from .sampling import Pair
-from .settings import HIGH, LOW, Tuning
+from .tuning_settings import HIGH, LOW, Tuning
 
 
 class Stepper(Protocol):

@@ -13,7 +13,7 @@ from ...storage.rowfile import Row
 from ...toy.judges.classifier import Judge
 from ..stats.frechet import frechet
 from ..stats.intervals import paired_difference
-from .rows import VANILLA
+from .tuned_rows import VANILLA
 
 Interval = tuple[float, float, float]
 MEASURES = ("score", "match", "obeyed", "saturation")
