@@ -22,7 +22,7 @@ from .callers import PROXY_HEADERS, address_of, host_named
 from .files import Scratch
 from .messages import FAILED, FULL, answer, ended, told
 from .places import Place, Places, Quota
-from .rules import API, CLOSED, LIVE, Rules
+from .rules import API, CLOSED, LIVE, MCP, Rules
 from .sessions import Sessions
 
 log = logging.getLogger(__name__)
@@ -84,7 +84,7 @@ class House:
         if known is not None:
             for event, place in list(self.places.held.items()):
                 listened = self.sessions.is_open(place.session)
-                if event not in known and listened and not event.startswith("joining "):
+                if event not in known and listened and not event.startswith(("joining ", "mcp ")):
                     self.release(event)
 
     async def _keep(self) -> None:
@@ -152,9 +152,13 @@ class _Request:
             "query_string", b""
         ):
             raise _Refused(404, "There is nothing of that name here.")
-        if CLOSED.match(self.path):
+        by_mcp = self.rules.mcp and MCP.fullmatch(self.path) is not None
+        if CLOSED.match(self.path) and not by_mcp:
             raise _Refused(404, "There is nothing of that name here.")
         self._vouch()
+        if by_mcp:
+            await self._mcp()
+            return
         stream = self._stream()
         if self.method == "POST" and self.path.startswith((f"{API}/queue/join", f"{API}/call/")):
             await self._join()
@@ -264,6 +268,26 @@ class _Request:
             await self.app(self.scope, _replay(body, self.receive), self.send)
         finally:
             house.streams.discard(task)
+            house.places.held.pop(event, None)
+
+    async def _mcp(self) -> None:
+        """Pass a call of an MCP client on, which holds a place for as long as it takes."""
+        if self.method != "POST":
+            raise _Refused(405, "This address is for MCP clients, which post to it.")
+        body = await self._body(self.rules.live_bytes)
+        try:
+            asked = orjson.loads(body)
+        except ValueError as error:
+            raise _Refused(400, "The request is not valid JSON: numbers must be finite, and text UTF-8.") from error
+        if b"gradio.FileData" in orjson.dumps(asked):  # Gradio's own client would read such a file from this machine
+            raise _Refused(400, "A picture is given by its URL or as a data: URL.")
+        house, event = self.house, f"mcp {id(self)}"
+        if refusal := house.places.refusal(self.address, ""):
+            raise _Refused(429, refusal)
+        house.places.held[event] = Place(self.address, "", event)
+        try:
+            await self.app(self.scope, _replay(body, self.receive), self.send)
+        finally:
             house.places.held.pop(event, None)
 
     def _joined(self, answered: bytes, visitor: str) -> None:

@@ -19,6 +19,7 @@ from .live import Live
 from .model_facts import about
 from .screens import SCREENS
 from .screens.base import Page
+from .screens.compare import first_view
 from .session import Sessions
 
 SCRIPTS = (
@@ -109,4 +110,5 @@ def begin(engine: Engine, query: str) -> dict[str, Any]:
     name = name if name in engine.models or engine.is_open(name) else engine.models[0]
     facts = about(engine, name)
     settings = settings_in(asked, engine.card(name))
-    return facts | {"settings": settings | {"prompt": settings["prompt"] or EXAMPLES[0]}}
+    settings |= {"prompt": settings["prompt"] or EXAMPLES[0]}
+    return facts | {"settings": settings, "first": first_view(engine, settings)}

@@ -30,7 +30,7 @@ class Sweep(Screen):
 
     key = "sweep"
     title = "Sweep"
-    scripts = (STATIC / "files.js", STATIC / "sweep.js")
+    scripts = (STATIC / "files.js", STATIC / "figures.js", STATIC / "sweep.js", STATIC / "takeaway.js")
     styles = (STATIC / "sweep.css",)
 
     def build(self, page: Page) -> None:
@@ -51,6 +51,7 @@ class Sweep(Screen):
 <div class="rw-card" id="sweep-result" hidden>
   <div class="rw-line rw-sweep-head"><h3 id="sweep-title"></h3>
     <span class="rw-tools"><button type="button" class="rw-link" id="sweep-png">grid as PNG</button>
+    <button type="button" class="rw-link" id="sweep-svg">SVG</button>
     <button type="button" class="rw-link" id="sweep-zip">every picture (ZIP)</button>
     <button type="button" class="rw-link" id="sweep-csv">numbers (CSV)</button></span></div>
   <div class="rw-scroll" tabindex="0" role="group" aria-label="The grid of pictures"><table id="sweep-grid"></table></div>
