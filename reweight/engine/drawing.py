@@ -18,9 +18,11 @@ from ..methods.columns import parts
 from ..models.folder import ModelError, out_of_memory
 from ..models.loading import LoadedModel
 from ..patching.blocks import target_blocks
+from .events import Step
 from .pictures import Made, Pictures
 from .request import Request
 from .resolving import Chosen, places_of
+from .worker import Job
 
 
 class _NotFinite(ModelError):
@@ -138,6 +140,25 @@ def applied(pipe: Any, column: str, settings: Mapping[str, Any], drawing: Drawin
             method.key: stack.enter_context(method.apply(pipe, settings[method.key], drawing))
             for method in parts(column)
         }
+
+
+def stepping(job: Job, column: str, steps: int) -> Callable[[int], None]:
+    """What a drawing calls after each step: it says so, and stops there when nobody waits any more."""
+
+    def on_step(step: int) -> None:
+        job.step()
+        job.emit(Step(column, step, steps))
+
+    return on_step
+
+
+def check_blocks(loaded: LoadedModel, scores: np.ndarray) -> None:
+    """ValueError of one sentence where scores or weights (T, m) are for another number of blocks."""
+    m = len(target_blocks(loaded.pipe.unet))
+    if scores.ndim != 2 or scores.shape[1] != m:
+        raise ValueError(
+            f"The importance table has shape {scores.shape}, but the model has {m} blocks: probe it again."
+        )
 
 
 def overlong(loaded: LoadedModel, request: Request) -> Iterator[str]:

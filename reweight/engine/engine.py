@@ -15,7 +15,6 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from ..methods.base import Drawing
 from ..methods.columns import parts
 from ..models.folder import ModelError
 from ..models.loading import LoadedModel
@@ -30,15 +29,15 @@ from ..tuning.loop import TuneSnapshot
 from ..tuning.one_prompt import PromptTuning
 from ..weight_table import WeightTable
 from . import measuring
-from .drawing import Start, draw, drawing_of, overlong, picture_of
+from .drawing import Start, check_blocks, draw, drawing_of, overlong, picture_of, stepping
 from .events import Agreement, Batch, Loading, Notice, Picture, Preview, Scores, Step, Watched
 from .parabola import Parabolas, parabolas
 from .pictures import Pictures
 from .request import REWEIGHTED, Request
 from .resident import ResidentModels
 from .resolving import Chosen, choose
-from .sweep import Cell, Done, Point, cost, draw_points
-from .watching import predictions, previews
+from .sweep import Cell, Done, Point, cost, draw_points, draw_tables
+from .watching import previews, watch
 from .worker import Busy, Job, Waiting, Worker
 
 __all__ = [
@@ -141,7 +140,7 @@ class Engine:
         request.weights(chosen.scores, [("", 0)] * chosen.scores.shape[-1], chosen.weights)
 
         def work(loaded: LoadedModel, job: Job) -> Generator[None, None, None]:
-            _check_blocks(loaded, chosen.scores)
+            check_blocks(loaded, chosen.scores)
             for text in overlong(loaded, request):
                 job.emit(Notice(text))
             begun = False
@@ -164,24 +163,9 @@ class Engine:
         weights: (n, T, m). bypass: the same shape, bool. seeds: n of them in the place of the request's. together: the
         most pictures at once, by default what is 24 of 128 by 128 pixels. Nothing of this is cached.
         """
-        count = together or max(1, 24 * 128**2 // request.size**2)
 
         def work(loaded: LoadedModel, job: Job) -> Generator[None, None, None]:
-            _check_blocks(loaded, weights[0])
-
-            on_step = _stepping(job, REWEIGHTED, request.steps)
-            for first in range(0, len(weights), count):
-                if first:
-                    yield
-                part = slice(first, first + count)
-                drawing = Drawing(
-                    request.steps, request.guidance, loaded.card.family, weights=weights[part],
-                    bypass=None if bypass is None or not bypass[part].any() else bypass[part],
-                )  # fmt: skip
-                start = time.perf_counter()
-                chosen = None if seeds is None else seeds[part]
-                drawn = draw(loaded, request, REWEIGHTED, drawing, seeds=chosen, on_step=on_step)
-                job.emit(Batch(first, drawn.images, time.perf_counter() - start))
+            return draw_tables(loaded, request, weights, bypass, job, together=together, seeds=seeds)
 
         return self._run(request.model, work, client)
 
@@ -191,14 +175,7 @@ class Engine:
         """What each column takes the clean picture to be at every step, from one drawing each; see `predictions`."""
 
         def work(loaded: LoadedModel, job: Job) -> Generator[None, None, None]:
-            _check_blocks(loaded, chosen.scores)
-            drawing = drawing_of(request, chosen, loaded)
-            for i, column in enumerate(columns):
-                if i:
-                    yield
-
-                on_step = _stepping(job, column, request.steps)
-                job.emit(Watched(column, predictions(loaded, request, column, drawing, noisy=noisy, on_step=on_step)))
+            return watch(loaded, request, chosen, columns, job, noisy=noisy)
 
         return self._run(request.model, work, client)
 
@@ -272,7 +249,7 @@ class Engine:
                 if n:
                     yield
 
-                on_step = _stepping(job, column, len(running))
+                on_step = stepping(job, column, len(running))
                 began = time.perf_counter()
                 drawn = draw(loaded, request, column, drawing, on_step=on_step, start=start)
                 seconds = time.perf_counter() - began
@@ -310,7 +287,7 @@ class Engine:
         """How far scores (T, m) agree with the direct sensitivity of the blocks on this prompt."""
 
         def work(loaded: LoadedModel, job: Job) -> Generator[None, None, None]:
-            _check_blocks(loaded, scores)
+            check_blocks(loaded, scores)
             return measuring.agree(loaded, request, job, scores)
 
         return self._run(request.model, work, client)
@@ -361,27 +338,9 @@ class Engine:
             job.emit(Preview(column, request.seed, step, image))
 
         beside = previews(loaded.pipe, request.steps, shown) if preview else lambda pipe: nullcontext()
-        on_step = _stepping(job, column, request.steps)
+        on_step = stepping(job, column, request.steps)
         made = picture_of(self._pictures, loaded, request, column, drawing, on_step, beside)
         used = (chosen.weight_table or chosen.table) if REWEIGHTED in column.split("+") else None
         return Picture(
             column, made.image.copy(), made.seconds, made.cached, request.seed, drawing, used and used.sha256, made.reports
         )  # fmt: skip
-
-
-def _stepping(job: Job, column: str, steps: int) -> Callable[[int], None]:
-    """What a drawing calls after each step: it says so, and stops there when nobody waits any more."""
-
-    def on_step(step: int) -> None:
-        job.step()
-        job.emit(Step(column, step, steps))
-
-    return on_step
-
-
-def _check_blocks(loaded: LoadedModel, scores: np.ndarray) -> None:
-    m = len(target_blocks(loaded.pipe.unet))
-    if scores.ndim != 2 or scores.shape[1] != m:
-        raise ValueError(
-            f"The importance table has shape {scores.shape}, but the model has {m} blocks: probe it again."
-        )
