@@ -25,7 +25,9 @@ def test_the_notebook_gives_what_it_shows(monkeypatch: pytest.MonkeyPatch):
     shown = [cell["outputs"] for cell in notebook["cells"] if cell["cell_type"] == "code"]
     found = run(notebook)
     assert [len(outputs) for outputs in found] == [len(outputs) for outputs in shown]
-    for was, now in zip((o for outputs in shown for o in outputs), (o for outputs in found for o in outputs), strict=True):
+    for was, now in zip(
+        (o for outputs in shown for o in outputs), (o for outputs in found for o in outputs), strict=True
+    ):
         if "text" in was:
             text, again = "".join(was["text"]), "".join(now["text"])
             assert NUMBER.sub("", text) == NUMBER.sub("", again)

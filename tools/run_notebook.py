@@ -34,9 +34,7 @@ def _outputs(source: str, names: dict[str, Any], n: int) -> list[dict[str, Any]]
             value = eval(compile(ast.Expression(last.value), f"cell {n}", "eval"), names)
     outputs: list[dict[str, Any]] = []
     if said.getvalue():
-        outputs.append(
-            {"output_type": "stream", "name": "stdout", "text": said.getvalue().splitlines(keepends=True)}
-        )
+        outputs.append({"output_type": "stream", "name": "stdout", "text": said.getvalue().splitlines(keepends=True)})
     if value is not None:
         data: dict[str, Any] = {"text/plain": [repr(value)]}
         if isinstance(value, Image.Image):
