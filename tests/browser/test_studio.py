@@ -123,8 +123,8 @@ def test_an_examples_pictures_are_there_before_the_model_is_asked(visit):
     expect(page.locator("#status")).to_contain_text("Precomputed")
     expect(page.locator("figure[data-column='freeu'] .rw-change")).to_contain_text("changed")
     before = png(page, "vanilla")
-    page.unroute("**/reweight/compare/draw")
     held[-1].continue_()
+    page.unroute("**/reweight/compare/draw")
     expect(page.locator(".rw-precomputed")).to_have_count(0)
     expect(page.locator("#status")).not_to_contain_text("Precomputed")
     assert read_png(png(page, "vanilla"))["request"] == read_png(before)["request"]
