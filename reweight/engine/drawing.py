@@ -31,13 +31,21 @@ class _NotFinite(ModelError):
 
 @dataclass(frozen=True)
 class Start:
-    """A picture to begin with instead of noise alone, at the request's size, and how much of it is drawn anew, (0, 1]."""
+    """A picture to begin with instead of noise alone, at the request's size, and how much of it is drawn anew, (0, 1].
+
+    described: what it shows, if it is to be inverted, see `engine.inversion`; then every step runs. noise: the latents
+    that inversion gave, which every column begins with.
+    """
 
     image: Image.Image
     strength: float
+    described: str | None = None
+    noise: torch.Tensor | None = None
 
     def running(self, steps: int) -> range:
         """The steps that really run, counted from 1. ValueError of one sentence where there is none."""
+        if self.described is not None:
+            return range(1, steps + 1)
         count = min(int(steps * self.strength), steps)
         if count < 1:
             raise ValueError(
@@ -199,6 +207,8 @@ def _drawn(loaded: LoadedModel, request: Request, column: str, drawing: Drawing,
     pipe, n = loaded.pipe, len(work.seeds)
     if work.start is None:
         begin: dict[str, Any] = {"height": request.size, "width": request.size}
+    elif work.start.noise is not None:
+        begin = {"height": request.size, "width": request.size, "latents": work.start.noise.clone()}
     else:
         work.start.running(request.steps)
         pipe = _from_pictures(pipe)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import nullcontext
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -29,8 +30,9 @@ from ..tuning.loop import TuneSnapshot
 from ..tuning.one_prompt import PromptTuning
 from ..weight_table import WeightTable
 from . import measuring
-from .drawing import Start, check_blocks, draw, drawing_of, overlong, picture_of, stepping
-from .events import Agreement, Batch, Loading, Notice, Picture, Preview, Scores, Step, Watched
+from .drawing import Start, check_blocks, draw, drawing_of, overlong, picture_of, sentences, stepping
+from .events import INVERSION, Agreement, Batch, Loading, Notice, Picture, Preview, Scores, Step, Watched
+from .inversion import invert
 from .parabola import Parabolas, parabolas
 from .pictures import Pictures
 from .request import REWEIGHTED, Request
@@ -240,18 +242,30 @@ class Engine:
     def edit(
         self, request: Request, chosen: Chosen, start: Start, columns: Sequence[str], *, client: str = ""
     ) -> Iterator[Waiting | Step | Picture]:
-        """A picture drawn anew by each column from the same noise; nothing of this is cached."""
+        """A picture drawn anew by each column from the same noise; nothing of this is cached.
+
+        Where it is inverted first, the steps of that are those of a column INVERSION.
+        """
         running = start.running(request.steps)
 
         def work(loaded: LoadedModel, job: Job) -> Generator[None, None, None]:
             drawing = drawing_of(request, chosen, loaded)
+            begin = start
+            if start.described is not None:
+
+                def undone(step: int) -> None:
+                    job.check()
+                    job.emit(Step(INVERSION, step, request.steps))
+
+                with sentences():
+                    begin = replace(start, noise=invert(loaded, request, start.image, start.described, undone))
             for n, column in enumerate(columns):
                 if n:
                     yield
 
                 on_step = stepping(job, column, len(running))
                 began = time.perf_counter()
-                drawn = draw(loaded, request, column, drawing, on_step=on_step, start=start)
+                drawn = draw(loaded, request, column, drawing, on_step=on_step, start=begin)
                 seconds = time.perf_counter() - began
                 job.emit(Picture(column, drawn.images[0], seconds, False, request.seed, drawing, None, drawn.reports))
 

@@ -24,6 +24,7 @@ from .resolving import Chosen
 from .worker import Job
 
 MOST_CELLS = 100
+MOST_PUBLIC = 64  # of a sweep where strangers share the machine
 ROOM = {"cpu": 8 * 128**2, "cuda": 8 * 512**2}  # pixels that are drawn together
 
 
@@ -56,13 +57,24 @@ class Done:
 
 
 def grid(
-    request: Request, card: ModelCard, blocks: Sequence[TargetBlock], across: Axis, down: Axis | None
+    request: Request,
+    card: ModelCard,
+    blocks: Sequence[TargetBlock],
+    across: Axis,
+    down: Axis | None,
+    *,
+    public: bool = False,
 ) -> dict[tuple[int, int], tuple[Request, str] | str]:
     """The request and column of each (row, column) of a sweep, or a sentence why it cannot be drawn.
 
-    RequestError where there are more than MOST_CELLS, or both axes are one.
+    RequestError where there are more than MOST_CELLS (public: MOST_PUBLIC), or both axes are one.
     """
     n = len(across.values) * (len(down.values) if down else 1)
+    if public and n > MOST_PUBLIC:
+        raise RequestError(
+            f"A sweep on this public page has at most {MOST_PUBLIC} pictures, not {n}: give fewer values, or run the demo on "
+            "a machine of your own."
+        )
     if n > MOST_CELLS:
         raise RequestError(f"A sweep has at most {MOST_CELLS} pictures, not {n}: give fewer values.")
     if down and down.name == across.name:
