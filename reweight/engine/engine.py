@@ -34,7 +34,7 @@ from ..weight_table import WeightTable
 from .drawing import Start, draw, overlong, sentences
 from .events import Agreement, Batch, Loading, Notice, Picture, Preview, Scores, Step, Watched
 from .parabola import Parabolas, parabolas
-from .pictures import Pictures
+from .pictures import Made, Pictures
 from .request import REWEIGHTED, Request
 from .resident import ResidentModels
 from .resolving import Chosen, choose, drawing_of
@@ -438,13 +438,18 @@ class Engine:
 
         beside = previews(loaded.pipe, request.steps, shown) if preview else lambda pipe: nullcontext()
         made = self._pictures.picture(loaded, request, column, drawing, on_step, beside)
+        return self._shown(made, column, request.seed, chosen, drawing)
+
+    @staticmethod
+    def _shown(made: Made, column: str, seed: int, chosen: Chosen, drawing: Drawing) -> Picture:
+        """A picture of the cache, for a caller."""
         used = (chosen.weight_table or chosen.table) if REWEIGHTED in column.split("+") else None
         return Picture(
             column,
             made.image.copy(),
             made.seconds,
             made.cached,
-            request.seed,
+            seed,
             drawing,
             used and used.sha256,
             made.reports,

@@ -60,6 +60,14 @@ class Pictures:
                 return replace(self._kept[kept], cached=True)
         return None
 
+    def alone(self, key: Key) -> Made | None:
+        """A picture that is remembered and was drawn alone."""
+        return replace(self._kept[key], cached=True) if key in self._kept else None
+
+    def keep(self, key: Key, made: Made) -> None:
+        """Remember a picture that was drawn alone."""
+        self._keep(key, made)
+
     def keep_together(self, key: Key, made: Made) -> None:
         """Remember a picture that was drawn together with others."""
         self._keep((*key, TOGETHER), made)

@@ -6,7 +6,7 @@ import argparse
 import os
 import sys
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 if TYPE_CHECKING:
     from .files import Scratch
@@ -28,6 +28,20 @@ def prepare() -> None:
     """Settings that torch, Gradio and the libraries read when they are imported; those of the user stay."""
     for name, value in ENVIRONMENT.items():
         os.environ.setdefault(name, value)
+
+
+def lender() -> Any:
+    """What lends a GPU for each call on a ZeroGPU Space, where the package `spaces` is installed; None elsewhere.
+
+    To be asked for before torch is imported, of which the package must be told.
+    """
+    if os.environ.get("SPACES_ZERO_GPU", "").lower() not in ("1", "t", "true"):
+        return None
+    try:
+        from spaces import GPU
+    except ImportError:
+        sys.exit("This Space's hardware is ZeroGPU, which needs the package spaces: add it to requirements.txt.")
+    return GPU
 
 
 def options_of(arguments: Sequence[str] | None, program: str | None = None) -> argparse.Namespace:
@@ -55,6 +69,7 @@ def main(arguments: Sequence[str] | None = None, program: str | None = None) -> 
     """Read the options, load the models, serve the page until the program is told to end."""
     prepare()
     options = options_of(arguments, program)
+    lend = None if options.local else lender()
     from .address import NotThere, check_free
     from .files import NoRoom, Scratch
     from .logs import set_up
@@ -70,13 +85,14 @@ def main(arguments: Sequence[str] | None = None, program: str | None = None) -> 
     set_up(private=not options.local)
     stop = Stop(scratch.close)
     try:
-        _serve(options, host, scratch, stop)
+        _serve(options, host, scratch, stop, lend)
     finally:
         scratch.close()
 
 
-def _serve(options: argparse.Namespace, host: str, scratch: Scratch, stop: Stop) -> None:
+def _serve(options: argparse.Namespace, host: str, scratch: Scratch, stop: Stop, lend: Any = None) -> None:
     from ..engine.engine import Engine
+    from ..engine.lent import LentEngine
     from ..models.folder import ModelError
     from ..models.registry import DEFAULT, REGISTRY
     from ..probing.checkpoints import own_folder
@@ -86,12 +102,17 @@ def _serve(options: argparse.Namespace, host: str, scratch: Scratch, stop: Stop)
     named = [name.strip() for name in options.models.split(",") if name.strip()]
     embedded = [key for key, card in REGISTRY.items() if card.embedded]
     models = tuple(dict.fromkeys([options.model or DEFAULT, *named, *embedded]))
-    engine = (
-        Engine(models, local=True, unfinished=own_folder()) if options.local else Engine(models, seconds=JOB_SECONDS)
-    )
+    if options.local:
+        engine = Engine(models, local=True, unfinished=own_folder())
+    elif lend is not None:
+        engine = LentEngine(models, seconds=JOB_SECONDS, lend=lend)
+    else:
+        engine = Engine(models, seconds=JOB_SECONDS)
     try:
         for name in models[:1] if options.local else models:
             engine.opened(name)
+        if isinstance(engine, LentEngine):
+            engine.get_ready()
         demo = build_demo(engine)
         serve(
             demo, engine, launch_options(demo), host=host, port=options.port, rules=rules_for(options.local, host),

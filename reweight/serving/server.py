@@ -12,8 +12,10 @@ from typing import Any
 
 from .address import bypass_proxies
 from .callers import hosts_allowed
+from .connections import room_for_files
 from .files import Scratch
-from .guard import Guard, House
+from .guard import Guard
+from .house import House
 from .logs import adopt_uvicorn
 from .rules import Rules
 
@@ -41,6 +43,7 @@ def serve(
     """
     from fastapi.middleware import Middleware
 
+    room_for_files()
     stop.await_it()
     house = House(rules, scratch, lambda: health(engine))
     house.sessions.demo = demo
@@ -51,6 +54,7 @@ def serve(
         **page | {"app_kwargs": around}, server_name=host, server_port=port, prevent_thread_lock=True, quiet=True,
         inline=False, max_threads=rules.places + 32, state_session_capacity=2 * rules.sessions,
     )  # fmt: skip
+    house.connections.server = demo.server
     adopt_uvicorn()
     scratch.keep()
     log.info("serving", extra={"fields": {"address": demo.local_url}})

@@ -9,7 +9,8 @@ from typing import Any
 import httpx
 import pytest
 
-from reweight.serving.guard import Guard, House
+from reweight.serving.guard import Guard
+from reweight.serving.house import House
 from reweight.serving.rules import Rules
 
 SMALL = Rules(json_bytes=1000, upload_bytes=5000, hourly_bytes=8000, grace=0.05)
@@ -171,3 +172,16 @@ def test_a_caller_without_a_session_holds_a_few_places_and_a_job_without_a_liste
 
     codes, left, held = asyncio.run(run())
     assert codes == [200] * 4 + [429] * 2 and left and held == 0
+
+
+def test_a_body_that_trickles_in_for_ever_is_ended():
+    async def trickle():
+        while True:
+            await asyncio.sleep(0.02)
+            yield b"x"
+
+    app = App()
+    rules = Rules(json_bytes=1000, body_seconds=0.2)
+    (answer,) = ask(app, ("POST", "/gradio_api/call/compare", {"content": trickle()}), rules=rules)
+    assert answer.status_code == 408 and "too long" in sentence(answer)
+    assert app.seen == []

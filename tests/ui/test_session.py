@@ -52,7 +52,8 @@ def test_all_visitors_together_are_bounded_by_bytes_and_who_was_not_seen_for_lon
 
 def test_tables_count_too_and_take_their_visitor_along_where_pictures_do_not_suffice(monkeypatch):
     def heavy() -> ImportanceTable:
-        return ImportanceTable(np.ones((2, 2)), 1, ("a", "b"), "toy", "probe", diagnostics={"x": list(range(20_000))})
+        about = {"runs": 1, "blocks": ("0:down:1", "1:mid"), "model": "toy", "method": "probe"}
+        return ImportanceTable(scores=np.ones((2, 2)), diagnostics={"x": list(range(20_000))}, **about)
 
     monkeypatch.setattr(room, "ALL_BYTES", 5_000_000)
     sessions = Sessions()
