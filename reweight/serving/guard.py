@@ -37,6 +37,9 @@ class Guard:
         self.app, self.house = app, house
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "websocket":
+            await send({"type": "websocket.close", "code": 1000})
+            return
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
@@ -53,7 +56,8 @@ class Guard:
                 raise
             await request.finish()
         except Exception as error:
-            await request.failed(error)
+            if not request.stalled:
+                await request.failed(error)
 
 
 class _Request:
@@ -63,7 +67,7 @@ class _Request:
         self.app, self.house, self.rules = guard.app, guard.house, guard.house.rules
         self.scope, self.receive, self._send = scope, receive, send
         self.path, self.method = scope["path"], scope["method"]
-        self.started = self.done = False
+        self.started = self.done = self.stalled = False
         headers = {name: value for name, value in scope["headers"]}
         self.length = headers.get(b"content-length", b"")
         self.host = headers.get(b"host", b"").decode("latin-1")
@@ -95,7 +99,7 @@ class _Request:
         elif stream is not None:
             await self._listen(stream)
         else:
-            if self.method == "POST":
+            if self.method not in ("GET", "HEAD"):
                 self.receive = self._limit(*self._allowance())
             await self.app(self.scope, self.receive, self.send)
 
@@ -123,8 +127,11 @@ class _Request:
 
     async def _listen(self, session: str) -> None:
         """Pass a stream of messages on, and know when it has been left."""
-        house, task = self.house, asyncio.current_task()
+        house, task, rules = self.house, asyncio.current_task(), self.rules
         page = "/heartbeat/" in self.path
+        if refusal := house.connections.refusal(self.address, rules.streams_each, rules.streams):
+            raise Refused(429, refusal)
+        house.connections.listens(self.address, 1)
         house.sessions.seen(session, self.address, time.monotonic(), page)
         house.sessions.opened(session)
         if task is not None:
@@ -134,6 +141,7 @@ class _Request:
         finally:
             if task is not None:
                 house.streams.discard(task)
+            house.connections.listens(self.address, -1)
             house.sessions.closed(session)
             if not page:
                 for event in house.places.of_session(session):
@@ -265,7 +273,13 @@ class _Request:
                 self.house.release(event)
             message = dict(message) | {"body": told(message["body"], self._instead)}
         self.done = message["type"] == "http.response.body" and not message.get("more_body")
-        await self._send(message)
+        try:
+            async with asyncio.timeout(self.rules.taken_seconds):
+                await self._send(message)
+        except TimeoutError:
+            self.stalled = True
+            self.house.connections.abort(self.scope)
+            raise OSError("nobody takes the answer") from None
 
     def _instead(self) -> str:
         scratch = self.house.scratch

@@ -76,6 +76,6 @@ class House:
             try:
                 self.sweep()
                 if self.scratch is not None:
-                    await asyncio.to_thread(self.scratch.sweep)
+                    await asyncio.to_thread(self.scratch.sweep, time.monotonic())
             except Exception:
                 log.exception("housekeeping failed")

@@ -20,6 +20,7 @@ from .logs import adopt_uvicorn
 from .rules import Rules
 
 log = logging.getLogger(__name__)
+PIXELS = 2048 * 2048  # of a picture that a visitor gives
 LAST = 2.0  # seconds that the end may take; then the process goes as it is
 
 
@@ -42,8 +43,10 @@ def serve(
     page: further options for Gradio's `launch`, such as its looks. ready: called with the address once it serves.
     """
     from fastapi.middleware import Middleware
+    from PIL import Image
 
     room_for_files()
+    Image.MAX_IMAGE_PIXELS = PIXELS // 2  # Pillow refuses what is above twice that
     stop.await_it()
     house = House(rules, scratch, lambda: health(engine))
     house.sessions.demo = demo

@@ -23,7 +23,7 @@ class Connection:
 
 
 def test_a_connection_without_a_request_is_closed_and_any_other_stays():
-    silent, asking, late = Connection(), Connection(cycle=object()), Connection()
+    silent, asking, late = Connection(), Connection(SimpleNamespace(response_complete=False)), Connection()
     connections = Connections(silent=20)
     assert connections.sweep(0.0) == 0, "no server runs yet"
     connections.server = SimpleNamespace(server_state=SimpleNamespace(connections={silent, asking}))
@@ -31,8 +31,13 @@ def test_a_connection_without_a_request_is_closed_and_any_other_stays():
     connections.server.server_state.connections.add(late)
     assert connections.sweep(115.0) == 0
     assert connections.sweep(120.0) == 1 and silent.closed and not asking.closed and not late.closed
-    late.cycle = object()
+    late.cycle = SimpleNamespace(response_complete=False)
     assert connections.sweep(1000.0) == 0
+    late.cycle.response_complete = True
+    assert connections.sweep(1010.0) == connections.sweep(1029.0) == 0, "it may ask for something else"
+    late.cycle = SimpleNamespace(response_complete=True)
+    assert connections.sweep(1031.0) == 0, "it has asked for something else"
+    assert connections.sweep(1051.0) == 1 and late.closed and not asking.closed
 
 
 def test_of_too_many_the_oldest_go_at_once():
