@@ -84,5 +84,5 @@ class ResidentModels:
 
     def _fits_beside(self, name: str, guests: list[str]) -> bool:
         pipes = [self._loaded[guest].pipe for guest in guests]
-        device, half = self._loaded[guests[0]].device, self._loaded[guests[0]].dtype == "float16"
+        device, half = self._loaded[guests[0]].device, self._loaded[guests[0]].dtype != "float32"
         return memory.fits(name, card_for(name, local=self.local).download_gb, pipes, device, half)

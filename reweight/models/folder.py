@@ -18,6 +18,7 @@ from safetensors import SafetensorError, safe_open
 from torch import nn
 
 from ..storage.strict_json import read_object
+from .placing import place
 
 Progress = Callable[[str, float, str], None]
 
@@ -60,7 +61,7 @@ def open_folder(folder: Path, title: str, dtype: torch.dtype, device: str, on_pr
         pipe.set_progress_bar_config(disable=True)
         if hasattr(pipe.vae, "enable_slicing"):
             pipe.vae.enable_slicing()
-        return pipe.to(device)
+        return place(pipe, device)
 
 
 def read_index(folder: Path, title: str) -> dict[str, Any]:
@@ -177,7 +178,7 @@ def _network(folder: Path, name: str, class_name: str, title: str, dtype: torch.
     """One network, of which every tensor was in its file and is finite."""
     home = folder / name
     found = [path.name for path in home.iterdir()] if home.is_dir() else []
-    files = weight_files(found, half=dtype == torch.float16)
+    files = weight_files(found, half=dtype != torch.float32)
     if not files:
         raise ModelError(
             f"{title} has no safetensors weights for its {_part_name(name)}: other formats are not opened."
