@@ -2,7 +2,7 @@
 
 import typer
 
-from .embedded import defaults
+from .embedded import atlas, defaults
 from .embedded import picture_quality as toy
 from .embedded import scorer_quality as toy_scorer
 from .overhead import full_size, live, plan
@@ -21,6 +21,7 @@ from .tuned import command as tuned
 
 app = typer.Typer(no_args_is_help=True, help=__doc__)
 app.command("agreement")(agreement.command)
+app.command("atlas")(atlas.command)
 app.command("defaults")(defaults.command)
 app.command("full-size")(full_size.command)
 app.command("importance")(importance.command)

@@ -15,11 +15,11 @@ from functools import wraps
 from typing import Any
 
 from ..models.folder import ModelError
+from .drawing import drawing_of
 from .engine import Engine
 from .events import Picture
 from .pictures import Made
 from .request import Request
-from .resolving import drawing_of
 from .worker import Busy, Worker
 
 Lend = Callable[..., Callable[..., Iterator[Any]]]

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import time
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Awaitable, Callable, MutableMapping, Sequence
 from typing import Any
 
 from .messages import Refused
 
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 SLOWEST = 20_000  # bytes a second
+ADDRESS = re.compile(r"\s*[a-z][a-z0-9+.-]*://", re.IGNORECASE)
 DRAINED = 32_000_000  # bytes of a refused body that are read and dropped, so that its sender gets to the answer
 
 
@@ -57,6 +59,20 @@ def replay(body: bytes, receive: Receive) -> Receive:
         return {"type": "http.request", "body": body, "more_body": False}
 
     return again
+
+
+def elsewhere(value: Any, names: Sequence[str] = ("path",)) -> bool:
+    """Whether JSON that was sent names a file by an address, which Gradio would fetch it from."""
+    waiting = [value]
+    while waiting:
+        one = waiting.pop()
+        if isinstance(one, dict):
+            if any(isinstance(one.get(name), str) and ADDRESS.match(one[name]) for name in names):
+                return True
+            waiting += one.values()
+        elif isinstance(one, list):
+            waiting += one
+    return False
 
 
 async def drain(receive: Receive) -> None:

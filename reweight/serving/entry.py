@@ -6,6 +6,7 @@ import argparse
 import os
 import sys
 from collections.abc import Sequence
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, NoReturn
 
 if TYPE_CHECKING:
@@ -62,6 +63,9 @@ def options_of(arguments: Sequence[str] | None, program: str | None = None) -> a
     parser.add_argument(
         "--port", type=int, default=os.environ.get("GRADIO_SERVER_PORT", "7860"), help="port to listen on"
     )
+    parser.add_argument(
+        "--mcp", action="store_true", help="let MCP clients call the public endpoints, at /gradio_api/mcp/"
+    )
     return parser.parse_args(arguments)
 
 
@@ -70,6 +74,8 @@ def main(arguments: Sequence[str] | None = None, program: str | None = None) -> 
     prepare()
     options = options_of(arguments, program)
     lend = None if options.local else lender()
+    if options.mcp and find_spec("mcp") is None:
+        sys.exit('An MCP server needs one more package: pip install "gradio[mcp]".')
     from .address import NotThere, check_free
     from .files import NoRoom, Scratch
     from .logs import set_up
@@ -115,7 +121,7 @@ def _serve(options: argparse.Namespace, host: str, scratch: Scratch, stop: Stop,
             engine.get_ready()
         demo = build_demo(engine)
         serve(
-            demo, engine, launch_options(demo), host=host, port=options.port, rules=rules_for(options.local, host),
+            demo, engine, launch_options(demo), host=host, port=options.port, rules=rules_for(options.local, host, mcp=options.mcp),
             scratch=scratch, stop=stop, ready=lambda url: _say(f"Open {url}"),
         )  # fmt: skip
     except ModelError as error:

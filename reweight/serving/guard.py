@@ -16,13 +16,13 @@ from urllib.parse import parse_qs
 
 import orjson
 
-from .bodies import Receive, counted, drain, replay, too_large, whole
+from .bodies import Receive, counted, drain, elsewhere, replay, too_large, whole
 from .callers import PROXY_HEADERS, address_of, host_named
 from .house import House
 from .leaving import leaving
 from .messages import FAILED, FULL, Refused, answer, ended, told
 from .places import Place
-from .rules import API, CLOSED, LIVE
+from .rules import API, CLOSED, LIVE, MCP
 
 log = logging.getLogger(__name__)
 Scope = MutableMapping[str, Any]
@@ -88,9 +88,13 @@ class _Request:
             "query_string", b""
         ):
             raise Refused(404, "There is nothing of that name here.")
-        if CLOSED.match(self.path):
+        by_mcp = self.rules.mcp and MCP.fullmatch(self.path) is not None
+        if CLOSED.match(self.path) and not by_mcp:
             raise Refused(404, "There is nothing of that name here.")
         self._vouch()
+        if by_mcp:
+            await self._mcp()
+            return
         stream = self._stream()
         if self.method == "POST" and self.path.startswith((f"{API}/queue/join", f"{API}/call/")):
             await self._join()
@@ -152,7 +156,10 @@ class _Request:
     async def _join(self) -> None:
         """Give a job a place, where the caller may have another one."""
         body = await self._body(self.rules.json_bytes)
-        session = self._asked(body).get("session_hash")
+        asked = self._asked(body)
+        if elsewhere(asked.get("data")):
+            raise Refused(400, "Nothing is fetched from an address: upload the file.")
+        session = asked.get("session_hash")
         session = session if isinstance(session, str) and session else None
         if session and not SESSION.fullmatch(session):
             raise Refused(400, "The session's name must be letters and digits.")
@@ -196,6 +203,26 @@ class _Request:
             await self.app(self.scope, replay(body, self.receive), self.send)
         finally:
             house.streams.discard(task)
+            house.places.held.pop(event, None)
+
+    async def _mcp(self) -> None:
+        """Pass a call of an MCP client on, which holds a place for as long as it takes."""
+        if self.method != "POST":
+            raise Refused(405, "This address is for MCP clients, which post to it.")
+        body = await self._body(self.rules.live_bytes)
+        try:
+            asked = orjson.loads(body)
+        except ValueError as error:
+            raise Refused(400, "The request is not valid JSON: numbers must be finite, and text UTF-8.") from error
+        if b"gradio.FileData" in orjson.dumps(asked) or elsewhere(asked, ("picture", "path")):
+            raise Refused(400, "A picture is given as a data: URL: no file and no address is opened for you.")
+        house, event = self.house, f"mcp {id(self)}"
+        if refusal := house.places.refusal(self.address, ""):
+            raise Refused(429, refusal)
+        house.places.held[event] = Place(self.address, "", event)
+        try:
+            await self.app(self.scope, replay(body, self.receive), self.send)
+        finally:
             house.places.held.pop(event, None)
 
     def _joined(self, answered: bytes, visitor: str) -> None:

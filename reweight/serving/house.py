@@ -67,7 +67,7 @@ class House:
         if known is not None:
             for event, place in list(self.places.held.items()):
                 listened = self.sessions.is_open(place.session)
-                if event not in known and listened and not event.startswith("joining "):
+                if event not in known and listened and not event.startswith(("joining ", "mcp ")):
                     self.release(event)
 
     async def _keep(self) -> None:

@@ -13,6 +13,7 @@ API, LIVE = "/gradio_api", "/reweight"
 CLOSED = re.compile(
     rf"{API}/(?:file=\w+:|proxy=|deep_link|custom_component/|stream/|dev/|run-history|vibe|mcp)|/(?:monitoring|svelte/|login)"
 )
+MCP = re.compile(rf"{API}/mcp(?:/http)?/?")  # posted to by MCP clients, where that is allowed
 HEADERS = {
     "x-content-type-options": "nosniff",
     "referrer-policy": "same-origin",
@@ -32,6 +33,7 @@ class Rules:
 
     hosts: the names that a Host header may give, None for any; behind_proxy: whether what a proxy says of the caller is
     true. json_bytes, upload_bytes: the largest bodies; hourly_bytes: what an address may upload in an hour.
+    mcp: whether MCP clients may call the public endpoints.
     grace: seconds that a job goes on without anybody who listens; body_seconds: that a body may take to arrive;
     taken_seconds: that a part of an answer may take to be taken. streams_each: open pages and streams of an address;
     streams: of all.
@@ -39,6 +41,7 @@ class Rules:
 
     hosts: frozenset[str] | None = None
     behind_proxy: bool = False
+    mcp: bool = False
     json_bytes: int = 1_000_000
     live_bytes: int = 2_000_000
     upload_bytes: int = 4_500_000

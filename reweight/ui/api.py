@@ -18,6 +18,7 @@ from ..engine.request import COLUMNS, Request, RequestError, validate
 from ..engine.resolving import places_of
 from ..probing.search import PRESETS
 from .api_study import build_study_api
+from .api_words import documented, settings_schema
 from .errors import shown_to_people
 from .files import served
 
@@ -29,6 +30,7 @@ def build_api(engine: Engine) -> None:
     """Add the endpoints to the Blocks under construction."""
     first = engine.models[0]
 
+    @documented
     def compare(
         caller: gr.Request, prompt: str, model: str | None = None, low: float | None = None, high: float | None =
         None, schedule: str | None = None, seed: int | None = None, steps: int | None = None,
@@ -36,12 +38,11 @@ def build_api(engine: Engine) -> None:
     ):  # fmt: skip
         """Draw vanilla, re-weighted and FreeU from the same noise.
 
-        settings: any further ones by name, as a picture's PNG has them: size, first_step, last_step, blocks, painted, and
-        those of a method by its key. Returns three PNG files, whose text carries every setting, and the scores and weights
-        as JSON."""
+        Gives three PNG files, whose text carries every setting, and the scores and weights as JSON."""
         given = (prompt, model, low, high, schedule, seed, steps, guidance, negative_prompt, settings)
         yield from _drawn(engine, caller, COLUMNS, given)
 
+    @documented
     def reweight(
         caller: gr.Request, prompt: str, model: str | None = None, low: float | None = None, high: float | None =
         None, schedule: str | None = None, seed: int | None = None, steps: int | None = None,
@@ -50,18 +51,18 @@ def build_api(engine: Engine) -> None:
     ):  # fmt: skip
         """Draw one picture: re-weighted, or by another method.
 
-        settings: any further ones by name, as a picture's PNG has them. method: a registered method's key, or several at
-        once, "reweighted+freeu". Returns a PNG file, and the scores and weights as JSON."""
+        Gives a PNG file, whose text carries every setting, and the scores and weights as JSON."""
         given = (prompt, model, low, high, schedule, seed, steps, guidance, negative_prompt, settings)
         yield from _drawn(engine, caller, ("reweighted" if method is None else method,), given)
 
+    @documented
     def importance(
         caller: gr.Request, preset: str, runs: int, prompt: str, model: str | None = None, low: float | None = None,
         high: float | None = None, schedule: str | None = None,
         seed: int | None = None, steps: int | None = None, guidance: float | None = None, negative_prompt: str | None
         = None, settings: dict[str, Any] | None = None,
     ):  # fmt: skip
-        """Probe the importance of every block at every step for a prompt. Returns the importance table as JSON."""
+        """Probe the importance of every block at every step for a prompt. Gives the importance table as JSON."""
         with shown_to_people():
             if type(preset) is not str or preset not in PRESETS:
                 raise RequestError(f"There is no preset of that name: choose one of {', '.join(PRESETS)}.")
@@ -89,6 +90,7 @@ def build_api(engine: Engine) -> None:
         guidance = gr.Number(label="guidance")
         negative_prompt = gr.Textbox(None, label="negative_prompt")
         settings, method = gr.JSON({}, label="settings"), gr.Textbox("reweighted", label="method")
+        settings.api_info = settings_schema
         preset = gr.Textbox("paper-code", label="preset")
         runs = gr.Number(15, label="runs")
         images = [gr.Image(label=method, format="png", type="pil") for method in COLUMNS]

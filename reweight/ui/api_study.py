@@ -16,9 +16,10 @@ from ..engine.engine import Batch, Engine, Scores
 from ..engine.provenance import png_bytes, settings_of
 from ..engine.request import REWEIGHTED, Request, RequestError
 from ..engine.sweep import Cell, Point, grid
+from ..probing.ablation import without
 from ..scoring import distance
+from .api_words import documented
 from .errors import shown_to_people
-from .screens.ablate import without
 
 Asked = Callable[..., Request]
 
@@ -28,6 +29,7 @@ def build_study_api(
 ) -> None:
     """Add the endpoints. request_of: the request that the values of `given` make. client_of: who calls."""
 
+    @documented
     def sweep(
         caller: gr.Request, across: str, down: str, method: str, prompt: str, model: str | None = None, low: float |
         None = None, high: float | None = None,
@@ -36,10 +38,8 @@ def build_study_api(
     ):  # fmt: skip
         """Draw a grid of pictures that differ in one or two settings.
 
-        across, down: a setting and its values, such as "low=0.9-1.1 x5", "seed=1-4", "block.3=off, 1",
-        "freeu.b1=1, 1.2" or "column=vanilla, reweighted"; down may be empty. method: what is drawn, by default
-        reweighted. Returns JSON with a cell for each picture: its row and column, the values, the PNG in base64, SSIM with
-        vanilla, and a score where there is a scorer. At most 100 pictures."""
+        Gives JSON with a cell for each picture: its row and column, the values, the PNG in base64, SSIM with vanilla, and a
+        score where there is a scorer. At most 100 pictures."""
         with shown_to_people():
             base = request_of(
                 engine, prompt, model, low, high, schedule, seed, steps, guidance, negative_prompt, settings
@@ -55,6 +55,7 @@ def build_study_api(
                     told.append(cell)
             yield {"across": across, "down": down or None, "cells": sorted(told, key=lambda c: (c["row"], c["column"]))}
 
+    @documented
     def ablate(
         caller: gr.Request, pictures: bool, prompt: str, model: str | None = None, low: float | None = None, high:
         float | None = None, schedule: str | None = None, seed: int | None = None,
@@ -63,8 +64,8 @@ def build_study_api(
     ):  # fmt: skip
         """Draw the picture without each block, at every step and at each single one.
 
-        Returns JSON: the blocks, and for each (block, step) the SSIM with the whole picture and the mean difference in
-        0..255; step null means every step. pictures: whether each one's PNG comes along, in base64."""
+        Gives JSON: the blocks, and for each (block, step) the SSIM with the whole picture and the mean difference in
+        0..255; step null means every step."""
         with shown_to_people():
             base = request_of(
                 engine, prompt, model, low, high, schedule, seed, steps, guidance, negative_prompt, settings
@@ -89,8 +90,9 @@ def build_study_api(
                         found.append(one | ({"png": _png(image)} if pictures is True else {}))
             yield {"blocks": [block.label for block in blocks], "steps": base.steps, "without": found}
 
+    @documented
     def score(caller: gr.Request, picture: Image.Image, prompt: str, model: str | None = None):
-        """Score a picture for a prompt with the scorer that fits a model. Returns JSON: score, and the scorer's name."""
+        """Score a picture for a prompt with the scorer that fits a model. Gives JSON: score, and the scorer's name."""
         with shown_to_people():
             if not isinstance(picture, Image.Image):
                 raise RequestError("There is no picture: give one.")

@@ -273,3 +273,20 @@ def test_an_answer_that_nobody_takes_is_given_up_and_its_connection_dropped():
         return connection.aborted
 
     assert asyncio.run(run())
+
+
+@pytest.mark.parametrize(
+    "address", ["http://127.0.0.1/x.png", "HTTPS://example.org/x.png", " ftp://x/y", "file:///etc/passwd"]
+)
+def test_no_file_is_fetched_from_an_address(address):
+    picture = {"path": address, "meta": {"_type": "gradio.FileData"}}
+    app = App()
+    for data in ([picture, "a red apple"], [{"deep": [picture]}]):
+        for path in ("/gradio_api/call/score", "/gradio_api/queue/join", "/gradio_api/call/v2/score"):
+            (answer,) = ask(app, ("POST", path, {"json": {"data": data, "session_hash": "abc"}}))
+            assert answer.status_code == 400 and "upload" in sentence(answer)
+    assert app.seen == []
+    (good,) = ask(
+        app, ("POST", "/gradio_api/call/score", {"json": {"data": ["http://a prompt", {"path": "/tmp/a.png"}]}})
+    )
+    assert good.status_code == 200

@@ -52,8 +52,10 @@ def test_all_visitors_together_are_bounded_by_bytes_and_who_was_not_seen_for_lon
 
 def test_tables_count_too_and_take_their_visitor_along_where_pictures_do_not_suffice(monkeypatch):
     def heavy() -> ImportanceTable:
-        about = {"runs": 1, "blocks": ("0:down:1", "1:mid"), "model": "toy", "method": "probe"}
-        return ImportanceTable(scores=np.ones((2, 2)), diagnostics={"x": list(range(20_000))}, **about)
+        return ImportanceTable(
+            scores=np.ones((2, 2)), runs=1, blocks=("a", "b"), model="toy", method="probe",
+            diagnostics={"x": list(range(20_000))},
+        )  # fmt: skip
 
     monkeypatch.setattr(room, "ALL_BYTES", 5_000_000)
     sessions = Sessions()

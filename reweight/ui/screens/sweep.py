@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from PIL import Image
 
@@ -17,12 +17,10 @@ from ...engine.sweep import Cell, Done, Point, grid
 from ...methods import columns
 from ...scoring import distance
 from ..files import STATIC
+from ..pace import about_seconds
 from ..panels.names import block_name
 from ..wording import caption, waiting
-from .base import Act, Call, Event, Screen
-
-if TYPE_CHECKING:
-    from ..page import Page
+from .base import Act, Call, Event, Page, Screen
 
 PAIRS = "pairs"  # Fig. 1a: N - 1 steps re-weighted above N steps vanilla
 
@@ -32,7 +30,7 @@ class Sweep(Screen):
 
     key = "sweep"
     title = "Sweep"
-    scripts = (STATIC / "files.js", STATIC / "sweep.js")
+    scripts = (STATIC / "files.js", STATIC / "figures.js", STATIC / "sweep.js", STATIC / "takeaway.js")
     styles = (STATIC / "sweep.css",)
 
     def build(self, page: Page) -> None:
@@ -53,6 +51,7 @@ class Sweep(Screen):
 <div class="rw-card" id="sweep-result" hidden>
   <div class="rw-line rw-sweep-head"><h3 id="sweep-title"></h3>
     <span class="rw-tools"><button type="button" class="rw-link" id="sweep-png">grid as PNG</button>
+    <button type="button" class="rw-link" id="sweep-svg">SVG</button>
     <button type="button" class="rw-link" id="sweep-zip">every picture (ZIP)</button>
     <button type="button" class="rw-link" id="sweep-csv">numbers (CSV)</button></span></div>
   <div class="rw-scroll" tabindex="0" role="group" aria-label="The grid of pictures"><table id="sweep-grid"></table></div>
@@ -160,27 +159,16 @@ def cost(call: Call) -> Iterator[Event | None]:
     """What a sweep takes, in words."""
     plan = Plan(call)
     cells, all_of_it = (call.engine.sweep_cost(points) for points in (plan.points, [*plan.points, *plan.baselines()]))
-    pace = _pace(call)
     n, (steps, there), extra = len(plan.points), cells, all_of_it[0] - cells[0]
     text = f"{n} picture{'s' * (n != 1)}"
     if there:
         text += f", {there} of them drawn already"
     text += f": {steps} U-Net step{'s' * (steps != 1)}" if steps else ": nothing left to draw"
     text += f", and {extra} for the vanilla pictures to measure against" if extra else ""
-    if pace and steps:
-        seconds = pace * (steps + extra)
-        text += f"; about {seconds:.0f} s" if seconds >= 1.5 else "; about a second"
+    text += about_seconds(call, steps + extra) if steps else ""
     impossible = len(plan.cells) - n
     text += f". {impossible} of the cells cannot be drawn" if impossible else ""
     yield {"kind": "cost", "text": f"{text}."}
-
-
-def _pace(call: Call) -> float | None:
-    """Seconds of a U-Net step, by the last picture that this visitor saw drawn on its own; a batch is quicker."""
-    for made in reversed(call.session.pictures.values()):
-        if made.request.model == call.settings.get("model") and made.picture.seconds:
-            return 0.8 * made.picture.seconds / made.request.steps
-    return None
 
 
 def draw(call: Call) -> Iterator[Event | None]:
