@@ -7,7 +7,7 @@ something gets a generator: it yields events while the worker works, and closing
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
@@ -68,9 +68,10 @@ class Engine:
         device: str | None = None,
         seconds: float = float("inf"),
         unfinished: Path | None = None,
+        autoencoders: Mapping[str, Path] | None = None,
     ) -> None:
         self.models, self.local, self.device, self.unfinished = models, local, device, unfinished
-        self._resident = ResidentModels(models, local=local, device=device)
+        self._resident = ResidentModels(models, local=local, device=device, autoencoders=autoencoders)
         self.worker = Worker(seconds=seconds, levels=self._resident.levels)
         self._pictures = Pictures()
         self._scorers: dict[tuple[str, str, bool], Scorer | None] = {}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -13,7 +14,7 @@ import torch
 
 from ..patching.blocks import target_blocks
 from . import hub
-from .folder import ModelError, Progress, check_sums, fingerprint, open_folder, out_of_memory, read_index
+from .folder import ModelError, Progress, check_sums, fingerprint, open_folder, out_of_memory, read_index, sha256
 from .limits import check_configurations, check_files
 from .placing import usual_dtype
 from .registry import DEFAULT, REGISTRY, ModelCard, card_for, family_of, folder_named, unlisted
@@ -47,12 +48,14 @@ def load_model(
     dtype: str | torch.dtype | None = None,
     local: bool = False,
     on_progress: Progress | None = None,
+    autoencoder: Path | None = None,
 ) -> LoadedModel:
     """Load a model by its registry key; with local=True also any folder or hub id ("owner/name", "owner/name@commit").
 
     device: by default CUDA, else MPS, else the CPU. dtype: by default float16 on CUDA, on a CPU that can do it
     bfloat16 for what is downloaded, else float32.
-    on_progress: called with (stage, fraction, text), stage "downloading" or "loading"; what it raises stops the
+    autoencoder: the folder of an AutoencoderTiny that was made for the model, quicker and smaller than its own; the
+    revision names it from then on. on_progress: called with (stage, fraction, text), stage "downloading" or "loading"; what it raises stops the
     loading and comes through.
     A hub model is loaded again at the commit of its first loading, which models.lock.json records, unless the name says
     another: "owner/name@commit".
@@ -80,7 +83,14 @@ def load_model(
         folder, source, revision = hub.fetch(
             card.repositories, card.title, half=half, on_progress=report, locked="@" not in card.key
         )
-    pipe = open_folder(folder, source, kind, device, report)
+    if autoencoder is not None:
+        if not (autoencoder / "config.json").is_file():
+            raise ModelError(
+                f"There is no autoencoder in the folder {autoencoder.name!r}: name one that diffusers saved."
+            )
+        files = sorted(path for path in autoencoder.iterdir() if path.suffix in (".json", ".safetensors"))
+        revision += "+" + hashlib.sha256("".join(map(sha256, files)).encode()).hexdigest()[:12]
+    pipe = open_folder(folder, source, kind, device, report, autoencoder)
     try:
         target_blocks(pipe.unet)
     except ValueError as error:

@@ -7,6 +7,7 @@ import os
 import sys
 from collections.abc import Sequence
 from importlib.util import find_spec
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 if TYPE_CHECKING:
@@ -58,6 +59,10 @@ def options_of(arguments: Sequence[str] | None, program: str | None = None) -> a
         "--models", default=os.environ.get("REWEIGHT_MODELS", ""), help="further models to serve, separated by commas"
     )
     parser.add_argument(
+        "--autoencoders", default=os.environ.get("REWEIGHT_AUTOENCODERS", ""),
+        help="folders of small autoencoders (AutoencoderTiny) for models, as NAME=FOLDER, separated by commas",
+    )  # fmt: skip
+    parser.add_argument(
         "--host", default=os.environ.get("GRADIO_SERVER_NAME", "127.0.0.1"), help="address to listen on"
     )
     parser.add_argument(
@@ -108,12 +113,16 @@ def _serve(options: argparse.Namespace, host: str, scratch: Scratch, stop: Stop,
     named = [name.strip() for name in options.models.split(",") if name.strip()]
     embedded = [key for key, card in REGISTRY.items() if card.embedded]
     models = tuple(dict.fromkeys([options.model or DEFAULT, *named, *embedded]))
+    pairs = [pair.partition("=") for pair in options.autoencoders.split(",") if pair.strip()]
+    small = {name.strip(): Path(folder.strip()) for name, _, folder in pairs}
+    if unknown := set(small) - set(models):
+        _end(f"There is no model {sorted(unknown)[0]!r} here to have an autoencoder: name it in --models too.")
     if options.local:
-        engine = Engine(models, local=True, unfinished=own_folder())
+        engine = Engine(models, local=True, unfinished=own_folder(), autoencoders=small)
     elif lend is not None:
-        engine = LentEngine(models, seconds=JOB_SECONDS, lend=lend)
+        engine = LentEngine(models, seconds=JOB_SECONDS, autoencoders=small, lend=lend)
     else:
-        engine = Engine(models, seconds=JOB_SECONDS)
+        engine = Engine(models, seconds=JOB_SECONDS, autoencoders=small)
     try:
         for name in models[:1] if options.local else models:
             engine.opened(name)

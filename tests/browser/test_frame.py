@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from urllib.parse import parse_qs
 
 import pytest
-from looking import FLAGS, SEED, slide
+from looking import FLAGS, SEED
 from playwright.sync_api import Browser, Frame, Page, Route
 from server import Server
 
@@ -86,7 +86,9 @@ def test_the_page_works_there_its_height_is_told_and_its_settings_reach_the_oute
     page, wrong = framed
     frame = inner(page, server)
     page.wait_for_function("() => told.length > 0 && heights.length > 0")
-    slide(frame, "high", "ArrowRight", 3)
+    frame.locator("#high input[type=range]").focus()
+    for _ in range(3):
+        page.keyboard.press("ArrowRight")
     page.wait_for_function("() => new URLSearchParams(location.search).has('high')")
     query = parse_qs(page.url.partition("?")[2])
     high = frame.evaluate("() => window.reweight.settings.high")

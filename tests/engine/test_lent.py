@@ -179,6 +179,6 @@ def test_everything_that_draws_is_lent(engines):
     import inspect
 
     works = {name for name, method in inspect.getmembers(Engine, inspect.isfunction)
-             if "self.worker.stream(work" in inspect.getsource(method)}  # fmt: skip
-    assert works - {"open", "add_lora"} == set(STEPS)
+             if "self._run(" in inspect.getsource(method)}  # fmt: skip
+    assert works - {"_run", "add_lora"} == set(STEPS)
     assert os.getpid() == engines[0]._home
