@@ -121,7 +121,7 @@ class Engine:
     def chosen(
         self,
         request: Request,
-        probed: tuple[ImportanceTable, ...] = (),
+        probed: tuple[ImportanceTable | WeightTable, ...] = (),
         pinned: ImportanceTable | WeightTable | None = None,
     ) -> Chosen:
         """The importance scores, or the weights, that serve a request, see `resolving.choose`."""

@@ -66,7 +66,7 @@ def shipped_weights(model: str) -> tuple[WeightTable, ...]:
 
 
 def choose(
-    request: Request, blocks: Sequence[TargetBlock], probed: Iterable[ImportanceTable] = (),
+    request: Request, blocks: Sequence[TargetBlock], probed: Iterable[ImportanceTable | WeightTable] = (),
     pinned: ImportanceTable | WeightTable | None = None, *, revision: str | None = None,
 ) -> Chosen:  # fmt: skip
     """The scores for a request.
@@ -77,6 +77,7 @@ def choose(
     steps and blocks. The schedule "calibrated" takes tables of that preset only, any other takes the paper's where a table
     is shipped. A schedule that looks at no scores, such as the empirical one, asks for none of them. A pinned table
     of weights is applied as it is, so only where the schedule does not turn the scores into others.
+    A table of weights among `probed` was tuned for this prompt, and comes before the shipped ones where the schedule is "tuned".
     RequestError where the schedule is "tuned" and no weights are shipped for so many steps.
     """
     labels, control = tuple(block.label for block in blocks), request.reweighting.control()
@@ -94,7 +95,11 @@ def choose(
         return as_chosen(
             pinned, f"weights loaded from a file, {pinned.method} with {pinned.model}{_guided(pinned, request)}"
         )
+    probed = list(probed)
     if control.shipped:
+        for weights in reversed([table for table in probed if isinstance(table, WeightTable)]):
+            if serves(weights):
+                return as_chosen(weights, f"weights tuned for this prompt just now{_guided(weights, request)}")
         ready = shipped_weights(request.model)
         for weights in ready:
             if serves(weights):
@@ -107,7 +112,8 @@ def choose(
         return Chosen(scores, f"{control.title.partition(' (')[0]}: made without a probe")
     if isinstance(pinned, ImportanceTable) and serves(pinned):
         return Chosen(pinned.scores, f"loaded from a file, probed on “{pinned.prompt}” with {pinned.model}", pinned)
-    own = [table for table in probed if serves(table) and table.prompt == request.prompt]
+    own = [table for table in probed if isinstance(table, ImportanceTable) and serves(table)]
+    own = [table for table in own if table.prompt == request.prompt]
     for table in reversed([table for table in own if is_ours(table) or not ours]):
         how = table.method.removeprefix("probe:")
         return Chosen(table.scores, f"probed for this prompt just now ({how}){otherwise(table, request)}", table)

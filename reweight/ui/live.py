@@ -55,7 +55,7 @@ class Call:
 
     def chosen(self, request: Request) -> Chosen:
         """The scores that serve a request for this visitor."""
-        return self.engine.chosen(request, self.session.tables.probed, self.session.tables.pinned)
+        return self.engine.chosen(request, self.session.tables.of(request.prompt), self.session.tables.pinned)
 
     def seeds(self, request: Request) -> tuple[int, ...]:
         """Seeds of further rows of pictures, after the request's own."""

@@ -6,7 +6,7 @@ import secrets
 import threading
 from collections import Counter, OrderedDict
 from collections.abc import Callable, Hashable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 import numpy as np
@@ -14,6 +14,7 @@ import numpy as np
 from ..engine.engine import Picture
 from ..engine.request import Request
 from ..schedule import ImportanceTable
+from ..weight_table import WeightTable
 
 KEPT_TABLES, KEPT_SESSIONS = 20, 512
 KEPT_BYTES = 24_000_000  # of one visitor's pictures
@@ -23,21 +24,32 @@ AS_OBJECTS = 8  # bytes in memory for a letter of a table's JSON
 
 @dataclass(frozen=True)
 class Tables:
-    """The importance tables of one visitor: probed here, newest last, and one loaded from a file."""
+    """The tables of one visitor: probed here, newest last; weights tuned here, by prompt; one loaded from a file."""
 
     probed: tuple[ImportanceTable, ...] = ()
     pinned: ImportanceTable | None = None
+    tuned: tuple[tuple[str, WeightTable], ...] = ()
 
     def with_probed(self, table: ImportanceTable) -> Tables:
         """With a newly probed table in the place of the one before it; a loaded one makes way."""
         new = (table.prompt, table.model, table.steps, table.method)
         others = tuple(old for old in self.probed if (old.prompt, old.model, old.steps, old.method) != new)
-        return Tables((*others, table)[-KEPT_TABLES:])
+        return Tables((*others, table)[-KEPT_TABLES:], tuned=self.tuned)
+
+    def with_tuned(self, prompt: str, table: WeightTable) -> Tables:
+        """With weights that were tuned for a prompt, in the place of those before of as many steps."""
+        new = (prompt, table.model, table.steps)
+        others = tuple(old for old in self.tuned if (old[0], old[1].model, old[1].steps) != new)
+        return replace(self, tuned=(*others, (prompt, table))[-KEPT_TABLES:])
+
+    def of(self, prompt: str) -> tuple[ImportanceTable | WeightTable, ...]:
+        """Those that were made here and may serve a prompt."""
+        return (*self.probed, *(table for tuned, table in self.tuned if tuned == prompt))
 
     @cached_property
     def size(self) -> int:
         """Bytes that they take, about."""
-        tables = [*self.probed, *([self.pinned] if self.pinned else [])]
+        tables = [*self.probed, *(table for _, table in self.tuned), *([self.pinned] if self.pinned else [])]
         return sum(AS_OBJECTS * len(table.to_json()) for table in tables)
 
 

@@ -12,7 +12,7 @@ import typer
 from .markers import filled
 from .results import Results
 
-DOCUMENTS = ("README.md", "docs/FINDINGS.md", "docs/BENCHMARKS.md", "docs/PEERS.md")
+DOCUMENTS = ("README.md", "docs/FINDINGS.md", "docs/BENCHMARKS.md", "docs/PEERS.md", "docs/TUNED.md")
 
 
 def command(
@@ -59,6 +59,7 @@ def tables(results: Results) -> dict[str, Callable[[], str]]:
     from . import peer_tables as peers
     from . import readme_tables as readme
     from . import study_tables as studies
+    from . import tuned_tables as tuned
 
     made = {
         "agreement toy-turbo": partial(studies.agreement, results, "agreement-toy-turbo"),
@@ -83,6 +84,11 @@ def tables(results: Results) -> dict[str, Callable[[], str]]:
         "peers toy": partial(peers.comparison, results, "toy"),
         "peers toy-turbo": partial(peers.comparison, results, "toy-turbo"),
         **{f"peers {key}": partial(peers.of_method, results, key) for key in peers.METHODS},
+        **{
+            f"tuned {kind.__name__} {model}": partial(kind, results, model)
+            for kind in (tuned.study, tuned.dynamic, tuned.claims)
+            for model in ("toy", "toy-turbo")
+        },
         "peers packages": partial(peers.packages, results),
         "peers full size": partial(peers.full_size, results),
         "peers steps": partial(peers.steps, results),

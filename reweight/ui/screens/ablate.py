@@ -136,5 +136,7 @@ def ranked(call: Call, request: Request, key: str) -> np.ndarray:
     scheduled = replace(request.reweighting, schedule=key)
     with_key = request.model_copy(update={"methods": request.methods | {REWEIGHTED: scheduled}})
     loaded = call.engine.opened(request.model)
-    chosen = choose(with_key, call.engine.blocks(request.model), call.session.tables.probed, revision=loaded.revision)
+    chosen = choose(
+        with_key, call.engine.blocks(request.model), call.session.tables.of(request.prompt), revision=loaded.revision
+    )
     return with_key.controlled(chosen.scores, places_of(call.engine.blocks(request.model)))

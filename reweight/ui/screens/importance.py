@@ -22,6 +22,7 @@ from ..panels.curves import ranks
 from ..panels.heat import heatmap, legend
 from ..panels.names import block_name
 from ..wording import agrees, cell_notes, findings, score_interval, shortened, signed, verdict, waiting
+from . import prompt_tuning
 from .base import Act, Call, Event, Page, Screen
 
 PRESET_NAMES = {"paper-code": "paper's code", "paper-text": "paper's text", CALIBRATED: "calibrated (ours)"}
@@ -51,7 +52,9 @@ class Importance(Screen):
   <div class="rw-line"><button type="button" id="probe">Probe this prompt</button>
     <span role="radiogroup" aria-label="Preset" id="preset">{presets}</span>
     <label class="rw-label" for="runs">Runs</label><input type="number" id="runs" min="1" max="{MOST_RUNS}" step="1" value="15">
-    <span class="rw-note" id="probe-note"></span></div></div>
+    <span class="rw-note" id="probe-note"></span></div>
+  <div class="rw-line"><button type="button" id="tune">Tune weights for this prompt</button>
+    <span class="rw-note" id="tune-note" aria-live="polite">Learns the weights themselves by gradient, from a few noises of this prompt, towards the model’s scorer.</span></div></div>
 <div class="rw-slot"></div>
 <div class="rw-card rw-two"><div><div id="ranks"></div><details><summary>How it was found, and how sure it is</summary><div id="findings" class="rw-findings"></div></details></div>
   <div id="curves" class="rw-curves-here"></div></div>
@@ -61,7 +64,7 @@ class Importance(Screen):
 """)
 
     def acts(self) -> Mapping[str, Act]:
-        return {"show": show, "direct": direct, "probe": probe, "save": save, "load": load}
+        return {"show": show, "direct": direct, "probe": probe, "tune": tuned_here, "save": save, "load": load}
 
 
 def show(call: Call) -> Iterator[Event | None]:
@@ -178,6 +181,11 @@ def probe(call: Call) -> Iterator[Event | None]:
             "done": 1,
             "text": f"Probed: {latest.runs} runs on “{shortened(request.prompt)}”. The weights follow {SPOKEN[schedule]} now.",
         }
+
+
+def tuned_here(call: Call) -> Iterator[Event | None]:
+    """Weights tuned for this prompt, which the weights then follow."""
+    return prompt_tuning.tune(call, following, drawn)
 
 
 def save(call: Call) -> Iterator[Event | None]:

@@ -16,6 +16,7 @@
       rw.repaint();
       frame(event);
     }
+    if (event.kind === "tuned") $("#tune-note").textContent = event.text;
     if (event.kind === "schedule") rw.set({ schedule: event.value }, { draw: false });
     if (event.kind === "file") rw.download(event.name, event.text, "application/json");
   }
@@ -123,6 +124,12 @@
       const preset = $('#preset input:checked').value;
       probing = true;
       const end = await rw.act("importance", "probe", { preset, runs: +runs.value }, take);
+      probing = false;
+      if (end !== "error") rw.draw();
+    }
+    if (id === "tune") {
+      probing = true;
+      const end = await rw.act("importance", "tune", {}, take);
       probing = false;
       if (end !== "error") rw.draw();
     }
