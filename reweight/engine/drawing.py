@@ -221,11 +221,12 @@ def _drawn(loaded: LoadedModel, request: Request, column: str, drawing: Drawing,
         return tensors
 
     alike = len(set(work.prompts)) == 1
+    negative = (request.negative_prompt or None) if alike else [request.negative_prompt] * n
+    prompts = work.prompts[0] if alike else list(work.prompts)
     generators = [torch.Generator("cpu").manual_seed(seed) for seed in work.seeds]
     with applied(pipe, column, request.methods, drawing) as reports, work.beside(pipe):
         result = pipe(
-            work.prompts[0] if alike else list(work.prompts),
-            negative_prompt=(request.negative_prompt or None) if alike else [request.negative_prompt] * n,
+            **loaded.texts.encoded(pipe, prompts, negative, request.guidance),
             num_inference_steps=request.steps,
             guidance_scale=request.guidance,
             **begin,

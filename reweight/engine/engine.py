@@ -7,7 +7,7 @@ something gets a generator: it yields events while the worker works, and closing
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from ..methods.base import Drawing
 from ..methods.columns import parts
 from ..models.folder import ModelError
 from ..models.loading import LoadedModel
@@ -34,7 +35,7 @@ from .drawing import Start, check_blocks, draw, drawing_of, overlong, picture_of
 from .events import INVERSION, Agreement, Batch, Loading, Notice, Picture, Preview, Scores, Step, Watched
 from .inversion import invert
 from .parabola import Parabolas, parabolas
-from .pictures import Pictures
+from .pictures import Made, Pictures
 from .request import REWEIGHTED, Request
 from .resident import ResidentModels
 from .resolving import Chosen, choose
@@ -69,9 +70,10 @@ class Engine:
         device: str | None = None,
         seconds: float = float("inf"),
         unfinished: Path | None = None,
+        autoencoders: Mapping[str, Path] | None = None,
     ) -> None:
         self.models, self.local, self.device, self.unfinished = models, local, device, unfinished
-        self._resident = ResidentModels(models, local=local, device=device)
+        self._resident = ResidentModels(models, local=local, device=device, autoencoders=autoencoders)
         self.worker = Worker(seconds=seconds, levels=self._resident.levels)
         self._pictures = Pictures()
         self._scorers: dict[tuple[str, str, bool], Scorer | None] = {}
@@ -352,9 +354,15 @@ class Engine:
             job.emit(Preview(column, request.seed, step, image))
 
         beside = previews(loaded.pipe, request.steps, shown) if preview else lambda pipe: nullcontext()
-        on_step = stepping(job, column, request.steps)
-        made = picture_of(self._pictures, loaded, request, column, drawing, on_step, beside)
+        made = picture_of(
+            self._pictures, loaded, request, column, drawing, stepping(job, column, request.steps), beside
+        )
+        return self._shown(made, column, request.seed, chosen, drawing)
+
+    @staticmethod
+    def _shown(made: Made, column: str, seed: int, chosen: Chosen, drawing: Drawing) -> Picture:
+        """A picture of the cache, for a caller."""
         used = (chosen.weight_table or chosen.table) if REWEIGHTED in column.split("+") else None
         return Picture(
-            column, made.image.copy(), made.seconds, made.cached, request.seed, drawing, used and used.sha256, made.reports
+            column, made.image.copy(), made.seconds, made.cached, seed, drawing, used and used.sha256, made.reports
         )  # fmt: skip

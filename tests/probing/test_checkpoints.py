@@ -153,3 +153,16 @@ def test_drafts_of_killed_writes_are_swept(tmp_path):
     os.utime(old, (time.time() - 7200,) * 2)
     checkpoint(tmp_path, ABOUT)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_two_programs_on_one_folder_both_come_to_the_same_table(sd_pipe, tmp_path):
+    expected = Search(sd_pipe).table(None).to_json()
+    streams, tables = [resumed(tmp_path, ABOUT, Search(sd_pipe)) for _ in range(2)], []
+    while streams:
+        for stream in list(streams):
+            last = next(stream, None)
+            if last is None:
+                streams.remove(stream)
+            elif last.done == 1:
+                tables.append(last.table.to_json())
+    assert tables == [expected] * 2

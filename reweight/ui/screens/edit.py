@@ -70,7 +70,7 @@ def picture_in(given: Mapping[str, Any], size: int) -> Image.Image:
         return image.convert("RGB").resize((size, size), Image.Resampling.LANCZOS)
     except RequestError:
         raise
-    except (binascii.Error, OSError, ValueError, SyntaxError) as error:
+    except (binascii.Error, OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
         raise RequestError("This is no picture that can be read: choose a PNG or a JPEG.") from error
 
 
