@@ -1,8 +1,10 @@
-"""What holds in every source file: text has an encoding, and no mode of torch's reaches the caller of a generator."""
+"""What holds in every source file: text has an encoding, no mode of torch's reaches the caller of a generator, and no
+files import each other in a circle."""
 
 from __future__ import annotations
 
 import ast
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -64,6 +66,31 @@ def _is_mode(node: ast.AST) -> bool:
 def _name(node: ast.AST) -> str:
     function = node.func if isinstance(node, ast.Call) else node
     return getattr(function, "attr", getattr(function, "id", ""))
+
+
+def imports_of(tree: ast.Module, package: str, modules: set[str]) -> set[str]:
+    """The modules that a file of a package imports from the house as it is loaded, or for the sake of a type."""
+    found = set()
+    statements = [child for node in tree.body for child in (node.body if isinstance(node, ast.If) else [node])]
+    for node in statements:
+        if isinstance(node, ast.ImportFrom) and node.level:
+            parents = package.split(".")
+            base = ".".join([*parents[: len(parents) + 1 - node.level], *filter(None, [node.module])])
+            found |= {name for item in node.names if (name := f"{base}.{item.name}") in modules} or {base}
+    return found & modules
+
+
+def test_no_files_import_each_other_in_a_circle():
+    files = {path.relative_to(ROOT).with_suffix(""): path for path in FILES if path.is_relative_to(ROOT / "reweight")}
+    names = {".".join(name.parts).removesuffix(".__init__"): path for name, path in files.items()}
+    graph = {}
+    for name, path in names.items():
+        package = name if path.name == "__init__.py" else name.rpartition(".")[0]
+        graph[name] = imports_of(ast.parse(path.read_bytes()), package, set(names))
+    try:
+        TopologicalSorter(graph).prepare()
+    except CycleError as error:
+        pytest.fail(f"These import each other: {' <- '.join(error.args[1])}")
 
 
 @pytest.mark.parametrize("check", [without_encoding, leaking_modes])

@@ -29,7 +29,7 @@ class Reweighting:
     low, high: the weights of the least and the most important block (Eq. 7). schedule: a key of `schedule.CONTROLS`.
     first_step, last_step: the steps that are re-weighted, counted from 1, both included; None for all. blocks: the
     indices of the blocks that are re-weighted, None for all. Elsewhere weights are 1.
-    painted: (T, m) cells set by hand, which go before everything else: None leaves the schedule's weight, a number from 0
+    painted: (T, m) cells set by hand, which override everything else: None leaves the schedule's weight, a number from 0
     to 2 is the weight, "off" bypasses the block. None where nothing is painted.
     """
 

@@ -27,7 +27,7 @@ def own_file() -> Path:
 
 
 def read_lock() -> dict[str, str]:
-    """Commits by repository, "owner/name"; those in a lock beside app.py go before the recorded ones.
+    """Commits by repository, "owner/name"; those in a lock beside app.py override the recorded ones.
 
     ModelError of one sentence for a file that is no lock: to load another commit in its stead would break its promise.
     """

@@ -31,7 +31,7 @@ class ModelCard:
     """What is known of a model before it is loaded: where it comes from, and its defaults.
 
     repositories: tried in order, "owner/name" or "owner/name@commit"; a folder for an embedded model. A commit that
-    models.lock.json records goes before the one here. family: key of `methods.freeu.PRESETS`. steps, guidance, size (pixels),
+    models.lock.json records overrides the one here. family: key of `methods.freeu.PRESETS`. steps, guidance, size (pixels),
     negative_prompt, low, high (the paper's range; wider where its effect cannot be seen): the defaults. max_steps,
     max_size: the limits. download_gb: in half precision; on a CPU twice that.
     """

@@ -48,7 +48,7 @@ def matching_loss(real, critic, way: Trajectory, x, noise, t, states) -> torch.T
 
 
 def critic_loss(critic: Critic, way: Trajectory, drawn, real, t, noise, states) -> torch.Tensor:
-    """The velocity's squared error on drawn latents, and how badly these are told from real ones.
+    """The velocity's squared error on drawn latents, and how poorly they are distinguished from real ones.
 
     drawn, real, noise: (n, c, h, w). t: (n,) timesteps. states: (n, tokens, width) of the prompts.
     """
