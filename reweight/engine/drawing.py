@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import gc
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -13,10 +14,15 @@ import torch
 from PIL import Image
 
 from ..methods.base import Drawing, Report
-from ..methods.columns import applied
+from ..methods.columns import parts
 from ..models.folder import ModelError, out_of_memory
 from ..models.loading import LoadedModel
+from ..patching.blocks import target_blocks
+from .events import Step
+from .pictures import Made, Pictures
 from .request import Request
+from .resolving import Chosen, places_of
+from .worker import Job
 
 
 class _NotFinite(ModelError):
@@ -25,13 +31,21 @@ class _NotFinite(ModelError):
 
 @dataclass(frozen=True)
 class Start:
-    """A picture to begin with instead of noise alone, at the request's size, and how much of it is drawn anew, (0, 1]."""
+    """A picture to begin with instead of noise alone, at the request's size, and how much of it is drawn anew, (0, 1].
+
+    described: what it shows, if it is to be inverted, see `engine.inversion`; then every step runs. noise: the latents
+    that inversion gave, which every column begins with.
+    """
 
     image: Image.Image
     strength: float
+    described: str | None = None
+    noise: torch.Tensor | None = None
 
     def running(self, steps: int) -> range:
         """The steps that really run, counted from 1. ValueError of one sentence where there is none."""
+        if self.described is not None:
+            return range(1, steps + 1)
         count = min(int(steps * self.strength), steps)
         if count < 1:
             raise ValueError(
@@ -50,6 +64,31 @@ class Drawn:
     images: list[Image.Image]
     reports: dict[str, Report]
     pixels: np.ndarray
+
+
+def drawing_of(request: Request, chosen: Chosen, loaded: LoadedModel) -> Drawing:
+    """What the methods may know of a request's picture, the weights (T, m) for its scores included."""
+    weights = request.weights(chosen.scores, places_of(target_blocks(loaded.pipe.unet)), chosen.weights)
+    return Drawing(
+        request.steps, request.guidance, loaded.card.family, weights=weights,
+        bypass=request.reweighting.bypass(weights.shape, chosen.weight_table and chosen.weight_table.bypass),
+    )  # fmt: skip
+
+
+def picture_of(
+    pictures: Pictures, loaded: LoadedModel, request: Request, column: str, drawing: Drawing,
+    on_step: Callable[[int], object] = lambda step: None,
+    beside: Callable[[Any], AbstractContextManager[Any]] = lambda pipe: nullcontext(),
+) -> Made:  # fmt: skip
+    """The picture of a request by a column, drawn by itself where it is not remembered; the rest as for `draw`."""
+    key = Pictures.key(loaded, request, column, drawing)
+    if made := pictures.alone(key):
+        return made
+    start = time.perf_counter()
+    drawn = draw(loaded, request, column, drawing, on_step=on_step, beside=beside)
+    made = Made(drawn.images[0], time.perf_counter() - start, reports=drawn.reports)
+    pictures.keep(key, made)
+    return made
 
 
 def draw(
@@ -101,6 +140,35 @@ def draw(
             return _drawn(loaded, request, column, drawing, work)
 
 
+@contextmanager
+def applied(pipe: Any, column: str, settings: Mapping[str, Any], drawing: Drawing) -> Iterator[dict[str, Report]]:
+    """Every method of a column on a pipeline, with what each reports; undone in the opposite order."""
+    with ExitStack() as stack:
+        yield {
+            method.key: stack.enter_context(method.apply(pipe, settings[method.key], drawing))
+            for method in parts(column)
+        }
+
+
+def stepping(job: Job, column: str, steps: int) -> Callable[[int], None]:
+    """What a drawing calls after each step: it says so, and stops there when nobody waits any more."""
+
+    def on_step(step: int) -> None:
+        job.step()
+        job.emit(Step(column, step, steps))
+
+    return on_step
+
+
+def check_blocks(loaded: LoadedModel, scores: np.ndarray) -> None:
+    """ValueError of one sentence where scores or weights (T, m) are for another number of blocks."""
+    m = len(target_blocks(loaded.pipe.unet))
+    if scores.ndim != 2 or scores.shape[1] != m:
+        raise ValueError(
+            f"The importance table has shape {scores.shape}, but the model has {m} blocks: probe it again."
+        )
+
+
 def overlong(loaded: LoadedModel, request: Request) -> Iterator[str]:
     """A sentence for each of the prompts that the text encoder does not read whole."""
     tokenizer = loaded.pipe.tokenizer
@@ -139,6 +207,8 @@ def _drawn(loaded: LoadedModel, request: Request, column: str, drawing: Drawing,
     pipe, n = loaded.pipe, len(work.seeds)
     if work.start is None:
         begin: dict[str, Any] = {"height": request.size, "width": request.size}
+    elif work.start.noise is not None:
+        begin = {"height": request.size, "width": request.size, "latents": work.start.noise.clone()}
     else:
         work.start.running(request.steps)
         pipe = _from_pictures(pipe)
@@ -146,15 +216,17 @@ def _drawn(loaded: LoadedModel, request: Request, column: str, drawing: Drawing,
 
     def step_end(_pipe: Any, step: int, _timestep: Any, tensors: dict[str, Any]) -> dict[str, Any]:
         _check_finite(torch.isfinite(tensors["latents"]).all())
-        work.on_step(step + 1)
+        with torch.enable_grad():  # others may have a turn there, who need one
+            work.on_step(step + 1)
         return tensors
 
     alike = len(set(work.prompts)) == 1
+    negative = (request.negative_prompt or None) if alike else [request.negative_prompt] * n
+    prompts = work.prompts[0] if alike else list(work.prompts)
     generators = [torch.Generator("cpu").manual_seed(seed) for seed in work.seeds]
     with applied(pipe, column, request.methods, drawing) as reports, work.beside(pipe):
         result = pipe(
-            work.prompts[0] if alike else list(work.prompts),
-            negative_prompt=(request.negative_prompt or None) if alike else [request.negative_prompt] * n,
+            **loaded.texts.encoded(pipe, prompts, negative, request.guidance),
             num_inference_steps=request.steps,
             guidance_scale=request.guidance,
             **begin,

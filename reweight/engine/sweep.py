@@ -16,13 +16,15 @@ from ..models.loading import LoadedModel
 from ..models.registry import ModelCard
 from ..patching.blocks import TargetBlock
 from .axes import Axis, changed
-from .drawing import draw
+from .drawing import check_blocks, draw, drawing_of, picture_of, stepping
+from .events import Batch
 from .pictures import Made, Pictures
 from .request import REWEIGHTED, Request, RequestError
-from .resolving import Chosen, drawing_of
+from .resolving import Chosen
 from .worker import Job
 
 MOST_CELLS = 100
+MOST_PUBLIC = 64  # of a sweep where strangers share the machine
 ROOM = {"cpu": 8 * 128**2, "cuda": 8 * 512**2}  # pixels that are drawn together
 
 
@@ -55,13 +57,24 @@ class Done:
 
 
 def grid(
-    request: Request, card: ModelCard, blocks: Sequence[TargetBlock], across: Axis, down: Axis | None
+    request: Request,
+    card: ModelCard,
+    blocks: Sequence[TargetBlock],
+    across: Axis,
+    down: Axis | None,
+    *,
+    public: bool = False,
 ) -> dict[tuple[int, int], tuple[Request, str] | str]:
     """The request and column of each (row, column) of a sweep, or a sentence why it cannot be drawn.
 
-    RequestError where there are more than MOST_CELLS, or both axes are one.
+    RequestError where there are more than MOST_CELLS (public: MOST_PUBLIC), or both axes are one.
     """
     n = len(across.values) * (len(down.values) if down else 1)
+    if public and n > MOST_PUBLIC:
+        raise RequestError(
+            f"A sweep on this public page has at most {MOST_PUBLIC} pictures, not {n}: give fewer values, or run the demo on "
+            "a machine of your own."
+        )
     if n > MOST_CELLS:
         raise RequestError(f"A sweep has at most {MOST_CELLS} pictures, not {n}: give fewer values.")
     if down and down.name == across.name:
@@ -122,7 +135,7 @@ def draw_points(
             wanted = [same[key][0] for key in some]
 
             def on_step(step: int, done: int = done, n: int = len(some)) -> None:
-                job.check()
+                job.step()
                 job.emit(Done(done + step * n, total))
 
             for key, made in zip(some, _drawn(loaded, wanted, drawings, pictures, on_step), strict=True):
@@ -133,6 +146,28 @@ def draw_points(
             done += sum(point.request.steps for point in wanted)
 
 
+def draw_tables(
+    loaded: LoadedModel, request: Request, weights: np.ndarray, bypass: np.ndarray | None, job: Job, *,
+    together: int = 0, seeds: Sequence[int] | None = None,
+) -> Generator[None, None, None]:  # fmt: skip
+    """Emit a `Batch` of pictures of one request for every few of n tables, see `Engine.batches`; yields in between."""
+    check_blocks(loaded, weights[0])
+    count = together or max(1, 24 * 128**2 // request.size**2)
+    on_step = stepping(job, REWEIGHTED, request.steps)
+    for first in range(0, len(weights), count):
+        if first:
+            yield
+        part = slice(first, first + count)
+        drawing = Drawing(
+            request.steps, request.guidance, loaded.card.family, weights=weights[part],
+            bypass=None if bypass is None or not bypass[part].any() else bypass[part],
+        )  # fmt: skip
+        start = time.perf_counter()
+        own = None if seeds is None else seeds[part]
+        drawn = draw(loaded, request, REWEIGHTED, drawing, seeds=own, on_step=on_step)
+        job.emit(Batch(first, drawn.images, time.perf_counter() - start))
+
+
 def _drawn(
     loaded: LoadedModel, points: Sequence[Point], drawings: dict[int, Drawing], pictures: Pictures, on_step: Any
 ) -> list[Made]:
@@ -140,7 +175,7 @@ def _drawn(
     own = [drawings[id(point)] for point in points]
     request, column = points[0].request, points[0].column
     if len(points) == 1:
-        return [pictures.picture(loaded, request, column, own[0], on_step)]
+        return [picture_of(pictures, loaded, request, column, own[0], on_step)]
     off = [drawing.bypass for drawing in own]
     tables = [drawing.weights for drawing in own]
     bypass = np.stack([np.zeros_like(w, bool) if o is None else o for w, o in zip(tables, off, strict=True)])

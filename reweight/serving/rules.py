@@ -13,6 +13,7 @@ API, LIVE = "/gradio_api", "/reweight"
 CLOSED = re.compile(
     rf"{API}/(?:file=\w+:|proxy=|deep_link|custom_component/|stream/|dev/|run-history|vibe|mcp)|/(?:monitoring|svelte/|login)"
 )
+MCP = re.compile(rf"{API}/mcp(?:/http)?/?")  # posted to by MCP clients, where that is allowed
 HEADERS = {
     "x-content-type-options": "nosniff",
     "referrer-policy": "same-origin",
@@ -32,17 +33,24 @@ class Rules:
 
     hosts: the names that a Host header may give, None for any; behind_proxy: whether what a proxy says of the caller is
     true. json_bytes, upload_bytes: the largest bodies; hourly_bytes: what an address may upload in an hour.
-    grace: seconds that a job goes on without anybody who listens; body_seconds: that a body may take to arrive.
+    mcp: whether MCP clients may call the public endpoints.
+    grace: seconds that a job goes on without anybody who listens; body_seconds: that a body may take to arrive;
+    taken_seconds: that a part of an answer may take to be taken. streams_each: open pages and streams of an address;
+    streams: of all.
     """
 
     hosts: frozenset[str] | None = None
     behind_proxy: bool = False
+    mcp: bool = False
     json_bytes: int = 1_000_000
     live_bytes: int = 2_000_000
     upload_bytes: int = 4_500_000
     hourly_bytes: float = 40e6
     grace: float = 8.0
     body_seconds: float = 30.0
+    taken_seconds: float = 30.0
+    streams_each: int = 160
+    streams: int = 640
     places: int = TOTAL
     each: int = EACH
     stateless: int = STATELESS

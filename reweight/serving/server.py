@@ -12,20 +12,24 @@ from typing import Any
 
 from .address import bypass_proxies
 from .callers import hosts_allowed
+from .connections import room_for_files
 from .files import Scratch
-from .guard import Guard, House
+from .guard import Guard
+from .house import House
 from .logs import adopt_uvicorn
+from .mcp_answers import mend
 from .rules import Rules
 
 log = logging.getLogger(__name__)
+PIXELS = 2048 * 2048  # of a picture that a visitor gives
 LAST = 2.0  # seconds that the end may take; then the process goes as it is
 
 
-def rules_for(local: bool, host: str, environment: dict[str, str] | None = None) -> Rules:
+def rules_for(local: bool, host: str, environment: dict[str, str] | None = None, *, mcp: bool = False) -> Rules:
     """The rules of a public demo, or of one that is for its user alone: that answers to its own names only."""
     environment = dict(os.environ) if environment is None else environment
     named = bool(environment.get("REWEIGHT_HOSTS"))
-    rules = Rules(behind_proxy=bool(environment.get("SPACE_ID") or environment.get("REWEIGHT_BEHIND_PROXY")))
+    rules = Rules(mcp=mcp, behind_proxy=bool(environment.get("SPACE_ID") or environment.get("REWEIGHT_BEHIND_PROXY")))
     if local or named:
         rules = replace(rules, hosts=hosts_allowed(host, environment))
     return replace(rules, hourly_bytes=4e9) if local else rules
@@ -40,7 +44,10 @@ def serve(
     page: further options for Gradio's `launch`, such as its looks. ready: called with the address once it serves.
     """
     from fastapi.middleware import Middleware
+    from PIL import Image
 
+    room_for_files()
+    Image.MAX_IMAGE_PIXELS = PIXELS // 2  # Pillow refuses what is above twice that
     stop.await_it()
     house = House(rules, scratch, lambda: health(engine))
     house.sessions.demo = demo
@@ -49,8 +56,11 @@ def serve(
     around = page.get("app_kwargs", {}) | {"middleware": [Middleware(Guard, house=house)]}
     demo.launch(
         **page | {"app_kwargs": around}, server_name=host, server_port=port, prevent_thread_lock=True, quiet=True,
-        inline=False, max_threads=rules.places + 32, state_session_capacity=2 * rules.sessions,
+        inline=False, max_threads=rules.places + 32, state_session_capacity=2 * rules.sessions, mcp_server=rules.mcp,
     )  # fmt: skip
+    house.connections.server = demo.server
+    if rules.mcp:
+        mend(demo.mcp_server_obj)
     adopt_uvicorn()
     scratch.keep()
     log.info("serving", extra={"fields": {"address": demo.local_url}})

@@ -6,27 +6,31 @@ What a caller leaves out is the default of the model that is named. Values come 
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Iterator
 from typing import Any
 
 import gradio as gr
-from PIL import Image
 
-from ..engine.engine import Engine, Picture, ProbeSnapshot
-from ..engine.provenance import parameters_text, settings_of
+from ..engine.engine import Engine, Picture, ProbeSnapshot, Waiting
+from ..engine.provenance import png_bytes, settings_of
 from ..engine.request import COLUMNS, Request, RequestError, validate
 from ..engine.resolving import places_of
 from ..probing.search import PRESETS
 from .api_study import build_study_api
+from .api_words import documented, settings_schema
 from .errors import shown_to_people
+from .files import served
 
 MOST_RUNS = 100
+HEARD = 0.25  # seconds after which a caller who has gone is noticed; each time costs as much as a denoising step
 
 
 def build_api(engine: Engine) -> None:
     """Add the endpoints to the Blocks under construction."""
     first = engine.models[0]
 
+    @documented
     def compare(
         caller: gr.Request, prompt: str, model: str | None = None, low: float | None = None, high: float | None =
         None, schedule: str | None = None, seed: int | None = None, steps: int | None = None,
@@ -34,12 +38,11 @@ def build_api(engine: Engine) -> None:
     ):  # fmt: skip
         """Draw vanilla, re-weighted and FreeU from the same noise.
 
-        settings: any further ones by name, as a picture's PNG has them: size, first_step, last_step, blocks, painted, and
-        those of a method by its key. Returns three PNG files, whose text carries every setting, and the scores and weights
-        as JSON."""
+        Gives three PNG files, whose text carries every setting, and the scores and weights as JSON."""
         given = (prompt, model, low, high, schedule, seed, steps, guidance, negative_prompt, settings)
         yield from _drawn(engine, caller, COLUMNS, given)
 
+    @documented
     def reweight(
         caller: gr.Request, prompt: str, model: str | None = None, low: float | None = None, high: float | None =
         None, schedule: str | None = None, seed: int | None = None, steps: int | None = None,
@@ -48,18 +51,18 @@ def build_api(engine: Engine) -> None:
     ):  # fmt: skip
         """Draw one picture: re-weighted, or by another method.
 
-        settings: any further ones by name, as a picture's PNG has them. method: a registered method's key, or several at
-        once, "reweighted+freeu". Returns a PNG file, and the scores and weights as JSON."""
+        Gives a PNG file, whose text carries every setting, and the scores and weights as JSON."""
         given = (prompt, model, low, high, schedule, seed, steps, guidance, negative_prompt, settings)
         yield from _drawn(engine, caller, ("reweighted" if method is None else method,), given)
 
+    @documented
     def importance(
         caller: gr.Request, preset: str, runs: int, prompt: str, model: str | None = None, low: float | None = None,
         high: float | None = None, schedule: str | None = None,
         seed: int | None = None, steps: int | None = None, guidance: float | None = None, negative_prompt: str | None
         = None, settings: dict[str, Any] | None = None,
     ):  # fmt: skip
-        """Probe the importance of every block at every step for a prompt. Returns the importance table as JSON."""
+        """Probe the importance of every block at every step for a prompt. Gives the importance table as JSON."""
         with shown_to_people():
             if type(preset) is not str or preset not in PRESETS:
                 raise RequestError(f"There is no preset of that name: choose one of {', '.join(PRESETS)}.")
@@ -69,7 +72,7 @@ def build_api(engine: Engine) -> None:
                 engine, prompt, model, low, high, schedule, seed, steps, guidance, negative_prompt, settings
             )
             table = None
-            client, small = _client(caller), PRESETS[preset].allows_surrogate
+            client, small = client_of(caller), PRESETS[preset].allows_surrogate
             for event in engine.probe(request, preset=preset, runs=int(runs), surrogate=small, client=client):
                 if isinstance(event, ProbeSnapshot):
                     table = event.table
@@ -87,6 +90,7 @@ def build_api(engine: Engine) -> None:
         guidance = gr.Number(label="guidance")
         negative_prompt = gr.Textbox(None, label="negative_prompt")
         settings, method = gr.JSON({}, label="settings"), gr.Textbox("reweighted", label="method")
+        settings.api_info = settings_schema
         preset = gr.Textbox("paper-code", label="preset")
         runs = gr.Number(15, label="runs")
         images = [gr.Image(label=method, format="png", type="pil") for method in COLUMNS]
@@ -99,7 +103,7 @@ def build_api(engine: Engine) -> None:
             (importance, [preset, runs, *given], [table]),
         ):
             gr.Button().click(endpoint, inputs, outputs, api_name=endpoint.__name__, preprocess=False)
-        build_study_api(engine, _request, given)
+        build_study_api(engine, _request, client_of, given)
 
 
 def _request(engine: Engine, prompt: Any, model: Any, *rest: Any) -> Request:
@@ -124,24 +128,24 @@ def _drawn(engine: Engine, caller: gr.Request, methods: tuple[str, ...], given: 
                 engine.card(request.model), **request.settings() | (given[-1] or {}) | {"columns": list(methods)}
             )
         chosen = engine.chosen(request)
-        pictures = []
-        for event in engine.compare(request, chosen, methods, client=_client(caller)):
+        pictures, told = [], time.monotonic()
+        for event in engine.compare(request, chosen, methods, client=client_of(caller)):
             if isinstance(event, Picture):
                 pictures.append(event)
-            yield (gr.skip(),) * (len(methods) + 1)
+            if isinstance(event, Waiting) or time.monotonic() - told > HEARD:
+                yield (gr.skip(),) * (len(methods) + 1)
+                told = time.monotonic()
         weights = request.weights(chosen.scores, places_of(engine.blocks(request.model)), chosen.weights)
         facts = {"importance": chosen.source, "scores": chosen.scores.tolist(), "weights": weights.tolist()}
         yield (*(stamped(engine, request, picture) for picture in pictures), facts)
 
 
-def stamped(engine: Engine, request: Request, picture: Picture) -> Image.Image:
-    """The picture with its settings in its PNG text, as Gradio's png format keeps them."""
+def stamped(engine: Engine, request: Request, picture: Picture) -> str:
+    """The path of the picture as a PNG with its settings in its text."""
     settings = settings_of(request, engine.opened(request.model), picture.column, picture.weights, picture.table_sha256)
-    image = picture.image.copy()
-    image.info = {"parameters": parameters_text(settings), "reweight": json.dumps(settings, ensure_ascii=False)}
-    return image
+    return served(png_bytes(picture.image, settings), "image.png")
 
 
-def _client(caller: gr.Request) -> str:
+def client_of(caller: gr.Request) -> str:
     """Who calls, as the engine's turns want to know it."""
     return f"{caller.client.host if caller.client else ''}/{caller.session_hash or ''}"

@@ -16,16 +16,20 @@ from ..engine.engine import Batch, Engine, Scores
 from ..engine.provenance import png_bytes, settings_of
 from ..engine.request import REWEIGHTED, Request, RequestError
 from ..engine.sweep import Cell, Point, grid
+from ..probing.ablation import without
 from ..scoring import distance
+from .api_words import documented
 from .errors import shown_to_people
-from .screens.ablate import without
 
 Asked = Callable[..., Request]
 
 
-def build_study_api(engine: Engine, request_of: Asked, given: list[Any]) -> None:
-    """Add the endpoints. request_of: the request that the values of `given` make."""
+def build_study_api(
+    engine: Engine, request_of: Asked, client_of: Callable[[gr.Request], str], given: list[Any]
+) -> None:
+    """Add the endpoints. request_of: the request that the values of `given` make. client_of: who calls."""
 
+    @documented
     def sweep(
         caller: gr.Request, across: str, down: str, method: str, prompt: str, model: str | None = None, low: float |
         None = None, high: float | None = None,
@@ -34,10 +38,8 @@ def build_study_api(engine: Engine, request_of: Asked, given: list[Any]) -> None
     ):  # fmt: skip
         """Draw a grid of pictures that differ in one or two settings.
 
-        across, down: a setting and its values, such as "low=0.9-1.1 x5", "seed=1-4", "block.3=off, 1",
-        "freeu.b1=1, 1.2" or "column=vanilla, reweighted"; down may be empty. method: what is drawn, by default
-        reweighted. Returns JSON with a cell for each picture: its row and column, the values, the PNG in base64, SSIM with
-        vanilla, and a score where there is a scorer. At most 100 pictures."""
+        Gives JSON with a cell for each picture: its row and column, the values, the PNG in base64, SSIM with vanilla, and a
+        score where there is a scorer. At most 100 pictures."""
         with shown_to_people():
             base = request_of(
                 engine, prompt, model, low, high, schedule, seed, steps, guidance, negative_prompt, settings
@@ -46,13 +48,14 @@ def build_study_api(engine: Engine, request_of: Asked, given: list[Any]) -> None
                 base, engine.card(base.model), {"column": method or REWEIGHTED}, engine.blocks(base.model)
             )
             told: list[dict[str, Any]] = []
-            for cell in _swept(engine, base, across, down, caller.session_hash or ""):
+            for cell in _swept(engine, base, across, down, client_of(caller)):
                 if cell is None:
                     yield gr.skip()
                 else:
                     told.append(cell)
             yield {"across": across, "down": down or None, "cells": sorted(told, key=lambda c: (c["row"], c["column"]))}
 
+    @documented
     def ablate(
         caller: gr.Request, pictures: bool, prompt: str, model: str | None = None, low: float | None = None, high:
         float | None = None, schedule: str | None = None, seed: int | None = None,
@@ -61,8 +64,8 @@ def build_study_api(engine: Engine, request_of: Asked, given: list[Any]) -> None
     ):  # fmt: skip
         """Draw the picture without each block, at every step and at each single one.
 
-        Returns JSON: the blocks, and for each (block, step) the SSIM with the whole picture and the mean difference in
-        0..255; step null means every step. pictures: whether each one's PNG comes along, in base64."""
+        Gives JSON: the blocks, and for each (block, step) the SSIM with the whole picture and the mean difference in
+        0..255; step null means every step."""
         with shown_to_people():
             base = request_of(
                 engine, prompt, model, low, high, schedule, seed, steps, guidance, negative_prompt, settings
@@ -70,7 +73,7 @@ def build_study_api(engine: Engine, request_of: Asked, given: list[Any]) -> None
             blocks = engine.blocks(base.model)
             off, which = without(base.steps, len(blocks))
             whole, found = None, []
-            for event in engine.batches(base, np.ones(off.shape), off, client=caller.session_hash or ""):
+            for event in engine.batches(base, np.ones(off.shape), off, client=client_of(caller)):
                 yield gr.skip()
                 if not isinstance(event, Batch):
                     continue
@@ -87,15 +90,16 @@ def build_study_api(engine: Engine, request_of: Asked, given: list[Any]) -> None
                         found.append(one | ({"png": _png(image)} if pictures is True else {}))
             yield {"blocks": [block.label for block in blocks], "steps": base.steps, "without": found}
 
+    @documented
     def score(caller: gr.Request, picture: Image.Image, prompt: str, model: str | None = None):
-        """Score a picture for a prompt with the scorer that fits a model. Returns JSON: score, and the scorer's name."""
+        """Score a picture for a prompt with the scorer that fits a model. Gives JSON: score, and the scorer's name."""
         with shown_to_people():
             if not isinstance(picture, Image.Image):
                 raise RequestError("There is no picture: give one.")
             asked = request_of(engine, prompt, model, None, None, None, None, None, None, None, None)
             found = None
             image = picture.convert("RGB")
-            for event in engine.scores(asked.model, [image], [asked.prompt], client=caller.session_hash or ""):
+            for event in engine.scores(asked.model, [image], [asked.prompt], client=client_of(caller)):
                 found = event if isinstance(event, Scores) else found
                 yield gr.skip()
             if found is None:
@@ -125,7 +129,7 @@ def _swept(engine: Engine, base: Request, across: Any, down: Any, client: str) -
         if not isinstance(text, str) or not equals:
             raise RequestError('An axis is a setting and its values, such as "low=0.9-1.1 x5".')
         axes.append(read_axis(name.strip(), values, known))
-    cells = grid(base, loaded.card, blocks, axes[0], axes[1] if len(axes) > 1 else None)
+    cells = grid(base, loaded.card, blocks, axes[0], axes[1] if len(axes) > 1 else None, public=not engine.local)
     points = [Point(place, *cell, engine.chosen(cell[0])) for place, cell in cells.items() if not isinstance(cell, str)]
     if not points:
         raise RequestError(next(why for why in cells.values() if isinstance(why, str)))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from .. import __version__
 from ..engine.engine import Engine
 from .controls import defaults
 from .examples import examples
@@ -17,7 +18,7 @@ def about(engine: Engine, name: str) -> dict[str, Any]:
     loaded = engine.opened(name)
     card = loaded.card
     return {
-        "model": name, "defaults": defaults(card), "about": about_model(loaded), "words": words_panel(loaded),
+        "model": name, "version": __version__, "defaults": defaults(card), "about": about_model(loaded), "words": words_panel(loaded),
         "surprise": loaded.vocabulary is not None, "examples": examples(card.key),
         "limits": {
             "steps": card.max_steps, "first_step": card.max_steps, "last_step": card.max_steps, "size": card.max_size,

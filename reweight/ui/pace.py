@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ..engine.request import Request
-from .screens.base import Call
+from .live import Call
 
 CHEAP = 100  # U-Net evaluations that a screen may begin unasked
 

@@ -6,10 +6,12 @@ import io
 import json
 import zipfile
 from pathlib import Path
+from xml.etree import ElementTree
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from looking import has_drawn, png, src, wait_for_other
+from PIL import Image
 from playwright.sync_api import Page, expect
 
 from reweight.engine.provenance import read_png
@@ -94,14 +96,76 @@ def test_a_saved_picture_brings_its_settings_back_and_history_does_too(visit, tm
     expect(page.locator("#status")).to_contain_text("choose a picture that was saved here")
 
 
-def test_a_picture_is_edited_and_the_steps_that_run_are_said(visit):
+def pixels(png: bytes) -> bytes:
+    with Image.open(io.BytesIO(png)) as image:
+        return image.convert("RGB").tobytes()
+
+
+def test_a_picture_is_edited_and_the_file_brings_everything_back(visit, tmp_path):
     page = visit("steps=4")
     screen(page, "Edit")
     page.locator("#edit-vanilla").click()
     expect(page.locator("#edit-steps")).to_contain_text("Steps 3 to 4 of 4 run")
     expect(page.locator("#edit-pictures .rw-save")).to_have_count(3)
+    edited = saved(page, "[data-edited='reweighted'] .rw-save")
+    assert "reweight-edit" in Image.open(io.BytesIO(edited)).text
     page.locator("#edit-strength-range").fill("0.1")
     expect(page.locator("#status")).to_contain_text("no step is left to run")
+    (tmp_path / "edited.png").write_bytes(edited)
+    page.evaluate("() => { reweight.set({ seed: 3 }); document.querySelector('#edit-pictures').replaceChildren(); }")
+    screen(page, "History")
+    page.locator("#history-file").set_input_files(tmp_path / "edited.png")
+    page.wait_for_function("() => window.reweight.screen === 'Edit' && window.reweight.settings.seed === 7")
+    expect(page.locator("#edit-strength-says")).to_have_text("0.60")
+    expect(page.locator("#edit-pictures .rw-save")).to_have_count(3)
+    assert pixels(saved(page, "[data-edited='reweighted'] .rw-save")) == pixels(edited)
+
+
+def test_an_examples_pictures_are_there_before_the_model_is_asked(visit):
+    page = visit("model=toy-turbo", drawn=False)
+    held = []
+    page.route("**/reweight/compare/draw", lambda route: held.append(route))
+    page.reload()
+    expect(page.locator(".rw-precomputed img")).to_have_count(3)
+    expect(page.locator("#status")).to_contain_text("Precomputed")
+    expect(page.locator("figure[data-column='freeu'] .rw-change")).to_contain_text("changed")
+    before = png(page, "vanilla")
+    held[-1].continue_()
+    page.unroute("**/reweight/compare/draw")
+    expect(page.locator(".rw-precomputed")).to_have_count(0)
+    expect(page.locator("#status")).not_to_contain_text("Precomputed")
+    assert read_png(png(page, "vanilla"))["request"] == read_png(before)["request"]
+
+
+def test_charts_and_the_slide_are_taken_along(visit):
+    page = visit("steps=2&prompt=the+blue+cat")
+    page.locator("#take-along summary").click()
+    lines = page.locator("#take-along .rw-chart-tools")
+
+    def chart(tools, kind: str) -> bytes:
+        with page.expect_download() as download:
+            tools.get_by_role("button", name=kind).click()
+        return Path(download.value.path()).read_bytes()
+
+    slide = chart(lines.first, "PNG")
+    with Image.open(io.BytesIO(slide)) as image:
+        assert image.size == (1920, 1080) and "the blue cat" in image.text["reweight-page"]
+    svg = ElementTree.fromstring(chart(lines.first, "SVG").decode())
+    told = " ".join(svg.itertext())
+    assert "“the blue cat”" in told and "seed 7" in told and "made with reweight" in told
+    assert [one.get("href")[:10] for one in svg.iter("{http://www.w3.org/2000/svg}image")] == ["data:image"] * 3
+    weights = chart(lines.nth(1), "CSV").decode().splitlines()
+    assert weights[0] == "step,block,weight" and len(weights) == 1 + 2 * 7
+    screen(page, "Importance")
+    expect(page.locator("#rankings .rw-chart-tools")).to_have_count(3)
+    ElementTree.fromstring(chart(page.locator("#rankings .rw-chart-tools").first, "SVG").decode())
+    assert chart(page.locator("#ranks + .rw-chart-tools"), "PNG").startswith(b"\x89PNG")
+    assert chart(page.locator("#curves .rw-chart-tools"), "CSV").decode().splitlines() == weights
+    assert chart(page.locator("#ranks + .rw-chart-tools"), "CSV").decode().startswith("step,block,rank\n1,Encoder")
+    screen(page, "Ablate")
+    page.wait_for_function("() => document.querySelectorAll('.rw-without:not(:disabled)').length === 21")
+    assert len(chart(page.locator("#ablate-tools"), "CSV").decode().splitlines()) == 1 + 21
+    ElementTree.fromstring(chart(page.locator("#ablate-tools"), "SVG").decode())
 
 
 def test_a_lesson_is_played_to_its_end(visit):

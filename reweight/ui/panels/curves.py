@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Sequence
 from html import escape
 
@@ -63,8 +64,10 @@ def ranks(scores: np.ndarray, names: Sequence[str]) -> str:
         return 40 + (WIDTH - 40 - right) * (t / (T - 1) if T > 1 else 0.5)
 
     rank = ranks_of(scores)
+    rows = [["step", "block", "rank"], *([t + 1, names[i], float(rank[t, i])] for t in range(T) for i in range(m))]
     parts = [
-        f'<svg class="rw-ranks" viewBox="0 0 {WIDTH} {height}" role="img" aria-label="Rank of each block at each step">',
+        f'<svg class="rw-ranks" viewBox="0 0 {WIDTH} {height}" role="img" aria-label="Rank of each block at each step" '
+        f'data-table="{escape(json.dumps(rows))}">',
         '<text class="rw-title" x="40" y="15">Rank: most important on top, equal ranks together</text>',
     ]
     for k in range(m):

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from html import escape
 
-WIDTH, HEIGHT, LEFT, BOTTOM, RIGHT, TOP = 560, 300, 48, 44, 130, 28
+WIDTH, HEIGHT, LEFT, BOTTOM, RIGHT, TOP = 560, 310, 48, 44, 130, 40
 
 
 def scatter(series: Mapping[str, Sequence[tuple[float, float, int]]], across: str, up: str, title: str) -> str:
@@ -17,8 +18,10 @@ def scatter(series: Mapping[str, Sequence[tuple[float, float, int]]], across: st
     def y(value: float) -> float:
         return TOP + (HEIGHT - TOP - BOTTOM) * (1 - min(max(value, 0), 1))
 
+    rows = [["series", "k", across, up], *([name, k, a, b] for name, points in series.items() for a, b, k in points)]
     parts = [
-        f'<svg class="rw-scatter" viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{escape(title)}">'
+        f'<svg class="rw-scatter" viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{escape(title)}" '
+        f'data-table="{escape(json.dumps(rows))}">'
         f'<text class="rw-title" x="{LEFT}" y="15">{escape(title)}</text>'
     ]
     for k in range(6):
@@ -30,7 +33,7 @@ def scatter(series: Mapping[str, Sequence[tuple[float, float, int]]], across: st
         )
     parts.append(
         f'<text class="rw-axis" x="{LEFT}" y="{HEIGHT - 6}">{escape(across)} →</text>'
-        f'<text class="rw-axis" x="{LEFT + 6}" y="{TOP - 2}">{escape(up)} ↑</text>'
+        f'<text class="rw-axis" x="{LEFT + 6}" y="{TOP - 8}">{escape(up)} ↑</text>'
     )
     for i, (name, points) in enumerate(series.items()):
         line = " ".join(f"{x(a):.1f},{y(b):.1f}" for a, b, _ in points)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 import numpy as np
 from PIL import Image
@@ -12,6 +11,7 @@ from PIL import Image
 from ...engine.engine import Batch, Step, Waiting
 from ...engine.request import REWEIGHTED, Request
 from ...engine.resolving import CALIBRATED, choose, places_of
+from ...probing.ablation import without
 from ...scoring import difference_map, distance
 from ..examples import data_url
 from ..files import STATIC
@@ -19,10 +19,7 @@ from ..pace import CHEAP, about_seconds, evaluations
 from ..panels.names import block_name
 from ..panels.scatter import scatter
 from ..wording import change, waiting
-from .base import Act, Call, Event, Screen
-
-if TYPE_CHECKING:
-    from ..page import Page
+from .base import Act, Call, Event, Page, Screen
 
 RANKINGS = ((CALIBRATED, "calibrated (ours)"), ("importance", "paper's"), ("empirical", "static"), ("random", "random"))
 
@@ -52,20 +49,6 @@ class Ablate(Screen):
 
     def acts(self) -> Mapping[str, Act]:
         return {"plan": plan, "grid": grid, "prune": prune}
-
-
-def without(steps: int, m: int) -> tuple[np.ndarray, list[tuple[int, int | None]]]:
-    """Where a block is off in each picture, (n, T, m) bool, and its (block, step), step None for all.
-
-    The whole picture first, then each block at every step, then at each single step, block by block.
-    """
-    which: list[tuple[int, int | None]] = [(i, None) for i in range(m)]
-    if steps > 1:
-        which += [(i, t) for t in range(steps) for i in range(m)]
-    off = np.zeros((1 + len(which), steps, m), dtype=bool)
-    for n, (i, t) in enumerate(which, 1):
-        off[n, slice(None) if t is None else t, i] = True
-    return off, which
 
 
 def plan(call: Call) -> Iterator[Event | None]:

@@ -3,29 +3,28 @@
 from __future__ import annotations
 
 import base64
-import hashlib
 import random
-from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
+from ...engine.drawing import drawing_of
 from ...engine.engine import Engine, Notice, Picture, Preview, Step, Waiting
 from ...engine.naming import slug
 from ...engine.provenance import png_bytes, settings_of
 from ...engine.request import Request
-from ...engine.resolving import Chosen, drawing_of
+from ...engine.resolving import Chosen
 from ...methods import METHODS, columns
 from ...scoring import distance
 from .. import painted
 from ..address import query_of
+from ..atlas import beforehand, key_of, said
 from ..examples import data_url
 from ..instrument import drawings, instrument
+from ..live import request_of
 from ..model_facts import about
 from ..session import Made
 from ..wording import caption, change, waiting
-from .base import Act, Call, Event, Screen
-
-if TYPE_CHECKING:
-    from ..page import Page
+from .base import Act, Call, Event, Page, Screen
 
 
 class Compare(Screen):
@@ -64,8 +63,8 @@ class Compare(Screen):
 def draw(call: Call) -> Iterator[Event | None]:
     """Draw what the page does not show yet, then measure it.
 
-    given: `have`, keys of the pictures that the page shows; `panels`, the key of its drawings; `before`, the key of the
-    re-weighted picture before what the visitor did last.
+    given: `have`, keys of the pictures that the page shows; `ready`, keys of precomputed ones that it shows; `panels`,
+    the key of its drawings; `before`, the key of the re-weighted picture before what the visitor did last.
     """
     request = call.request()
     chosen = call.chosen(request)
@@ -79,18 +78,11 @@ def draw(call: Call) -> Iterator[Event | None]:
         about |= {"panels": key, "drawings": drawings(call.engine, request, chosen)}
     yield {"kind": "about"} | about
     seeds = (request.seed, *call.seeds(request))
-    keys = {
-        (column, seed): key_of(call.engine, request.model_copy(update={"seed": seed}), column, chosen)
-        for seed in seeds
-        for column in request.columns
-    }
-    have = call.given.get("have")
-    have = set(have) if isinstance(have, list) and all(isinstance(item, str) for item in have) else set()
-    yield {
-        "kind": "grid", "seeds": list(seeds),
-        "columns": [{"key": column, "title": columns.title(column)} for column in request.columns],
-        "keys": [[keys[column, seed] for column in request.columns] for seed in seeds],
-    }  # fmt: skip
+    grid, keys = laid(call.engine, request, chosen, seeds)
+    yield grid
+    have, ready = _texts(call.given.get("have")), _texts(call.given.get("ready"))
+    missing = {place: key for place, key in keys.items() if key not in have | ready}
+    yield from precomputed(call.engine, request, missing)
     wanted = [column for column in request.columns if any(keys[column, seed] not in have for seed in seeds)]
     wanted.sort(key=lambda column: "reweighted" not in column)  # what the hand moves comes first
     shown: dict[tuple[str, int], Picture] = {}
@@ -122,6 +114,61 @@ def draw(call: Call) -> Iterator[Event | None]:
                 "caption": caption(event, asked), "alt": f"{columns.title(event.column)}: {request.prompt}, seed {event.seed}",
             }  # fmt: skip
     yield from measured(call, request, keys)
+
+
+def laid(
+    engine: Engine, request: Request, chosen: Chosen, seeds: Sequence[int]
+) -> tuple[Event, dict[tuple[str, int], str]]:
+    """The page's grid of columns and seeds, and the key of each (column, seed)."""
+    keys = {
+        (column, seed): key_of(engine, request.model_copy(update={"seed": seed}), column, chosen)
+        for seed in seeds
+        for column in request.columns
+    }
+    grid = {
+        "kind": "grid", "seeds": list(seeds),
+        "columns": [{"key": column, "title": columns.title(column)} for column in request.columns],
+        "keys": [[keys[column, seed] for column in request.columns] for seed in seeds],
+    }  # fmt: skip
+    return grid, keys
+
+
+def precomputed(engine: Engine, request: Request, keys: Mapping[tuple[str, int], str]) -> Iterator[Event]:
+    """What was drawn beforehand of these pictures: each as if it had just been drawn, but marked."""
+    found = False
+    for (column, seed), key in keys.items():
+        if ready := beforehand(request.model, key):
+            far = ready.pop("vanilla")
+            found = True
+            yield {
+                "kind": "picture", "precomputed": True, "column": column, "seed": seed, "key": key, **ready,
+                "caption": "precomputed with this model and these settings",
+                "alt": f"{columns.title(column)}: {request.prompt}, seed {seed}",
+            }  # fmt: skip
+            if far:
+                yield {"kind": "measured", "column": column, "seed": seed, "key": key, "vanilla": far}
+    if found:
+        yield {"kind": "status", "done": 0, "text": said(cold=_cold(engine))}
+
+
+def first_view(engine: Engine, settings: Mapping[str, Any]) -> list[Event]:
+    """The grid of a page that opens, with the pictures that were drawn beforehand; nothing where there are none."""
+    try:
+        request = request_of(engine, settings)
+    except ValueError:
+        return []
+    grid, keys = laid(engine, request, engine.chosen(request), [request.seed])
+    found = list(precomputed(engine, request, keys))
+    return [grid, *found] if found else []
+
+
+def _cold(engine: Engine) -> bool:
+    """Whether the engine has done nothing yet but load its models."""
+    return engine.worker.status().ended <= sum(engine.is_open(name) for name in engine.models)
+
+
+def _texts(given: Any) -> set[str]:
+    return set(given) if isinstance(given, list) and all(isinstance(item, str) for item in given) else set()
 
 
 def measured(call: Call, request: Request, keys: Mapping[tuple[str, int], str]) -> Iterator[Event | None]:
@@ -159,18 +206,10 @@ def open_model(call: Call) -> Iterator[Event | None]:
 
 
 def surprise(call: Call) -> Iterator[Event | None]:
-    """A caption by chance, of the words that the model knows."""
+    """A random caption, of the words that the model knows."""
     vocabulary = call.engine.opened(call.request().model).vocabulary
     if vocabulary is not None:
         yield {"kind": "prompt", "text": vocabulary.surprise(random.randrange(2**32))}
-
-
-def key_of(engine: Engine, request: Request, column: str, chosen: Chosen) -> str:
-    """What stands for a picture: equal for two requests that give the same one."""
-    loaded = engine.opened(request.model)
-    drawing = drawing_of(request, chosen, loaded)
-    whole = (request.vanilla_key(), loaded.revision, columns.cache_key(column, request.methods, drawing))
-    return hashlib.sha256(repr(whole).encode()).hexdigest()[:20]
 
 
 def inert(engine: Engine, request: Request, chosen: Chosen) -> dict[str, str]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from html import escape
-from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -15,17 +14,15 @@ from ...engine.resolving import CALIBRATED, Chosen
 from ...patching.blocks import TargetBlock
 from ...probing.ablation import agreement
 from ...probing.search import PRESETS
-from ...schedule import MAX_BYTES, ImportanceTable
+from ...schedule import ImportanceTable
+from ...storage.table_document import MAX_BYTES
 from ..files import STATIC
 from ..pace import CHEAP, about_seconds, evaluations
 from ..panels.curves import ranks
 from ..panels.heat import heatmap, legend
 from ..panels.names import block_name
 from ..wording import agrees, cell_notes, findings, score_interval, shortened, signed, verdict, waiting
-from .base import Act, Call, Event, Screen
-
-if TYPE_CHECKING:
-    from ..page import Page
+from .base import Act, Call, Event, Page, Screen
 
 PRESET_NAMES = {"paper-code": "paper's code", "paper-text": "paper's text", CALIBRATED: "calibrated (ours)"}
 RANKINGS = {"importance": "The paper's probe", CALIBRATED: "Calibrated (ours)"}

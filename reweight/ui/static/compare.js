@@ -44,8 +44,8 @@
   async function start() {
     const mine = (flight = { began: performance.now(), delivered: false });
     document.body.classList.add("rw-drawing");
-    const have = Object.values(shown).map((picture) => picture.key);
-    const given = { have, panels: rw.panels ?? null, before: act?.before ?? null };
+    const keys = (precomputed) => Object.values(shown).filter((picture) => !!picture.precomputed === precomputed).map((picture) => picture.key);
+    const given = { have: keys(false), ready: keys(true), panels: rw.panels ?? null, before: act?.before ?? null };
     const end = await rw.act("compare", "draw", given, (event) => mine === flight && take(event, mine));
     if (mine !== flight) return;
     flight = null;
@@ -70,6 +70,9 @@
     all(".rw-stale").forEach((figure) => figure.classList.remove("rw-stale"));
   });
 
+  // What was drawn beforehand is shown before anything is asked of the model.
+  rw.on("begun", (facts) => facts.first.forEach((event) => (event.kind === "status" ? rw.status(event.text, event.done) : take(event, {}))));
+
   function take(event, mine) {
     if (event.kind === "about") rw.tell("about", event);
     if (event.kind === "about") rw.follow(event.query);
@@ -77,7 +80,7 @@
     if (event.kind === "notice") rw.say((mine.notice = event.text));
     if (event.kind === "preview") {
       const figure = $(`figure[data-id="${id(event.column, event.seed)}"]`);
-      if (!figure) return;
+      if (!figure || figure.classList.contains("rw-precomputed")) return;
       $("img", figure).src = event.picture;
       figure.classList.add("rw-coarse");
       figure.classList.remove("rw-stale");
@@ -86,7 +89,7 @@
     }
     if (event.kind === "picture") {
       put(event);
-      mine.delivered = true;
+      mine.delivered ||= !event.precomputed;
       if (waiting) rw.draw();
     }
     if (event.kind === "measured") measure(event);
@@ -159,6 +162,7 @@
     image.src = url;
     image.alt = event.alt;
     figure.classList.remove("rw-stale", "rw-coarse");
+    figure.classList.toggle("rw-precomputed", !!event.precomputed);
     const save = $(".rw-save", figure);
     save.href = url;
     save.download = event.name;

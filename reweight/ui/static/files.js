@@ -57,52 +57,46 @@
   rw.pngOf = (canvas) => new Promise((done) => canvas.toBlob(async (blob) => done(new Uint8Array(await blob.arrayBuffer())), "image/png"));
   rw.csv = (rows) => rows.map((row) => row.map((cell) => (/[",\n]/.test(cell ?? "") ? `"${String(cell).replaceAll('"', '""')}"` : (cell ?? ""))).join(",")).join("\n") + "\n";
 
-  // A drawing with its colours written into it, so that it stands alone.
-  const LOOK = ["fill", "stroke", "stroke-width", "stroke-dasharray", "opacity", "font-size", "font-weight", "text-anchor", "stroke-linejoin"];
-  rw.svgText = (svg) => {
+  // A copy of a drawing with its colours written into it, so that it stands alone; leave: a selector of what is left out.
+  const LOOK = ["fill", "fill-opacity", "stroke", "stroke-width", "stroke-dasharray", "stroke-opacity", "opacity", "display", "visibility", "font-size", "font-weight", "text-anchor", "stroke-linejoin"];
+  const LIVE = ["class", "tabindex", "role", "style", "data-table"];
+  rw.withColours = (svg, leave = null) => {
     const copy = svg.cloneNode(true);
     const from = [svg, ...svg.querySelectorAll("*")];
-    [copy, ...copy.querySelectorAll("*")].forEach((element, i) => {
+    const copies = [copy, ...copy.querySelectorAll("*")];
+    copies.forEach((element, i) => {
       const style = getComputedStyle(from[i]);
-      element.setAttribute("style", LOOK.map((name) => `${name}:${style.getPropertyValue(name)}`).join(";") + ";font-family:sans-serif");
+      const look = LOOK.map((name) => `${name}:${style.getPropertyValue(name)}`).join(";");
+      LIVE.forEach((name) => element.removeAttribute(name));
+      element.setAttribute("style", `${look};font-family:sans-serif`);
     });
-    const [, , w, h] = svg.getAttribute("viewBox").split(/[\s,]+/);
-    copy.setAttribute("xmlns", "http://www.w3.org/2000/svg");
-    copy.setAttribute("width", w);
-    copy.setAttribute("height", h);
-    const paper = document.createElementNS("http://www.w3.org/2000/svg", "rect");
-    paper.setAttribute("width", w);
-    paper.setAttribute("height", h);
-    paper.setAttribute("fill", getComputedStyle(svg.closest(".rw-card") ?? document.body).backgroundColor);
-    copy.prepend(paper);
-    return new XMLSerializer().serializeToString(copy);
+    if (leave) copies.forEach((element, i) => from[i].matches(leave) && element.remove());
+    return copy;
   };
-  rw.svgPng = async (svg, scale = 2) => {
-    const image = new Image();
-    image.src = `data:image/svg+xml;base64,${btoa(String.fromCharCode(...encode(rw.svgText(svg))))}`;
-    await image.decode();
-    const canvas = document.createElement("canvas");
-    canvas.width = image.width * scale;
-    canvas.height = image.height * scale;
-    canvas.getContext("2d").drawImage(image, 0, 0, canvas.width, canvas.height);
-    return rw.pngOf(canvas);
-  };
-  // Buttons that save a chart as PNG, SVG and CSV.
-  rw.chartTools = (place, name, rows) => {
-    const line = document.createElement("p");
-    line.className = "rw-line rw-chart-tools";
+  // Buttons that save a chart, a drawing that `svg` makes, as PNG, SVG and CSV; rows: those of the CSV, if it has any.
+  rw.saveButtons = (name, svg, rows = null) => {
     const button = (title, act) => {
       const one = document.createElement("button");
       one.type = "button";
       one.className = "rw-link";
       one.textContent = title;
+      one.setAttribute("aria-label", `save ${name} as ${title}`);
       one.onclick = act;
-      line.append(one);
+      return one;
     };
-    const svg = () => place.querySelector("svg");
-    button("chart as PNG", async () => rw.download(`${name}.png`, await rw.svgPng(svg()), "image/png"));
-    button("SVG", () => rw.download(`${name}.svg`, rw.svgText(svg()), "image/svg+xml"));
-    button("CSV", () => rw.download(`${name}.csv`, rw.csv(rows()), "text/csv"));
-    place.append(line);
+    const buttons = [
+      button("PNG", async () => rw.download(`${name}.png`, await rw.rasterised(await svg(), 2), "image/png")),
+      button("SVG", async () => rw.download(`${name}.svg`, rw.svgFile(await svg()), "image/svg+xml")),
+    ];
+    if (rows) buttons.push(button("CSV", () => rw.download(`${name}.csv`, rw.csv(rows()), "text/csv")));
+    return buttons;
+  };
+  rw.chartTools = (title, ...saving) => {
+    const line = document.createElement("p");
+    line.className = "rw-line rw-chart-tools";
+    const says = document.createElement("span");
+    says.textContent = title;
+    line.append(says, ...rw.saveButtons(...saving));
+    return line;
   };
 })();

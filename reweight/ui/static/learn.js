@@ -256,14 +256,15 @@
     const scale = [0, most].map((value) => `<text class="rw-tick" x="${left - 5}" y="${y(value) + 4}">${value ? "+" : ""}${(100 * value).toFixed(1)}%</text>`).join("");
     const lines = curves.map((row, i) => `<polyline class="rw-line rw-c${i % 7}" points="${row.map((value, k) => `${x(w[k]).toFixed(1)},${y(value).toFixed(1)}`).join(" ")}"/>`).join("");
     const chart = element("div");
-    chart.innerHTML = `<svg viewBox="0 0 ${width} ${height}" class="rw-plot" role="img" aria-label="How much more wrong the U-Net is than at weight 1, by each block's weight">${rule}${ticks}${scale}${lines}<text class="rw-small" x="${(left + width - right) / 2}" y="${height - 2}">weight of the block</text></svg>`;
+    chart.innerHTML = `<svg viewBox="0 0 ${width} ${height}" class="rw-plot" data-name="parabola" role="img" aria-label="How much more wrong the U-Net is than at weight 1, by each block's weight">${rule}${ticks}${scale}${lines}<text class="rw-small" x="${(left + width - right) / 2}" y="${height - 2}">weight of the block</text></svg>`;
     const told = element("ul", "rw-minima");
     names.forEach((name, i) => {
       const line = element("li", `rw-c${i % 7}`);
       const sharp = Math.max(...curves[i]) > 1e-3 && low[i] !== null;
-      line.textContent = sharp ? `${name}: least wrong at ${minimum[i].toFixed(2)} (95% ${low[i].toFixed(2)} to ${high[i].toFixed(2)})` : `${name}: flat, no minimum can be told`;
+      line.textContent = sharp ? `${name}: least wrong at ${minimum[i].toFixed(2)} (95% ${low[i].toFixed(2)} to ${high[i].toFixed(2)})` : `${name}: flat, so no minimum can be located`;
       told.append(line);
     });
+    chart.firstChild.dataset.table = JSON.stringify([["block", ...w], ...names.map((name, i) => [name, ...curves[i]])]);
     return [chart, told, element("p", "rw-note", `${about}. With so few pictures the intervals are wide; they are not real photographs either.`)];
   }
 

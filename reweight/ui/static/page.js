@@ -96,22 +96,19 @@
     rw.tell("screen", name);
   }
 
+  const opening = rw.post("begin", { query: location.search }).then(async (answer) => [answer.ok, await answer.json()]).catch(() => []);
   async function begin() {
     if (!$("#ask") || !$("#pictures") || !$("#instrument")) return setTimeout(begin, 30);
     rw.status("Starting…");
-    try {
-      const answer = await rw.post("begin", { query: location.search });
-      const facts = await answer.json();
-      if (!answer.ok) return rw.say(facts.text, true);
-      rw.session = facts.session;
-      rw.settings = facts.settings;
-      takeFacts(facts);
-    } catch {
-      return rw.say("The demo does not answer: see whether it still runs, then reload the page.", true);
-    }
+    const [ok, facts] = await opening;
+    if (!facts) return rw.say("The demo does not answer: see whether it still runs, then reload the page.", true);
+    if (!ok) return rw.say(facts.text, true);
+    rw.session = facts.session;
+    rw.settings = facts.settings;
+    takeFacts(facts);
     tabbed();
     new MutationObserver(tabbed).observe($("#screens"), { attributes: true, subtree: true, attributeFilter: ["aria-selected", "style", "class"] });
-    rw.tell("begun");
+    rw.tell("begun", facts);
     rw.draw();
   }
   document.readyState === "loading" ? document.addEventListener("DOMContentLoaded", begin) : begin();

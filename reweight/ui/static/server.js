@@ -32,11 +32,11 @@
       const decoder = new TextDecoder();
       for (let rest = ""; ; ) {
         const { value, done } = await reader.read();
-        if (done) break;
+        if (done || control.signal.aborted) break; // what had already arrived when it was stopped is no news
         const lines = (rest + decoder.decode(value, { stream: true })).split("\n");
         rest = lines.pop();
-        for (const line of lines.concat(answer.ok ? [] : rest || [])) end = handle(JSON.parse(line), onEvent) ?? end;
-        if (!answer.ok && rest) end = handle(JSON.parse(rest), onEvent) ?? end;
+        if (!answer.ok && rest) lines.push(rest);
+        for (const line of lines) if (!control.signal.aborted) end = handle(JSON.parse(line), onEvent) ?? end;
       }
     } catch (error) {
       if (error.name !== "AbortError") {

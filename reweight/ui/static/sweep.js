@@ -177,7 +177,7 @@
     button.title = `${where}\n${caption}`;
   }
 
-  document.addEventListener("click", (event) => {
+  document.addEventListener("click", async (event) => {
     const at = event.target.closest?.("#sweep-grid button")?.parentElement.dataset.at;
     if (at) {
       const cell = sweep.cells[at];
@@ -192,6 +192,7 @@
     const id = event.target.closest?.("button")?.id;
     if (id === "sweep-draw") draw();
     if (id === "sweep-png") grid();
+    if (id === "sweep-svg") rw.download("sweep.svg", rw.svgFile(await sheet()), "image/svg+xml");
     if (id === "sweep-zip") zip();
     if (id === "sweep-csv") rw.download("sweep.csv", table(), "text/csv");
     const preset = event.target.closest?.("#sweep-presets button");
@@ -236,36 +237,21 @@
     };
     rw.download("sweep.zip", rw.zip([...files.map(([name, bytes]) => [name, bytes]), ["manifest.json", JSON.stringify(manifest, null, 1)], ["sweep.csv", table()]]), "application/zip");
   }
+  function sheet() {
+    const { about, cells } = sweep;
+    return rw.sheet({
+      title: $("#sweep-title").textContent, rows: about.rows.map((label) => label || " "), columns: about.columns, across: about.across, down: about.down, side: 192,
+      but: [...new Set(ordered().flatMap(({ changes }) => Object.keys(changes)))],
+      cells: about.rows.map((_, i) => about.columns.map((_, j) => {
+        const cell = cells[key([i, j])];
+        const why = about.impossible.find(({ at }) => key(at) === key([i, j]))?.why;
+        return cell ? { url: cell.url, text: cell.ssim === undefined ? "" : `SSIM ${cell.ssim.toFixed(2)}${cell.score === undefined ? "" : ` · score ${cell.score.toFixed(2)}`}` } : why && { text: why };
+      })),
+    });
+  }
   async function grid() {
-    const { about } = sweep;
-    const side = 192;
-    const [left, top, gap] = [about.down ? 130 : 20, 84, 6];
-    const canvas = document.createElement("canvas");
-    canvas.width = left + about.columns.length * (side + gap) + 14;
-    canvas.height = top + about.rows.length * (side + gap) + 34;
-    const pen = canvas.getContext("2d");
-    const text = (said, x, y, font, align = "left", most = undefined) => {
-      pen.font = `${font} system-ui, sans-serif`;
-      pen.textAlign = align;
-      pen.fillText(said, x, y, most);
-    };
-    pen.fillStyle = "#fff";
-    pen.fillRect(0, 0, canvas.width, canvas.height);
-    pen.fillStyle = "#211d18";
-    text($("#sweep-title").textContent, 14, 28, "600 18px", "left", canvas.width - 28);
-    text(about.across, left, 52, "13px");
-    about.columns.forEach((label, j) => text(label, left + j * (side + gap) + side / 2, 74, "600 15px", "center", side));
-    about.rows.forEach((label, i) => text(label, left - 12, top + i * (side + gap) + side / 2, "600 15px", "right", left - 20));
-    if (about.down) text(about.down, left - 12, 74, "13px", "right");
-    for (const cell of ordered()) {
-      const image = new Image();
-      image.src = cell.url;
-      await image.decode();
-      pen.drawImage(image, left + cell.at[1] * (side + gap), top + cell.at[0] * (side + gap), side, side);
-    }
-    text(`${credit()} · made with reweight`, 14, canvas.height - 12, "13px", "left", canvas.width - 28);
     const settings = JSON.stringify({ settings: rw.settings, ask: asked() });
-    rw.download("sweep.png", rw.pngWithText(await rw.pngOf(canvas), { "reweight-sweep": settings }), "image/png");
+    rw.download("sweep.png", rw.pngWithText(await rw.rasterised(await sheet()), { "reweight-sweep": settings }), "image/png");
   }
 
   // ---- figures over the values across, where these are numbers: each row pale, their mean strong
@@ -283,7 +269,8 @@
       if (rows.flat().every((value) => value === undefined)) continue;
       const figureBox = document.createElement("div");
       figureBox.append(plot(title, about, rows));
-      rw.chartTools(figureBox, `sweep-${figure}`, () => [[about.across, ...about.rows.map((label) => `${about.down} ${label}`.trim())], ...about.values.map((value, j) => [value, ...rows.map((row) => row[j])])]);
+      const numbers = () => [[about.across, ...about.rows.map((label) => `${about.down} ${label}`.trim())], ...about.values.map((value, j) => [value, ...rows.map((row) => row[j])])];
+      figureBox.append(rw.chartTools("save the chart", `sweep-${figure}`, () => rw.titled($("svg", figureBox), title), numbers));
       box.append(figureBox);
     }
     place.append(box);

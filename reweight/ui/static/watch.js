@@ -28,6 +28,7 @@
     if (on) timer = setInterval(() => show((+$("#watch-step").value % steps) + 1), SECONDS * 1000);
   }
 
+  rw.films = () => ({ films, steps });
   function take(event) {
     if (event.kind === "films") {
       steps = event.steps;
