@@ -53,8 +53,8 @@ def controls(models: list[tuple[str, str]], local: bool, loaded: LoadedModel, st
   <div class="rw-line"><button type="button" class="rw-link" id="surprise"{"" if loaded.vocabulary else " hidden"}>surprise me</button></div>
 </form>
 <div class="rw-card" id="weights">
-  {_slider("low", "low", *SLIDER, 0.01, start["low"], "the weight of the least important block")}
-  {_slider("high", "high", *SLIDER, 0.01, start["high"], "the weight of the most important block")}
+  {_slider("high", "high", *SLIDER, 0.01, start["high"], "most important block")}
+  {_slider("low", "low", *SLIDER, 0.01, start["low"], "least important block")}
   {_row("Weights", _select("schedule", [(control.title, key) for key, control in CONTROLS.items()], start["schedule"], "schedule"))}
   {_row("Seed", _number("seed", 0, 2**32 - 1, 1, start["seed"]) + '<button type="button" id="dice" class="rw-small-button" title="another seed">dice</button>', "seed")}
   <p class="rw-inert" id="seed-note" aria-live="polite"></p>
@@ -114,10 +114,10 @@ def _method(key: str, method: Method, values: dict[str, Any]) -> str:
 
 def _slider(name: str, title: str, low: float, high: float, step: float, value: Any, hint: str = "") -> str:
     ident = name.replace("_", "-").replace(".", "-")
-    about = f' title="{escape(hint)}"' if hint else ""
+    about = f'<span class="rw-soft">{escape(hint)}</span>' if hint else ""
     limits = f'min="{low:g}" max="{high:g}" step="{step:g}" value="{value}" data-setting="{name}"'
     return (
-        f'<div class="rw-slider" id="{ident}"{about}><label class="rw-label" for="{ident}-range">{escape(title)}</label>'
+        f'<div class="rw-slider" id="{ident}"><label class="rw-label" for="{ident}-range">{escape(title)} {about}</label>'
         f'<input type="number" {limits} aria-label="{escape(title)}" inputmode="decimal">'
         f'<input type="range" id="{ident}-range" {limits}></div>'
     )

@@ -33,7 +33,8 @@ def test_a_slider_repaints_at_once_and_then_draws_only_the_reweighted_picture(vi
     before, shown = sources(page), weights(page)
     held, holding = [], True
     page.route(re.compile("compare/draw"), lambda route: held.append(route) if holding else route.continue_())
-    slide(page, "low", "ArrowLeft", 4)
+    with page.expect_request(re.compile("compare/draw")):
+        slide(page, "low", "ArrowLeft", 4)
     assert weights(page) != shown
     assert sources(page) == before and held
     asked = held[-1].request.post_data_json

@@ -11,7 +11,7 @@ from html import escape
 from itertools import pairwise
 from typing import Any
 
-WIDTH, TOP, GAP, HEAD = 400, 52, 58, 18
+WIDTH, MARGIN, TOP, GAP, HEAD = 400, 10, 52, 58, 18
 MIDDLE = WIDTH // 2
 Box = tuple[float, float, float, float]  # x, y, width, height
 
@@ -24,7 +24,7 @@ def unet(blocks: Sequence[dict[str, Any]]) -> str:
     height = max(y + h for _, y, _, h in boxes) + 22
     drawn = "".join(_block(i, block, box) for i, (block, box) in enumerate(zip(blocks, boxes, strict=True)))
     return (
-        f'<svg class="rw-unet" viewBox="0 0 {WIDTH} {height:g}" role="group" aria-label="The U-Net: a click on a block '
+        f'<svg class="rw-unet" viewBox="{-MARGIN} 0 {WIDTH + 2 * MARGIN} {height:g}" role="group" aria-label="The U-Net: a click on a block '
         f'switches it off">{_ends(boxes)}{_skips(blocks, boxes)}{_text(blocks, boxes)}{_way(boxes)}{drawn}</svg>'
     )
 
@@ -107,6 +107,6 @@ def _text(blocks: Sequence[dict[str, Any]], boxes: Sequence[Box]) -> str:
             edge = x + w if block["stage"] == "down" else x
             lines += f'<line x1="{MIDDLE}" x2="{edge:g}" y1="{y + h / 2 + 7:g}" y2="{y + h / 2 + 7:g}"/>'
     return (
-        f'<g class="rw-attention">{lines}</g><rect class="rw-prompt" x="{MIDDLE - 40}" y="{HEAD - 15}" width="80" height="22" rx="11"/>'
+        f'<g class="rw-attention">{lines}</g><rect class="rw-prompt" x="{MIDDLE - 48}" y="{HEAD - 15}" width="96" height="22" rx="11"/>'
         f'<text class="rw-small" x="{MIDDLE}" y="{HEAD}">your prompt</text>'
     )

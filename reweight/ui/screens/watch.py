@@ -21,7 +21,7 @@ class Watch(Screen):
 
     def build(self, page: Page) -> None:
         page.html("""
-<div class="rw-card rw-pictures-card"><div class="rw-line rw-tools-line"><b>What the model thinks the picture will be, at every step.</b>
+<div class="rw-card"><div class="rw-line rw-tools-line"><b>What the model thinks the picture will be, at every step.</b>
   <label class="rw-check"><input type="checkbox" id="watch-noisy">the noisy picture instead</label></div>
   <div id="films" class="rw-pictures"></div>
   <div class="rw-line"><button type="button" id="watch-play" aria-pressed="false">Play</button>

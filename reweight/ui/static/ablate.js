@@ -40,7 +40,9 @@
       });
     });
     $("#ablate-cost").textContent = event.cost;
-    $("#ablate-vanilla").removeAttribute("src");
+    const vanilla = rw.pictures()[`vanilla ${rw.settings.seed}`];
+    vanilla ? ($("#ablate-vanilla").src = vanilla.url) : $("#ablate-vanilla").removeAttribute("src");
+    $("#ablate-vanilla").alt = vanilla ? vanilla.alt : "";
     $("#ablate-one").removeAttribute("src");
   }
 

@@ -181,7 +181,7 @@
     if (!figure || now?.key !== event.key) return;
     if (event.vanilla) {
       const { word, bars: n, ssim: s, difference } = event.vanilla;
-      $(".rw-change", figure).innerHTML = `changed: ${word} <i aria-hidden="true">${bars(n)}</i>`;
+      $(".rw-change", figure).innerHTML = `changed: ${word} ${event.vanilla.difference || n ? `<i aria-hidden="true">${bars(n)}</i>` : ""}`;
       now.far = event.vanilla;
       $(".rw-details", figure).textContent = `${now.caption}; SSIM with vanilla ${s.toFixed(3)}, mean difference ${difference}/255`;
     }

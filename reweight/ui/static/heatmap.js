@@ -21,7 +21,9 @@
   // What an act on cells is called, and, where one block is switched off by it, which.
   function named(cells, how) {
     const { blocks, steps } = table.data;
+    const n = new Set(cells.map(([t, i]) => `${t} ${i}`)).size;
     const [who, when] = [1, 0].map((part) => [...new Set(cells.map((cell) => cell[part]))]);
+    if (n < who.length * when.length) return { text: `${n} cells ${how}`, off: null };
     const name = who.length === 1 ? blocks[who[0]].name : who.length === blocks.length ? "Every block" : `${who.length} blocks`;
     const at = when.length === steps ? null : when.length === 1 ? when[0] : undefined;
     const where = at === undefined ? ` at ${when.length} steps` : table.where(at);

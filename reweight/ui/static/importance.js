@@ -22,6 +22,7 @@
   }
 
   function rankings(panels) {
+    $("#rankings").classList.toggle("rw-many", latest.scores.length > 4);
     $("#rankings").replaceChildren(
       ...panels.map((panel) => {
         const one = document.createElement("section");

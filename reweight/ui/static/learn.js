@@ -121,6 +121,7 @@
       box = element("section", "rw-card");
       box.id = "lesson";
       box.setAttribute("aria-label", "Lesson");
+      box.classList.toggle("rw-present", document.body.classList.contains("rw-present"));
       ($(".gradio-container .contain") ?? document.body).append(box);
     }
     return box;
@@ -273,7 +274,9 @@
   rw.on("painted", look);
   rw.on("drawn", look);
   document.addEventListener("keydown", (event) => {
-    if (event.key === "Escape" && lesson && event.target.closest?.("#lesson")) stop();
+    if (event.key !== "Escape" || !$("#lesson") || event.target.closest?.("dialog")) return;
+    event.stopImmediatePropagation();
+    stop();
   });
   document.addEventListener("click", (event) => {
     const id = event.target.closest?.("button")?.id;

@@ -5,7 +5,7 @@
   const KEEP = "reweight-present";
   function present(on) {
     // Within .contain too: rules for some widths only are given to what is in it.
-    [document.body, ...all(".contain > *")].forEach((one) => one.classList.toggle("rw-present", on));
+    [document.body, ...all(".contain > *, #lesson")].forEach((one) => one.classList.toggle("rw-present", on));
     $("#present")?.setAttribute("aria-pressed", on);
     try {
       sessionStorage.setItem(KEEP, on ? "1" : "");
