@@ -210,8 +210,8 @@ def _asked(
 
 def _restored(engine: Engine, request: Request, picture: dict[str, Any], pinned: Any) -> Request:
     """The request with the picture's own weights, where only its importance table is missing here."""
+    from .engine.drawing import drawing_of
     from .engine.request import validate
-    from .engine.resolving import drawing_of
     from .engine.restoring import with_weights
 
     names = ("model", "low", "high", "schedule", "steps", "first_step", "last_step", "blocks", "prompt", "painted")

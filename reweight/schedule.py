@@ -5,25 +5,17 @@ Arrays are indexed (steps, blocks): T rows, m columns. Nothing here touches a mo
 
 from __future__ import annotations
 
-import hashlib
-import json
-import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, fields
-from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError, model_validator
+from pydantic import Field, JsonValue, model_validator
 
 from .plugins import Registry
-from .storage.atomic import write_atomic
-from .storage.strict_json import plain, read_object, sentence
+from .storage.table_document import Schema, TableDocument, check_shape
 
 SKIP_EPS = 1e-6  # a block is bypassed where w + SKIP_EPS < q
-MAX_BYTES = 1_000_000
-FORMAT = "reweight-importance-1"
-WHAT = "an importance table"
 
 
 def vote(thresholds: np.ndarray, seed: int) -> np.ndarray:
@@ -148,10 +140,8 @@ CONTROLS.register(Control("calibrated", "Calibrated importance (ours)", lambda s
 CONTROLS.register(Control("tuned", "Tuned", lambda scores, blocks, seed: scores, probed=False, shipped=True))
 
 
-class _Document(BaseModel):
+class _Document(Schema):
     """The table as JSON. Every field must be there and no other."""
-
-    model_config = ConfigDict(strict=True, extra="forbid", allow_inf_nan=False, hide_input_in_errors=True)
 
     format: Literal["reweight-importance-1"]
     scores: Annotated[
@@ -175,18 +165,12 @@ class _Document(BaseModel):
 
     @model_validator(mode="after")
     def _shapes_agree(self) -> _Document:
-        m = len(self.blocks)
-        if any(len(row) != m for row in self.scores):
-            raise ValueError(f"every row of scores must have {m} numbers, one for each block")
-        if len(set(self.blocks)) != m:
-            raise ValueError("two blocks have the same label")
-        if self.steps != len(self.scores):
-            raise ValueError(f"it says {self.steps} steps but has {len(self.scores)} rows of scores")
+        check_shape(self.scores, self.blocks, self.steps, "scores", "numbers")
         return self
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
-class ImportanceTable:
+class ImportanceTable(TableDocument):
     """Which block matters at which step, and how that was found. Checked on construction, equal by content.
 
     scores: is, (T, m) in [0, 1], higher is more important; read-only. runs: how many runs voted, 0 where none did.
@@ -195,6 +179,8 @@ class ImportanceTable:
     diagnostics: what may be said against it, such as acceptance rate or vote spread; arrays become lists.
     ValueError of one sentence for anything that would not survive saving and loading.
     """
+
+    WHAT, FORMAT, SCHEMA = "an importance table", "reweight-importance-1", _Document
 
     scores: np.ndarray
     runs: int
@@ -213,18 +199,11 @@ class ImportanceTable:
     diagnostics: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        values = {item.name: getattr(self, item.name) for item in fields(self)}
-        if not values["steps"]:
-            values["steps"] = len(self.scores) if hasattr(self.scores, "__len__") else 0
-        try:
-            values = {name: plain(value) for name, value in values.items()}
-            document = _Document.model_validate({"format": FORMAT} | values)
-        except ValidationError as error:
-            raise ValueError(sentence(error, WHAT)) from error
-        except ValueError as error:
-            raise ValueError(f"This is not {WHAT}: {error}.") from error
-        for name in values:
-            object.__setattr__(self, name, getattr(document, name))
+        if not self.steps and hasattr(self.scores, "__len__"):
+            object.__setattr__(self, "steps", len(self.scores))
+        document = self._checked()
+        for item in fields(self):
+            object.__setattr__(self, item.name, getattr(document, item.name))
         scores = np.array(document.scores, dtype=np.float64)
         scores.setflags(write=False)
         object.__setattr__(self, "scores", scores)
@@ -243,42 +222,3 @@ class ImportanceTable:
         """For each step the block labels, least important first; equal scores in execution order."""
         order = np.argsort(self.scores, axis=1, kind="stable")
         return tuple(tuple(self.blocks[i] for i in row) for row in order)
-
-    def to_json(self) -> str:
-        """The table as JSON; `from_json` gives the same table back exactly. ValueError over 1 MB."""
-        values = {item.name: plain(getattr(self, item.name)) for item in fields(self)}
-        text = json.dumps({"format": FORMAT} | values, ensure_ascii=False, allow_nan=False, indent=1) + "\n"
-        if len(text.encode()) > MAX_BYTES:
-            raise ValueError(f"The importance table is larger than {MAX_BYTES} bytes: keep fewer diagnostics in it.")
-        return text
-
-    @classmethod
-    def from_json(cls, text: str | bytes) -> ImportanceTable:
-        """Read what `to_json` wrote. ValueError of one sentence for anything else."""
-        value = read_object(text, WHAT, MAX_BYTES)
-        try:
-            values = _Document.model_validate(value).model_dump(exclude={"format"})
-        except ValidationError as error:
-            raise ValueError(sentence(error, WHAT)) from error
-        return cls(**values)
-
-    def save(self, path: str | os.PathLike[str]) -> None:
-        """Write the JSON to path atomically."""
-        write_atomic(Path(path), self.to_json().encode())
-
-    @classmethod
-    def load(cls, path: str | os.PathLike[str]) -> ImportanceTable:
-        """Read a saved table. OSError if the file cannot be read, ValueError of one sentence if it is no table."""
-        with Path(path).open("rb") as file:
-            return cls.from_json(file.read(MAX_BYTES + 1))
-
-    @property
-    def sha256(self) -> str:
-        """Checksum of the JSON, in hexadecimal: the table's identity."""
-        return hashlib.sha256(self.to_json().encode()).hexdigest()
-
-    def __eq__(self, other: object) -> bool:
-        return self.to_json() == other.to_json() if isinstance(other, ImportanceTable) else NotImplemented
-
-    def __hash__(self) -> int:
-        return hash(self.sha256)

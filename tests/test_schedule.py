@@ -7,7 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from reweight import schedule
-from reweight.schedule import CONTROLS, MAX_BYTES, ImportanceTable, empirical, importance_scores, static, vote, weights
+from reweight.schedule import CONTROLS, ImportanceTable, empirical, importance_scores, static, vote, weights
+from reweight.storage.table_document import MAX_BYTES
 
 
 def make_table(**changes):

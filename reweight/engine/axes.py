@@ -62,7 +62,7 @@ def offered(card: ModelCard, names: Sequence[str], columns: Sequence[str], steps
     found = [
         Setting("low", "low", "Weights", "number", f"{max(0.4, low - 0.3):.2f}-{low + 0.1:.2f} x5"),
         Setting("high", "high", "Weights", "number", f"{max(low, high - 0.4):.2f}-{min(2, high + 0.1):.2f} x5"),
-        Setting("schedule", "weights from", "Weights", "choice", ", ".join(CONTROLS), tuple(CONTROLS)),
+        Setting("schedule", "weights by", "Weights", "choice", ", ".join(CONTROLS), tuple(CONTROLS)),
         Setting("first_step", "first re-weighted step", "Weights", "number", f"1-{min(steps, 5)}"),
         Setting("last_step", "last re-weighted step", "Weights", "number", f"1-{min(steps, 5)}"),
         *(Setting(f"{BLOCK}.{i}", name, "Weight of one block", "weight", "off, 0.5, 1, 1.5") for i, name in enumerate(names)),

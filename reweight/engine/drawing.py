@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import gc
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -13,10 +14,13 @@ import torch
 from PIL import Image
 
 from ..methods.base import Drawing, Report
-from ..methods.columns import applied
+from ..methods.columns import parts
 from ..models.folder import ModelError, out_of_memory
 from ..models.loading import LoadedModel
+from ..patching.blocks import target_blocks
+from .pictures import Made, Pictures
 from .request import Request
+from .resolving import Chosen, places_of
 
 
 class _NotFinite(ModelError):
@@ -58,6 +62,31 @@ class Drawn:
     images: list[Image.Image]
     reports: dict[str, Report]
     pixels: np.ndarray
+
+
+def drawing_of(request: Request, chosen: Chosen, loaded: LoadedModel) -> Drawing:
+    """What the methods may know of a request's picture, the weights (T, m) for its scores included."""
+    weights = request.weights(chosen.scores, places_of(target_blocks(loaded.pipe.unet)), chosen.weights)
+    return Drawing(
+        request.steps, request.guidance, loaded.card.family, weights=weights,
+        bypass=request.reweighting.bypass(weights.shape, chosen.weight_table and chosen.weight_table.bypass),
+    )  # fmt: skip
+
+
+def picture_of(
+    pictures: Pictures, loaded: LoadedModel, request: Request, column: str, drawing: Drawing,
+    on_step: Callable[[int], object] = lambda step: None,
+    beside: Callable[[Any], AbstractContextManager[Any]] = lambda pipe: nullcontext(),
+) -> Made:  # fmt: skip
+    """The picture of a request by a column, drawn by itself where it is not remembered; the rest as for `draw`."""
+    key = Pictures.key(loaded, request, column, drawing)
+    if made := pictures.alone(key):
+        return made
+    start = time.perf_counter()
+    drawn = draw(loaded, request, column, drawing, on_step=on_step, beside=beside)
+    made = Made(drawn.images[0], time.perf_counter() - start, reports=drawn.reports)
+    pictures.keep(key, made)
+    return made
 
 
 def draw(
@@ -109,6 +138,16 @@ def draw(
             return _drawn(loaded, request, column, drawing, work)
 
 
+@contextmanager
+def applied(pipe: Any, column: str, settings: Mapping[str, Any], drawing: Drawing) -> Iterator[dict[str, Report]]:
+    """Every method of a column on a pipeline, with what each reports; undone in the opposite order."""
+    with ExitStack() as stack:
+        yield {
+            method.key: stack.enter_context(method.apply(pipe, settings[method.key], drawing))
+            for method in parts(column)
+        }
+
+
 def overlong(loaded: LoadedModel, request: Request) -> Iterator[str]:
     """A sentence for each of the prompts that the text encoder does not read whole."""
     tokenizer = loaded.pipe.tokenizer
@@ -156,7 +195,8 @@ def _drawn(loaded: LoadedModel, request: Request, column: str, drawing: Drawing,
 
     def step_end(_pipe: Any, step: int, _timestep: Any, tensors: dict[str, Any]) -> dict[str, Any]:
         _check_finite(torch.isfinite(tensors["latents"]).all())
-        work.on_step(step + 1)
+        with torch.enable_grad():  # others may have a turn there, who need one
+            work.on_step(step + 1)
         return tensors
 
     alike = len(set(work.prompts)) == 1

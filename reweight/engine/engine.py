@@ -7,10 +7,10 @@ something gets a generator: it yields events while the worker works, and closing
 from __future__ import annotations
 
 import time
-from collections.abc import Generator, Iterator, Sequence
-from contextlib import closing, nullcontext
-from dataclasses import replace
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import nullcontext
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -22,24 +22,22 @@ from ..models.loading import LoadedModel
 from ..models.lora import with_lora
 from ..models.registry import DEFAULT, ModelCard, card_for
 from ..patching.blocks import TargetBlock, target_blocks
-from ..probing.ablation import agreement, sensitivity
-from ..probing.checkpoints import resumed
-from ..probing.importance_probe import ProbeSnapshot, iter_probe
-from ..probing.request import ProbeRequest
+from ..probing.importance_probe import ProbeSnapshot
 from ..schedule import ImportanceTable
 from ..scoring import Scorer, scorer_named
 from ..scoring.scorers import Loading as ScorerLoading
 from ..tuning.loop import TuneSnapshot
-from ..tuning.one_prompt import PromptTuning, tune_prompt
+from ..tuning.one_prompt import PromptTuning
 from ..weight_table import WeightTable
-from .drawing import Start, draw, overlong, sentences
+from . import measuring
+from .drawing import Start, draw, drawing_of, overlong, picture_of
 from .events import INVERSION, Agreement, Batch, Loading, Notice, Picture, Preview, Scores, Step, Watched
-from .inversion import invert
+from .inversion import inverted
 from .parabola import Parabolas, parabolas
 from .pictures import Pictures
 from .request import REWEIGHTED, Request
 from .resident import ResidentModels
-from .resolving import Chosen, choose, drawing_of
+from .resolving import Chosen, choose
 from .sweep import Cell, Done, Point, cost, draw_points
 from .watching import predictions, previews
 from .worker import Busy, Job, Waiting, Worker
@@ -73,8 +71,8 @@ class Engine:
         unfinished: Path | None = None,
     ) -> None:
         self.models, self.local, self.device, self.unfinished = models, local, device, unfinished
-        self.worker = Worker(seconds=seconds)
         self._resident = ResidentModels(models, local=local, device=device)
+        self.worker = Worker(seconds=seconds, levels=self._resident.levels)
         self._pictures = Pictures()
         self._scorers: dict[tuple[str, str, bool], Scorer | None] = {}
 
@@ -141,11 +139,9 @@ class Engine:
         columns = tuple(request.columns if columns is None else columns)
         for column in columns:
             parts(column)
-        self._check_served(request.model)
         request.weights(chosen.scores, [("", 0)] * chosen.scores.shape[-1], chosen.weights)
 
-        def work(job: Job) -> Generator[None, None, None]:
-            loaded = self._resident.model(request.model, lambda *_: job.check())
+        def work(loaded: LoadedModel, job: Job) -> Generator[None, None, None]:
             _check_blocks(loaded, chosen.scores)
             for text in overlong(loaded, request):
                 job.emit(Notice(text))
@@ -158,7 +154,7 @@ class Engine:
                     begun = True
                     job.emit(self._picture(loaded, asked, column, chosen, job, preview))
 
-        return self.worker.stream(work, client)
+        return self._run(request.model, work, client)
 
     def batches(
         self, request: Request, weights: np.ndarray, bypass: np.ndarray | None = None, *, together: int = 0,
@@ -169,17 +165,12 @@ class Engine:
         weights: (n, T, m). bypass: the same shape, bool. seeds: n of them in the place of the request's. together: the
         most pictures at once, by default what is 24 of 128 by 128 pixels. Nothing of this is cached.
         """
-        self._check_served(request.model)
         count = together or max(1, 24 * 128**2 // request.size**2)
 
-        def work(job: Job) -> Generator[None, None, None]:
-            loaded = self._resident.model(request.model, lambda *_: job.check())
+        def work(loaded: LoadedModel, job: Job) -> Generator[None, None, None]:
             _check_blocks(loaded, weights[0])
 
-            def on_step(step: int) -> None:
-                job.check()
-                job.emit(Step(REWEIGHTED, step, request.steps))
-
+            on_step = _stepping(job, REWEIGHTED, request.steps)
             for first in range(0, len(weights), count):
                 if first:
                     yield
@@ -193,29 +184,24 @@ class Engine:
                 drawn = draw(loaded, request, REWEIGHTED, drawing, seeds=chosen, on_step=on_step)
                 job.emit(Batch(first, drawn.images, time.perf_counter() - start))
 
-        return self.worker.stream(work, client)
+        return self._run(request.model, work, client)
 
     def watch(
         self, request: Request, chosen: Chosen, columns: Sequence[str], *, noisy: bool = False, client: str = ""
     ) -> Iterator[Waiting | Step | Watched]:
         """What each column takes the clean picture to be at every step, from one drawing each; see `predictions`."""
-        self._check_served(request.model)
 
-        def work(job: Job) -> Generator[None, None, None]:
-            loaded = self._resident.model(request.model, lambda *_: job.check())
+        def work(loaded: LoadedModel, job: Job) -> Generator[None, None, None]:
             _check_blocks(loaded, chosen.scores)
             drawing = drawing_of(request, chosen, loaded)
             for i, column in enumerate(columns):
                 if i:
                     yield
 
-                def on_step(step: int, column: str = column) -> None:
-                    job.check()
-                    job.emit(Step(column, step, request.steps))
-
+                on_step = _stepping(job, column, request.steps)
                 job.emit(Watched(column, predictions(loaded, request, column, drawing, noisy=noisy, on_step=on_step)))
 
-        return self.worker.stream(work, client)
+        return self._run(request.model, work, client)
 
     def probe(
         self, request: Request, *, preset: str = "paper-code", runs: int | None = None, iterations: int | None = None,
@@ -226,44 +212,24 @@ class Engine:
 
         The other arguments are those of `ProbeRequest.of` and `iter_probe`.
         """
-        self._check_served(request.model)
 
-        def work(job: Job) -> Generator[None, None, None]:
-            loaded = self._resident.model(request.model, lambda *_: job.check())
-            settings = {
-                "preset": preset, "runs": runs, "iterations": iterations, "candidates": candidates,
-                "precision": precision, "surrogate": surrogate,
-            }  # fmt: skip
+        settings = {
+            "preset": preset, "runs": runs, "iterations": iterations, "candidates": candidates, "precision": precision,
+            "surrogate": surrogate,
+        }  # fmt: skip
 
-            def search(file: Path | None) -> Iterator[ProbeSnapshot]:
-                asked = ProbeRequest.of(
-                    request.prompt, steps=request.steps, seed=request.seed,
-                    guidance_scale=request.guidance, negative_prompt=request.negative_prompt or None,
-                    height=request.size, width=request.size, model=request.model, revision=loaded.revision, **settings,
-                )  # fmt: skip
-                return iter_probe(loaded.pipe, asked, check=job, resume=file)
+        def work(loaded: LoadedModel, job: Job) -> Generator[None, None, None]:
+            return measuring.probe(loaded, request, job, settings, resume=resume, unfinished=self.unfinished)
 
-            if resume is not None:
-                snapshots = search(resume)
-            else:
-                about = settings | {"request": request.vanilla_key(), "revision": loaded.revision}
-                snapshots = resumed(self.unfinished, about, search)
-            with sentences(), closing(snapshots):
-                for snapshot in snapshots:
-                    job.emit(snapshot)
-                    job.check()
-                    if snapshot.done < 1:
-                        yield
-
-        return self.worker.stream(work, client)
+        return self._run(request.model, work, client)
 
     def add_lora(self, name: str, file: Path, scale: float = 1.0) -> None:
         """Put a LoRA on a model that is in memory; its revision says so from then on. ModelError where it does not fit."""
 
-        def work(job: Job) -> None:
-            self._resident.put(name, with_lora(self._resident.model(name, lambda *_: job.check()), file, scale))
+        def work(loaded: LoadedModel, job: Job) -> None:
+            self._resident.put(name, with_lora(loaded, file, scale))
 
-        for _ in self.worker.stream(work):
+        for _ in self._run(name, work):
             pass
 
     def sweep(self, points: Sequence[Point], *, client: str = "") -> Iterator[Waiting | Done | Cell]:
@@ -272,31 +238,28 @@ class Engine:
         Those that are remembered come first. Others have turns in between.
         """
         name = points[0].request.model
-        self._check_served(name)
         if any(point.request.model != name for point in points):
             raise ValueError("A sweep is of one model: vary something else.")
 
-        def work(job: Job) -> Generator[None, None, None]:
-            loaded = self._resident.model(name, lambda *_: job.check())
+        def work(loaded: LoadedModel, job: Job) -> Generator[None, None, None]:
             for text in {text: None for point in points for text in overlong(loaded, point.request)}:
                 job.emit(Notice(text))
             yield from draw_points(loaded, points, self._pictures, job)
 
-        return self.worker.stream(work, client)
+        return self._run(name, work, client)
 
     def scores(
         self, model: str, images: Sequence[Image.Image], prompts: Sequence[str], *, scorer: str = "auto", client: str = ""
     ) -> Iterator[Waiting | Scores]:  # fmt: skip
         """How good pictures are for their prompts, by a scorer that fits the model; nothing where there is none."""
-        self._check_served(model)
 
-        def work(job: Job) -> None:
-            judge = self._scorer(scorer, self._resident.model(model, lambda *_: job.check()))
+        def work(loaded: LoadedModel, job: Job) -> None:
+            judge = self._scorer(scorer, loaded)
             if judge is not None and images:
                 values = [float(value) for value in judge.score(list(images), list(prompts))]
                 job.emit(Scores(values, f"{judge.name} {judge.version}"))
 
-        return self.worker.stream(work, client)
+        return self._run(model, work, client)
 
     def edit(
         self, request: Request, chosen: Chosen, start: Start, columns: Sequence[str], *, client: str = ""
@@ -305,44 +268,30 @@ class Engine:
 
         Where it is inverted first, the steps of that are those of a column INVERSION.
         """
-        self._check_served(request.model)
         running = start.running(request.steps)
 
-        def work(job: Job) -> Generator[None, None, None]:
-            loaded = self._resident.model(request.model, lambda *_: job.check())
+        def work(loaded: LoadedModel, job: Job) -> Generator[None, None, None]:
             drawing = drawing_of(request, chosen, loaded)
-            begin = start
-            if start.described is not None:
-
-                def undone(step: int) -> None:
-                    job.check()
-                    job.emit(Step(INVERSION, step, request.steps))
-
-                with sentences():
-                    begin = replace(start, noise=invert(loaded, request, start.image, start.described, undone))
+            begin = inverted(loaded, request, start, _stepping(job, INVERSION, request.steps))
             for n, column in enumerate(columns):
                 if n:
                     yield
 
-                def on_step(step: int, column: str = column) -> None:
-                    job.check()
-                    job.emit(Step(column, step, len(running)))
-
+                on_step = _stepping(job, column, len(running))
                 began = time.perf_counter()
                 drawn = draw(loaded, request, column, drawing, on_step=on_step, start=begin)
                 seconds = time.perf_counter() - began
                 job.emit(Picture(column, drawn.images[0], seconds, False, request.seed, drawing, None, drawn.reports))
 
-        return self.worker.stream(work, client)
+        return self._run(request.model, work, client)
 
     def parabolas(self, request: Request, *, client: str = "") -> Iterator[Waiting | Parabolas]:
         """How wrong the U-Net is about known noise, by each block's weight; see `engine.parabola`."""
-        self._check_served(request.model)
 
-        def work(job: Job) -> None:
-            job.emit(parabolas(self._resident.model(request.model, lambda *_: job.check()), request, job.check))
+        def work(loaded: LoadedModel, job: Job) -> None:
+            job.emit(parabolas(loaded, request, job.check, job.step))
 
-        return self.worker.stream(work, client)
+        return self._run(request.model, work, client)
 
     def sweep_cost(self, points: Sequence[Point]) -> tuple[int, int]:
         """U-Net steps that a sweep will take, and how many of its pictures are remembered."""
@@ -356,61 +305,24 @@ class Engine:
         Closing it keeps what the last snapshot has. settings: see `tuning.one_prompt`. scorer: a name of
         `scoring.scorers`. ModelError or ValueError of one sentence where there is nothing to score with.
         """
-        self._check_served(request.model)
 
-        def work(job: Job) -> Generator[None, None, None]:
-            loaded = self._resident.model(request.model, lambda *_: job.check())
-            judge = self._scorer(scorer, loaded)
-            snapshots = tune_prompt(
-                loaded.pipe, request.prompt, judge, steps=request.steps, seed=request.seed,
-                guidance_scale=request.guidance, negative_prompt=request.negative_prompt or None,
-                height=request.size, width=request.size, model=request.model, revision=loaded.revision,
-                check=job, settings=settings or PromptTuning(),
-            )  # fmt: skip
-            with sentences(), closing(snapshots):
-                for snapshot in snapshots:
-                    job.emit(snapshot)
-                    job.check()
-                    if snapshot.done < 1:
-                        yield
+        def work(loaded: LoadedModel, job: Job) -> Generator[None, None, None]:
+            return measuring.tune(loaded, request, job, self._scorer(scorer, loaded), settings or PromptTuning())
 
-        return self.worker.stream(work, client)
+        return self._run(request.model, work, client)
 
     def agreement(self, request: Request, scores: np.ndarray, *, client: str = "") -> Iterator[Waiting | Agreement]:
         """How far scores (T, m) agree with the direct sensitivity of the blocks on this prompt."""
-        self._check_served(request.model)
 
-        def work(job: Job) -> Generator[None, None, None]:
-            loaded = self._resident.model(request.model, lambda *_: job.check())
+        def work(loaded: LoadedModel, job: Job) -> Generator[None, None, None]:
             _check_blocks(loaded, scores)
-            options = {
-                "steps": request.steps, "seed": request.seed, "guidance_scale": request.guidance,
-                "negative_prompt": request.negative_prompt or None, "height": request.size, "width": request.size,
-                "check": job,
-            }  # fmt: skip
-            with sentences():
-                scaling = agreement(scores, sensitivity(loaded.pipe, request.prompt, **options))
-                yield
-                bypass = agreement(scores, sensitivity(loaded.pipe, request.prompt, bypass=True, **options))
-            job.emit(Agreement(scaling, bypass))
+            return measuring.agree(loaded, request, job, scores)
 
-        return self.worker.stream(work, client)
+        return self._run(request.model, work, client)
 
     def direct(self, request: Request, *, client: str = "") -> Iterator[Waiting | np.ndarray]:
         """The error of switching each block off at each step, (T, m), measured on a request's prompt."""
-        self._check_served(request.model)
-
-        def work(job: Job) -> None:
-            loaded = self._resident.model(request.model, lambda *_: job.check())
-            with sentences():
-                found = sensitivity(
-                    loaded.pipe, request.prompt, steps=request.steps, seed=request.seed, guidance_scale=request.guidance,
-                    negative_prompt=request.negative_prompt or None, height=request.size, width=request.size, bypass=True,
-                    check=job,
-                )  # fmt: skip
-            job.emit(found)
-
-        return self.worker.stream(work, client)
+        return self._run(request.model, lambda loaded, job: measuring.direct(loaded, request, job), client)
 
     def cancel(self) -> None:
         """Stop the job under way within one step, and take no more; returns at once."""
@@ -419,6 +331,17 @@ class Engine:
     def close(self) -> None:
         """`cancel`, and wait until the last job has ended."""
         self.worker.close()
+
+    def _run(
+        self, name: str, work: Callable[[LoadedModel, Job], Generator[None, None, None] | None], client: str = ""
+    ) -> Iterator[Any]:
+        """What `work(loaded, job)` emits. It does everything at once, or yields where others may have a turn."""
+        self._check_served(name)
+        return self.worker.stream(lambda job: work(self._model(name, job), job), client)
+
+    def _model(self, name: str, job: Job) -> LoadedModel:
+        """The model for a job: with its own copy of the pipeline, where another is in the midst of a drawing."""
+        return self._resident.model(name, lambda *_: job.check(), job.level or 0)
 
     def _check_served(self, name: str) -> None:
         if not self.local and name not in self.models:
@@ -439,26 +362,26 @@ class Engine:
         job.check()
         drawing = drawing_of(request, chosen, loaded)
 
-        def on_step(step: int) -> None:
-            job.check()
-            job.emit(Step(column, step, request.steps))
-
         def shown(step: int, image: Image.Image) -> None:
             job.emit(Preview(column, request.seed, step, image))
 
         beside = previews(loaded.pipe, request.steps, shown) if preview else lambda pipe: nullcontext()
-        made = self._pictures.picture(loaded, request, column, drawing, on_step, beside)
+        on_step = _stepping(job, column, request.steps)
+        made = picture_of(self._pictures, loaded, request, column, drawing, on_step, beside)
         used = (chosen.weight_table or chosen.table) if REWEIGHTED in column.split("+") else None
         return Picture(
-            column,
-            made.image.copy(),
-            made.seconds,
-            made.cached,
-            request.seed,
-            drawing,
-            used and used.sha256,
-            made.reports,
-        )
+            column, made.image.copy(), made.seconds, made.cached, request.seed, drawing, used and used.sha256, made.reports
+        )  # fmt: skip
+
+
+def _stepping(job: Job, column: str, steps: int) -> Callable[[int], None]:
+    """What a drawing calls after each step: it says so, and stops there when nobody waits any more."""
+
+    def on_step(step: int) -> None:
+        job.step()
+        job.emit(Step(column, step, steps))
+
+    return on_step
 
 
 def _check_blocks(loaded: LoadedModel, scores: np.ndarray) -> None:

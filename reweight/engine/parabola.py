@@ -15,10 +15,15 @@ from .request import Request
 PICTURES, TIMESTEP = 6, 349
 
 
-def parabolas(loaded: LoadedModel, request: Request, check: Callable[[], object]) -> Parabolas:
-    """The parabolas of every block at TIMESTEP, on PICTURES vanilla pictures of a request from as many seeds."""
+def parabolas(
+    loaded: LoadedModel, request: Request, check: Callable[[], object], on_step: Callable[[], object] | None = None
+) -> Parabolas:
+    """The parabolas of every block at TIMESTEP, on PICTURES vanilla pictures of a request from as many seeds.
+
+    check: what it raises stops the work. on_step: called in its place between the steps of a drawing.
+    """
     seeds = [(request.seed + i) % 2**32 for i in range(PICTURES)]
-    images = draw(loaded, request, "vanilla", seeds=seeds, on_step=lambda step: check()).images
+    images = draw(loaded, request, "vanilla", seeds=seeds, on_step=lambda step: (on_step or check)()).images
     vae = loaded.pipe.vae
     pixels = torch.from_numpy(np.stack([np.asarray(image, np.float32) for image in images])).permute(0, 3, 1, 2)
     with sentences(), torch.inference_mode():

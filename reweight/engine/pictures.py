@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import time
 from collections import OrderedDict
-from collections.abc import Callable
-from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -14,7 +11,6 @@ from PIL import Image
 from ..methods import columns
 from ..methods.base import Drawing, Report
 from ..models.loading import LoadedModel
-from .drawing import draw
 from .request import Request
 
 CACHED_BYTES = 64_000_000
@@ -35,10 +31,10 @@ Key = tuple[Any, ...]
 
 
 class Pictures:
-    """Draws pictures one at a time and remembers them, at most CACHED_BYTES of pixels; for one thread.
+    """Remembers pictures, at most CACHED_BYTES of pixels; for one thread.
 
     Pictures that were drawn together with others may differ in the last bit from the same drawn alone. They are
-    remembered apart, and `picture` never gives them.
+    remembered apart, and `alone` never gives them.
     """
 
     def __init__(self) -> None:
@@ -60,24 +56,20 @@ class Pictures:
                 return replace(self._kept[kept], cached=True)
         return None
 
+    def alone(self, key: Key) -> Made | None:
+        """A picture that is remembered, drawn by itself."""
+        if key not in self._kept:
+            return None
+        self._kept.move_to_end(key)
+        return replace(self._kept[key], cached=True)
+
+    def keep(self, key: Key, made: Made) -> None:
+        """Remember a picture that was drawn by itself."""
+        self._keep(key, made)
+
     def keep_together(self, key: Key, made: Made) -> None:
         """Remember a picture that was drawn together with others."""
         self._keep((*key, TOGETHER), made)
-
-    def picture(
-        self, loaded: LoadedModel, request: Request, column: str, drawing: Drawing,
-        on_step: Callable[[int], object] = lambda step: None, beside: Callable[[Any], Any] = lambda pipe: nullcontext(),
-    ) -> Made:  # fmt: skip
-        """The picture of a request by a column, drawn where it is not there yet; on_step and beside as for `draw`."""
-        key = self.key(loaded, request, column, drawing)
-        if key in self._kept:
-            self._kept.move_to_end(key)
-            return replace(self._kept[key], cached=True)
-        start = time.perf_counter()
-        drawn = draw(loaded, request, column, drawing, on_step=on_step, beside=beside)
-        made = Made(drawn.images[0], time.perf_counter() - start, reports=drawn.reports)
-        self._keep(key, made)
-        return made
 
     def _keep(self, key: Key, made: Made) -> None:
         before = self._kept.pop(key, None)

@@ -3,35 +3,44 @@
 from __future__ import annotations
 
 from contextlib import suppress
+from dataclasses import replace
 
 from ..models.folder import ModelError, Progress, out_of_memory
-from ..models.loading import LoadedModel, load_model
+from ..models.loading import LoadedModel, device_for, load_model
 from ..models.registry import card_for
 from . import memory
+from .copies import copy_of
+
+LEVELS = 4
 
 
 class ResidentModels:
     """Loads models and lets go of them; for the worker's thread, but `loaded` for any.
 
     served: names that stay once they are loaded. local, device: see `load_model`. Any other model is a guest.
+    levels: how many copies of each pipeline there are. Where many visitors share a CPU, on which a picture takes seconds,
+    there are several; else the pipeline alone.
     """
 
     def __init__(self, served: tuple[str, ...], *, local: bool, device: str | None) -> None:
         self.served, self.local, self.device = served, local, device
         self._loaded: dict[str, LoadedModel] = {}
+        self._copies: dict[str, list[LoadedModel]] = {}
+        self.levels = 1 if local or device_for(device) != "cpu" else LEVELS
 
     def loaded(self, name: str) -> LoadedModel | None:
         """A model that is in memory, else None."""
         return self._loaded.get(name)
 
-    def model(self, name: str, progress: Progress) -> LoadedModel:
-        """The model, loaded where it is not in memory. ModelError where it cannot be had.
+    def model(self, name: str, progress: Progress, level: int = 0) -> LoadedModel:
+        """The model, loaded where it is not in memory; level: with which copy of its pipeline. ModelError where it cannot be
+        had.
 
         A guest takes the place of the one before it: once it is there, or where both do not fit, before it is loaded;
         then the one before comes back if the new one cannot be had.
         """
         if loaded := self._loaded.get(name):
-            return loaded
+            return self._copies[name][level - 1] if level else loaded
         guests = [other for other in self._loaded if other not in self.served] if name not in self.served else []
         left: list[str] = []
 
@@ -62,8 +71,9 @@ class ResidentModels:
             raise
         if not left:
             leave()
+        self._copies[name] = [replace(loaded, pipe=copy_of(loaded.pipe)) for _ in range(1, self.levels)]
         self._loaded[name] = loaded
-        return loaded
+        return self._copies[name][level - 1] if level else loaded
 
     def put(self, name: str, loaded: LoadedModel) -> None:
         """In the place of a model that is in memory, the same changed."""

@@ -11,10 +11,8 @@ from typing import TypeVar
 
 import numpy as np
 
-from ..methods.base import Drawing
-from ..models.loading import LoadedModel
 from ..models.registry import ASSETS, REGISTRY
-from ..patching.blocks import TargetBlock, target_blocks
+from ..patching.blocks import TargetBlock
 from ..schedule import ImportanceTable, Places, empirical
 from ..weight_table import WeightTable
 from .request import Request, RequestError
@@ -50,15 +48,6 @@ class Chosen:
 def places_of(blocks: Sequence[TargetBlock]) -> Places:
     """Each block's (stage, level), as a control sees it."""
     return [(block.stage, block.level) for block in blocks]
-
-
-def drawing_of(request: Request, chosen: Chosen, loaded: LoadedModel) -> Drawing:
-    """What the methods may know of a request's picture, the weights (T, m) for its scores included."""
-    weights = request.weights(chosen.scores, places_of(target_blocks(loaded.pipe.unet)), chosen.weights)
-    return Drawing(
-        request.steps, request.guidance, loaded.card.family, weights=weights,
-        bypass=request.reweighting.bypass(weights.shape, chosen.weight_table and chosen.weight_table.bypass),
-    )  # fmt: skip
 
 
 def shipped(model: str) -> tuple[ImportanceTable, ...]:

@@ -16,10 +16,10 @@ from ..models.loading import LoadedModel
 from ..models.registry import ModelCard
 from ..patching.blocks import TargetBlock
 from .axes import Axis, changed
-from .drawing import draw
+from .drawing import draw, drawing_of, picture_of
 from .pictures import Made, Pictures
 from .request import REWEIGHTED, Request, RequestError
-from .resolving import Chosen, drawing_of
+from .resolving import Chosen
 from .worker import Job
 
 MOST_CELLS = 100
@@ -134,7 +134,7 @@ def draw_points(
             wanted = [same[key][0] for key in some]
 
             def on_step(step: int, done: int = done, n: int = len(some)) -> None:
-                job.check()
+                job.step()
                 job.emit(Done(done + step * n, total))
 
             for key, made in zip(some, _drawn(loaded, wanted, drawings, pictures, on_step), strict=True):
@@ -152,7 +152,7 @@ def _drawn(
     own = [drawings[id(point)] for point in points]
     request, column = points[0].request, points[0].column
     if len(points) == 1:
-        return [pictures.picture(loaded, request, column, own[0], on_step)]
+        return [picture_of(pictures, loaded, request, column, own[0], on_step)]
     off = [drawing.bypass for drawing in own]
     tables = [drawing.weights for drawing in own]
     bypass = np.stack([np.zeros_like(w, bool) if o is None else o for w, o in zip(tables, off, strict=True)])

@@ -52,16 +52,18 @@ class Job:
     """One caller's work, as the work itself sees it: `emit` an event, and `check` often whether to go on.
 
     It can be handed on as a function that checks, and `pause` is then called where others may use the pipelines.
+    level: of which copies of the pipelines it has, 0 for the pipelines themselves; None before its first turn.
     """
 
     def __init__(self, work: Work, client: str, seconds: float) -> None:
         self.client = client
         self.events: queue.SimpleQueue[Any] = queue.SimpleQueue()
         self.cancelled = threading.Event()
+        self.level: int | None = None
         self._work, self._turns = work, None
         self._seconds = self._left = seconds
         self._began = self._deadline = 0.0
-        self._others: Callable[[], object] = lambda: None
+        self._others: Callable[[bool], object] = lambda within: None
 
     def __call__(self) -> None:
         self.check()
@@ -79,16 +81,24 @@ class Job:
                 f"This was stopped after {self._seconds:g} seconds of work: ask for fewer steps or less at once."
             )
 
-    def pause(self) -> None:
-        """Let others have a turn in the midst of this one, where it lasts already; the pipelines must be as they were."""
+    def step(self) -> None:
+        """`check` between two steps of a drawing, and let others have a turn who have other copies of the pipelines."""
+        self.check()
+        self.pause(within=True)
+
+    def pause(self, within: bool = False) -> None:
+        """Let others have a turn in the midst of this one, where it lasts already.
+
+        The pipelines must be as they were; or within a drawing, then only jobs with other copies of them have a turn.
+        """
         now = time.monotonic()
         if now - self._began > TURN:
-            self._others()
+            self._others(within)
             away = time.monotonic() - now
             self._began, self._deadline = self._began + TURN + away, self._deadline + away
             self._left -= TURN
 
-    def turn(self, others: Callable[[], object] = lambda: None) -> bool:
+    def turn(self, others: Callable[[bool], object] = lambda within: None) -> bool:
         """Work to the end of a turn, on the worker's thread; whether there is more to do. others: gives others theirs."""
         self._began, self._others = time.monotonic(), others
         self._deadline = self._began + self._left
@@ -122,11 +132,13 @@ class Worker:
     Clients take turns, so that one with many jobs does not keep the others waiting. A client named "place/visitor" shares
     the turns of its place: places take turns, and within one its visitors do, so that one machine that gives itself many
     names gets no more than any other. seconds: the most that one job may work. each: how many jobs a client that gives
-    its name may have waiting.
+    its name may have waiting. levels: how many copies of the pipelines there are, so that one job can be in the midst of
+    a drawing while another draws.
     """
 
-    def __init__(self, *, seconds: float = float("inf"), each: int = 8) -> None:
-        self.seconds, self.each = seconds, each
+    def __init__(self, *, seconds: float = float("inf"), each: int = 8, levels: int = 1) -> None:
+        self.seconds, self.each, self.levels = seconds, each, levels
+        self._within: set[int] = set()  # levels whose pipelines are in the midst of a drawing
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="pipeline")
         self._waiting: OrderedDict[str, OrderedDict[str, deque[Job]]] = OrderedDict()  # the next turn's come first
         self._running: list[Job] = []  # the last one works, and the others have paused for it
@@ -195,23 +207,29 @@ class Worker:
         clients.setdefault(job.client, deque()).append(job)
         self._thread.submit(self._turn)
 
-    def _next(self) -> Job:
-        """The job whose turn it is, taken out; its client and its place go behind the others."""
-        place, clients = self._waiting.popitem(last=False)
-        client, jobs = clients.popitem(last=False)
-        job = jobs.popleft()
-        if jobs:
-            clients[client] = jobs
-        if clients:
-            self._waiting[place] = clients
-        return job
+    def _next(self) -> Job | None:
+        """The job whose turn it is, taken out; its client and its place go behind the others. None where all that wait
+        need pipelines that are in the midst of a drawing."""
+        for place, clients in self._waiting.items():
+            for client, jobs in clients.items():
+                if jobs[0].level not in self._within:
+                    job = jobs.popleft()
+                    del clients[client], self._waiting[place]
+                    if jobs:
+                        clients[client] = jobs
+                    if clients:
+                        self._waiting[place] = clients
+                    return job
+        return None
 
     def _turn(self) -> None:
         """A turn for the job that is next, if there is one. The thread is asked for one for each job that waits."""
         with self._lock:
-            if not self._waiting:
-                return
             job = self._next()
+            if job is None:
+                return
+            if job.level is None:
+                job.level = next(level for level in range(self.levels) if level not in self._within)
             self._running.append(job)
         ending: BaseException | None = None
         more = False
@@ -234,12 +252,20 @@ class Worker:
             ending = Busy("This was stopped because the program is shutting down.") if closed else None
         job.end(ending)
 
-    def _between(self) -> None:
-        """A turn for each place that waits, in the midst of a job that has paused."""
+    def _between(self, within: bool) -> None:
+        """A turn for each place that waits, in the midst of a job that has paused. within: in the midst of a drawing."""
         with self._lock:
-            places = len(self._waiting)
-        for _ in range(places):
-            self._turn()
+            places, mine = len(self._waiting), self._running[-1].level
+            if within and len(self._within) + 1 >= self.levels:
+                return
+            if within:
+                self._within.add(mine)
+        try:
+            for _ in range(places):
+                self._turn()
+        finally:
+            if within:
+                self._within.discard(mine)
 
     def _order(self) -> list[Job]:
         """The jobs that wait, in the order of their turns."""

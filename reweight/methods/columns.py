@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from collections.abc import Mapping
 from itertools import combinations
 from typing import Any
 
-from .base import METHODS, Drawing, Method, Report
+from .base import METHODS, Drawing, Method
 
 MAX_PARTS = 4
 
@@ -50,13 +49,3 @@ def inert(column: str, settings: Mapping[str, Any], drawing: Drawing) -> str:
 def cache_key(column: str, settings: Mapping[str, Any], drawing: Drawing) -> tuple[Any, ...]:
     """What the picture of a column depends on, beside what vanilla does; hashable."""
     return tuple((method.key, method.cache_key(settings[method.key], drawing)) for method in parts(column))
-
-
-@contextmanager
-def applied(pipe: Any, column: str, settings: Mapping[str, Any], drawing: Drawing) -> Iterator[dict[str, Report]]:
-    """Every method of a column on a pipeline, with what each reports; undone in the opposite order."""
-    with ExitStack() as stack:
-        yield {
-            method.key: stack.enter_context(method.apply(pipe, settings[method.key], drawing))
-            for method in parts(column)
-        }

@@ -57,7 +57,7 @@ def load_model(
     """
     report = on_progress or (lambda stage, fraction, text: None)
     card = card_for(name, local=local)
-    device = _device(device)
+    device = device_for(device)
     kind = _dtype(dtype, device)
     folder = (
         Path(card.repositories[0]) if card.embedded else folder_named(name) if local and name not in REGISTRY else None
@@ -93,7 +93,8 @@ def load(name: str = DEFAULT, **options: Any) -> Any:
     return load_model(name, **({"local": True} | options)).pipe
 
 
-def _device(device: str | None) -> str:
+def device_for(device: str | None) -> str:
+    """The device of that name, by default CUDA, else MPS, else the CPU. ModelError where there is none."""
     if device is None:
         return "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
     try:

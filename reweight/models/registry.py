@@ -57,12 +57,12 @@ class ModelCard:
 _CARDS = (
     ModelCard(
         key="toy", title="toy (embedded, 10-20 steps)", repositories=(str(ASSETS / "toy"),), family="toy",
-        licence="MIT", steps=12, guidance=3.0, size=128, max_size=256, low=0.9, high=1.5, embedded=True,
+        licence="MIT", steps=12, guidance=3.0, size=128, max_size=256, low=1.0, high=1.5, embedded=True,
         note="A small Stable Diffusion that ships with this demo: it paints simple scenes and works offline.",
     ),
     ModelCard(
         key="toy-turbo", title="toy-turbo (embedded, 1-4 steps)", repositories=(str(ASSETS / "toy-turbo"),),
-        family="toy", licence="MIT", steps=2, guidance=0.0, size=128, max_size=256, max_steps=20, low=0.9, high=1.5,
+        family="toy", licence="MIT", steps=2, guidance=0.0, size=128, max_size=256, max_steps=20, low=1.0, high=1.5,
         embedded=True, note="The embedded model distilled to one to four steps, without guidance: the quickest on a CPU.",
     ),
     ModelCard(

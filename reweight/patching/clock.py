@@ -1,4 +1,4 @@
-"""Which step of which picture a U-Net call belongs to: a pre-hook for methods that go by the step."""
+"""Which step of which picture a U-Net call belongs to. Reads the scheduler, changes nothing."""
 
 from __future__ import annotations
 
@@ -6,11 +6,64 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
+import numpy as np
+import torch
 from torch import nn
 
 from .blocks import as_unet
-from .hooks import CheckBatch, SetRow
-from .rows import RowFinder
+
+
+class RowFinder:
+    """Finds the row of a U-Net call: its position in `scheduler.timesteps` // `scheduler.order`, in the full schedule.
+
+    One finder lives as long as one context; it remembers the last position, for schedulers that repeat a timestep
+    and keep no step index.
+    """
+
+    def __init__(self, steps: int) -> None:
+        self.steps = steps
+        self._seen: Any = None
+        self._timesteps = np.empty(0)
+        self._rows = np.empty(0, dtype=int)
+        self._last = -1
+
+    def row(self, timestep: Any, scheduler: Any) -> int:
+        """Row, 0..T-1, of a call at `timestep` (what the U-Net received).
+
+        ValueError when the scheduler has another number of steps than T, or knows no such timestep.
+        """
+        self._read(scheduler)
+        steps = int(self._rows.max()) + 1
+        if steps != self.steps:
+            raise ValueError(
+                f"The weights have rows for {self.steps} steps but the scheduler takes {steps}: "
+                f"give {steps} rows, or call the pipeline with num_inference_steps={self.steps}."
+            )
+        self._last = self._position(timestep, scheduler)
+        return int(self._rows[self._last])
+
+    def _read(self, scheduler: Any) -> None:
+        timesteps = getattr(scheduler, "timesteps", None)
+        if timesteps is None or len(timesteps) == 0:
+            raise ValueError("The scheduler has no timesteps yet: call its set_timesteps first.")
+        if timesteps is not self._seen:
+            self._seen = timesteps
+            self._timesteps = _numbers(timesteps)
+            self._rows = _rows(scheduler, self._timesteps)
+            self._last = -1
+
+    def _position(self, timestep: Any, scheduler: Any) -> int:
+        t, tolerance = _single(timestep)
+        here = np.flatnonzero(np.abs(self._timesteps - t) <= tolerance)
+        for hint in (_index(scheduler), self._last + 1, self._last):
+            if hint is not None and hint in here:
+                return int(hint)
+        if here.size:
+            return int(here[np.argmin(np.abs(self._timesteps[here] - t))])
+        raise ValueError(
+            f"The U-Net was called at timestep {t:g}, which is not in the scheduler's schedule: "
+            "give the scheduler in use with scheduler=."
+        )
 
 
 class StepFinder(RowFinder):
@@ -90,5 +143,42 @@ def clocked(pipe: Any, title: str, *, by_step: bool = True) -> Iterator[Clock]:
 
 def others_go_by_step(unet: nn.Module, own: Clock) -> bool:
     """Whether something else that hooks the U-Net, such as re-weighting, does another thing at another step."""
-    others = [hook for hook in unet._forward_pre_hooks.values() if hook is not own]
-    return any(isinstance(hook, (CheckBatch, SetRow)) or getattr(hook, "by_step", False) for hook in others)
+    return any(getattr(hook, "by_step", False) for hook in unet._forward_pre_hooks.values() if hook is not own)
+
+
+def _index(scheduler: Any) -> int | None:
+    """The scheduler's own account of where it is; before its first step, of where it was told to begin."""
+    index = getattr(scheduler, "step_index", None)
+    return getattr(scheduler, "begin_index", None) if index is None else index
+
+
+def _rows(scheduler: Any, timesteps: np.ndarray) -> np.ndarray:
+    """Row of each position of the schedule."""
+    positions = np.arange(timesteps.size)
+    order = int(getattr(scheduler, "order", 1))
+    if order > 1:
+        return positions // order
+    runge_kutta = len(getattr(scheduler, "prk_timesteps", ()))
+    if runge_kutta:  # PNDM's warm-up: four calls a step
+        return np.where(positions < runge_kutta, positions // 4, runge_kutta // 4 + positions - runge_kutta)
+    if hasattr(scheduler, "step_index"):
+        return positions
+    _, first, which = np.unique(timesteps, return_index=True, return_inverse=True)
+    return np.argsort(np.argsort(first))[which]
+
+
+def _single(timestep: Any) -> tuple[float, float]:
+    """The timestep as a number, and how far its floating-point type may have rounded it."""
+    values = _numbers(timestep)
+    if values.size == 0 or (values != values[0]).any():
+        raise ValueError("Samples at different timesteps cannot share a table: call the U-Net once for each timestep.")
+    rounding = 0.0
+    if isinstance(timestep, torch.Tensor) and timestep.is_floating_point():
+        rounding = max(torch.finfo(timestep.dtype).eps, torch.finfo(torch.float32).eps)
+    return float(values[0]), abs(float(values[0])) * rounding
+
+
+def _numbers(values: Any) -> np.ndarray:
+    if isinstance(values, torch.Tensor):
+        values = values.detach().to("cpu", torch.float64).numpy()
+    return np.asarray(values, dtype=np.float64).reshape(-1)

@@ -10,8 +10,8 @@ import torch
 from torch import Tensor, nn
 
 from .blocks import as_unet, target_blocks
-from .hooks import CheckBatch, _replaced
-from .rows import RowFinder
+from .clock import RowFinder
+from .rows import CheckBatch, replaced
 
 Per = Literal["stage", "transformer"]
 
@@ -83,4 +83,4 @@ class _Multiply:
         h, w = output[0], self.row.due[:, self.column]
         wide = torch.promote_types(h.dtype, torch.float32)
         factors = w.to(h.device, wide).repeat(h.shape[0] // len(w)).view(-1, *[1] * (h.ndim - 1))
-        return _replaced(output, (h * factors).to(h.dtype))
+        return replaced(output, (h * factors).to(h.dtype))

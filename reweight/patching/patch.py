@@ -17,24 +17,14 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from ..schedule import SKIP_EPS
 from .blocks import Concatenation, as_unet, target_blocks
-from .hooks import (
-    Bypass,
-    CheckBatch,
-    Edit,
-    EditConcatenation,
-    NoteNotFinite,
-    Record,
-    Rows,
-    Scale,
-    SetRow,
-    UNetCall,
-)
-from .rows import as_mask, as_weights, with_gradient
+from .hooks import Edit, EditConcatenation, NoteNotFinite, Record, UNetCall
+from .rows import Bypass, CheckBatch, Rows, Scale, SetRow, as_mask, as_weights, with_gradient
 from .source import Source
+from .stand_in import standing_in
 
 __all__ = [
     "BlockControl", "UNetCall", "bypassed", "captured", "edited_concatenations", "not_finite_blocks", "reweighted",
@@ -50,13 +40,14 @@ class BlockControl:
 
     A single row of weights serves every sample. With n rows a U-Net call must have a batch of n * guidance_parts
     samples: row i serves sample i of each part. guidance_parts: by default as the pipeline says at each call (see
-    `source.guidance_parts`), 1 for a U-Net alone. RuntimeError on entry if the U-Net is controlled already.
+    `source.guidance_parts`), 1 for a U-Net alone. scheduler: where steps are read from, by default the pipeline's.
+    RuntimeError on entry if the U-Net is controlled already.
     """
 
-    def __init__(self, pipe_or_unet: Any, *, guidance_parts: int | None = None) -> None:
+    def __init__(self, pipe_or_unet: Any, *, scheduler: Any = None, guidance_parts: int | None = None) -> None:
         self.unet = as_unet(pipe_or_unet)
         self.blocks = target_blocks(self.unet)
-        self.source = Source(pipe_or_unet, guidance_parts=guidance_parts)
+        self.source = Source(pipe_or_unet, scheduler, guidance_parts)
         self.rows = Rows(np.ones((1, len(self.blocks))), np.zeros((1, len(self.blocks)), dtype=bool))
         self._undo = ExitStack()
 
@@ -93,7 +84,7 @@ class BlockControl:
             for block in self.blocks:
                 for path in block.transformers:
                     module = self.unet.get_submodule(path)
-                    undo.enter_context(_standing_in(module, Bypass(self.rows, block.index, module.forward)))
+                    undo.enter_context(standing_in(module, Bypass(self.rows, block.index, module.forward)))
                     undo.callback(module.register_forward_hook(Scale(self.rows, block.index)).remove)
             self._undo = undo.pop_all()
         return self
@@ -143,8 +134,8 @@ def reweighted(
     if bypass is not None:
         w, skip = _with_mask(w, skip, as_mask(bypass, m, "bypass mask"))
     given = with_gradient(weights)
-    source = Source(pipe_or_unet, scheduler, guidance_parts)
-    with _scheduled(pipe_or_unet, w, skip, source, None if given is None else given.expand(w.shape)) as control:
+    control = BlockControl(pipe_or_unet, scheduler=scheduler, guidance_parts=guidance_parts)
+    with _scheduled(control, w, skip, None if given is None else given.expand(w.shape)):
         yield control
 
 
@@ -158,8 +149,8 @@ def bypassed(
     cannot be nested: give the mask to `reweighted` as its `bypass` instead.
     """
     skip = as_mask(mask, len(target_blocks(as_unet(pipe_or_unet))), "mask")
-    source = Source(pipe_or_unet, scheduler, guidance_parts)
-    with _scheduled(pipe_or_unet, np.ones(skip.shape), skip, source) as control:
+    control = BlockControl(pipe_or_unet, scheduler=scheduler, guidance_parts=guidance_parts)
+    with _scheduled(control, np.ones(skip.shape), skip):
         yield control
 
 
@@ -218,19 +209,17 @@ def edited_concatenations(
 
 @contextmanager
 def _scheduled(
-    pipe_or_unet: Any, w: np.ndarray, skip: np.ndarray, source: Source, differentiable: Tensor | None = None
-) -> Iterator[BlockControl]:
-    """A BlockControl that is set to the right row of w and skip before each U-Net call."""
-    if w.ndim > 1 and w.shape[-2] > 1 and source.scheduler is None and not hasattr(pipe_or_unet, "scheduler"):
+    control: BlockControl, w: np.ndarray, skip: np.ndarray, differentiable: Tensor | None = None
+) -> Iterator[None]:
+    """The control entered, and set to the right row of w and skip before each U-Net call."""
+    if w.ndim > 1 and w.shape[-2] > 1 and not control.source.knows_steps:
         raise ValueError(f"A U-Net alone does not say which of {w.shape[-2]} steps it is at: give a scheduler too.")
-    control = BlockControl(pipe_or_unet)
-    control.source = source
     with control:
         # ahead of the batch check, which must see the row's number of samples
-        hook = SetRow(control.rows, w, skip, source, differentiable)
+        hook = SetRow(control.rows, w, skip, control.source, differentiable)
         handle = control.unet.register_forward_pre_hook(hook, prepend=True, with_kwargs=True)
         try:
-            yield control
+            yield
         finally:
             handle.remove()
 
@@ -242,21 +231,3 @@ def _with_mask(w: np.ndarray, skip: np.ndarray, mask: np.ndarray) -> tuple[np.nd
         raise ValueError(f"The weights have shape {w.shape} but the bypass mask {mask.shape}: make them the same.")
     skip = skip | mask
     return np.broadcast_to(w, skip.shape), skip
-
-
-@contextmanager
-def _standing_in(module: nn.Module, bypass: Bypass) -> Iterator[None]:
-    """Put bypass in the place of the instance's forward; put back exactly what was there, an offload hook included."""
-    before = module.__dict__.get("forward")
-    module.forward = bypass
-    try:
-        yield
-    finally:
-        bypass.active = False
-        if module.__dict__.get("_old_forward") is bypass:  # an offload hook was put around ours in the meantime
-            module._old_forward = bypass.forward
-        elif module.__dict__.get("forward") is bypass:
-            if before is None:
-                del module.forward
-            else:
-                module.forward = before

@@ -1,11 +1,21 @@
-"""Weight tables as arrays, and which row of one a U-Net call belongs to. Reads the scheduler, changes nothing."""
+"""The rows of a weight table: checked, chosen for each U-Net call, and applied. patch.py puts the hooks in place."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import torch
+from diffusers.models.modeling_outputs import Transformer2DModelOutput
+from torch import Tensor, nn
+
+from .clock import RowFinder
+from .hooks import argument
+from .source import Source
+from .stand_in import StandIn, mapped
+
+RETURN_DICT = 8  # position of `return_dict` among the arguments of Transformer2DModel.forward
 
 
 def as_weights(values: Any, m: int, what: str = "weight table") -> np.ndarray:
@@ -24,14 +34,14 @@ def as_mask(values: Any, m: int, what: str) -> np.ndarray:
     return array
 
 
-def with_gradient(weights: Any) -> torch.Tensor | None:
+def with_gradient(weights: Any) -> Tensor | None:
     """The weights, if they are a tensor that requires a gradient."""
-    return weights if isinstance(weights, torch.Tensor) and weights.requires_grad else None
+    return weights if isinstance(weights, Tensor) and weights.requires_grad else None
 
 
 def as_table(values: Any, m: int, what: str) -> np.ndarray:
     """A copy of values as an array of shape (m,), (T, m) or (n, T, m); ValueError otherwise."""
-    if isinstance(values, torch.Tensor):
+    if isinstance(values, Tensor):
         values = values.detach().cpu()
         values = (values.double() if values.is_floating_point() else values).numpy()
     try:
@@ -48,92 +58,168 @@ def as_table(values: Any, m: int, what: str) -> np.ndarray:
     return array
 
 
-class RowFinder:
-    """Finds the row of a U-Net call: its position in `scheduler.timesteps` // `scheduler.order`, in the full schedule.
+class Rows:
+    """Weights and skip mask of the next U-Net call, (n, m): what the hooks of one context share.
 
-    One finder lives as long as one context; it remembers the last position, for schedulers that repeat a timestep
-    and keep no step index.
+    uniform: of each block the weight that all samples share, None where they differ; 1 where it is skipped. skipping: of
+    each block, whether any sample skips it. factors: the weights as a float tensor (n, m); those that were given, where
+    they require a gradient. batch: the samples of the U-Net call, n times the parts of guidance; a U-Net for videos
+    calls its blocks with a multiple of it, the frames of a sample one after the other.
     """
 
-    def __init__(self, steps: int) -> None:
-        self.steps = steps
-        self._seen: Any = None
-        self._timesteps = np.empty(0)
-        self._rows = np.empty(0, dtype=int)
-        self._last = -1
+    weights: np.ndarray
+    skip: np.ndarray
+    uniform: list[float | None]
+    skipping: list[bool]
+    factors: Tensor
+    batch: int
 
-    def row(self, timestep: Any, scheduler: Any) -> int:
-        """Row, 0..T-1, of a call at `timestep` (what the U-Net received).
+    def __init__(self, weights: np.ndarray, skip: np.ndarray) -> None:
+        self.set(weights, skip)
 
-        ValueError when the scheduler has another number of steps than T, or knows no such timestep.
-        """
-        self._read(scheduler)
-        steps = int(self._rows.max()) + 1
-        if steps != self.steps:
+    def set(self, weights: np.ndarray, skip: np.ndarray, differentiable: Tensor | None = None) -> None:
+        """What holds from the next call on. differentiable: the weights again, (n, m), with their gradient."""
+        self.weights, self.skip, self.batch = weights, skip, len(weights)
+        w = np.where(skip, 1.0, weights)
+        same = (w == w[0]).all(0).tolist()
+        self.uniform = [value if alike else None for value, alike in zip(w[0].tolist(), same, strict=True)]
+        self.skipping = np.logical_or.reduce(skip, axis=0).tolist()
+        if differentiable is not None:
+            mask = torch.as_tensor(skip, device=differentiable.device)
+            self.factors = differentiable.masked_fill(mask, 1.0)
+        else:
+            with torch.inference_mode(False):
+                self.factors = torch.from_numpy(w)
+
+    def effective(self, index: int, batch: int) -> np.ndarray:
+        """Weights of a block, one per sample of the batch: 1 where it is skipped."""
+        return self._spread(np.where(self.skip[:, index], 1.0, self.weights[:, index]), batch)
+
+    def skipped(self, index: int, batch: int) -> np.ndarray:
+        """Which samples of the batch skip a block, bool."""
+        return self._spread(self.skip[:, index], batch)
+
+    def factor(self, index: int, h: Tensor) -> Tensor:
+        """`effective` of a block as a tensor that broadcasts with its output h, in at least float32."""
+        wide = torch.promote_types(h.dtype, torch.float32)
+        w = self.factors[:, index].to(wide).to(h.device)
+        if len(w) > 1:
+            w = w.repeat(self.batch // len(w)).repeat_interleave(h.shape[0] // self.batch)
+        return w.view(-1, *[1] * (h.ndim - 1))
+
+    def _spread(self, values: np.ndarray, batch: int) -> np.ndarray:
+        """(n,) -> (batch,): the rows in order, for each part of guidance; frames share their sample's."""
+        return np.repeat(np.tile(values, self.batch // len(values)), batch // self.batch)
+
+
+class CheckBatch:
+    """U-Net pre-hook: the batch must be the rows' samples, in as many parts as guidance has; a single row serves any.
+
+    Also the mark of a controlled U-Net. by_step: its weights may be others at another step, see `others_go_by_step`.
+    """
+
+    by_step = True
+
+    def __init__(self, rows: Rows, source: Source) -> None:
+        self.rows, self.source = rows, source
+
+    @torch.compiler.disable
+    def __call__(self, unet: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        batch, n = argument(unet, args, kwargs, 0).shape[0], len(self.rows.weights)
+        parts = self.source.guidance_parts
+        if n > 1 and batch != n * parts:
+            given = "" if batch % parts else f", which is {batch // parts} in {parts} parts of guidance"
             raise ValueError(
-                f"The weights have rows for {self.steps} steps but the scheduler takes {steps}: "
-                f"give {steps} rows, or call the pipeline with num_inference_steps={self.steps}."
+                f"There are weights for {n} samples but the U-Net was called with a batch of {batch}"
+                f"{given if parts > 1 else ''}: give each sample its weights, and guidance_parts= where the pipeline "
+                "does not say how often it repeats them."
             )
-        self._last = self._position(timestep, scheduler)
-        return int(self._rows[self._last])
-
-    def _read(self, scheduler: Any) -> None:
-        timesteps = getattr(scheduler, "timesteps", None)
-        if timesteps is None or len(timesteps) == 0:
-            raise ValueError("The scheduler has no timesteps yet: call its set_timesteps first.")
-        if timesteps is not self._seen:
-            self._seen = timesteps
-            self._timesteps = _numbers(timesteps)
-            self._rows = _rows(scheduler, self._timesteps)
-            self._last = -1
-
-    def _position(self, timestep: Any, scheduler: Any) -> int:
-        t, tolerance = _single(timestep)
-        here = np.flatnonzero(np.abs(self._timesteps - t) <= tolerance)
-        for hint in (_index(scheduler), self._last + 1, self._last):
-            if hint is not None and hint in here:
-                return int(hint)
-        if here.size:
-            return int(here[np.argmin(np.abs(self._timesteps[here] - t))])
-        raise ValueError(
-            f"The U-Net was called at timestep {t:g}, which is not in the scheduler's schedule: "
-            "give the scheduler in use with scheduler=."
-        )
+        self.rows.batch = batch
 
 
-def _index(scheduler: Any) -> int | None:
-    """The scheduler's own account of where it is; before its first step, of where it was told to begin."""
-    index = getattr(scheduler, "step_index", None)
-    return getattr(scheduler, "begin_index", None) if index is None else index
+class SetRow:
+    """U-Net pre-hook: chooses the row of a call from w and skip, (m,), (T, m) or (n, T, m).
+
+    differentiable: w as the tensor that was given, where it requires a gradient.
+    """
+
+    def __init__(
+        self, rows: Rows, w: np.ndarray, skip: np.ndarray, source: Source, differentiable: Tensor | None = None
+    ) -> None:
+        self.rows, self.source = rows, source
+        self.w, self.skip = (a.reshape(-1, *a.shape[-2:]) if a.ndim > 1 else a[None] for a in (w, skip))
+        self.differentiable = differentiable
+        self.finder = RowFinder(self.w.shape[1]) if self.w.ndim == 3 else None
+
+    @torch.compiler.disable
+    def __call__(self, unet: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        row: int | None = None
+        if self.finder is not None:
+            scheduler = self.source.scheduler
+            row = 0 if scheduler is None else self.finder.row(argument(unet, args, kwargs, 1), scheduler)
+        given = self.differentiable
+        if given is not None:
+            given = given.reshape(-1, *given.shape[-2:])[:, row] if row is not None else given[None]
+        if row is None:
+            self.rows.set(self.w, self.skip, given)
+        else:
+            self.rows.set(self.w[:, row], self.skip[:, row], given)
 
 
-def _rows(scheduler: Any, timesteps: np.ndarray) -> np.ndarray:
-    """Row of each position of the schedule."""
-    positions = np.arange(timesteps.size)
-    order = int(getattr(scheduler, "order", 1))
-    if order > 1:
-        return positions // order
-    runge_kutta = len(getattr(scheduler, "prk_timesteps", ()))
-    if runge_kutta:  # PNDM's warm-up: four calls a step
-        return np.where(positions < runge_kutta, positions // 4, runge_kutta // 4 + positions - runge_kutta)
-    if hasattr(scheduler, "step_index"):
-        return positions
-    _, first, which = np.unique(timesteps, return_index=True, return_inverse=True)
-    return np.argsort(np.argsort(first))[which]
+class Scale:
+    """Forward hook of a Transformer2DModel: multiplies its output, in its own dtype and on its own device.
+
+    By a tensor where the weights require a gradient, and in compiled code, which a Python number would specialise.
+    """
+
+    def __init__(self, rows: Rows, index: int) -> None:
+        self.rows, self.index = rows, index
+
+    def __call__(self, module: nn.Module, args: tuple[Any, ...], output: Any) -> Any:
+        h = output[0]
+        if self.rows.factors.requires_grad or torch.compiler.is_compiling():
+            return replaced(output, (h * self.rows.factor(self.index, h)).to(h.dtype))
+        w = self.rows.uniform[self.index]
+        if w == 1:
+            return None
+        return replaced(output, h * w if w is not None else (h * self.rows.factor(self.index, h)).to(h.dtype))
 
 
-def _single(timestep: Any) -> tuple[float, float]:
-    """The timestep as a number, and how far its floating-point type may have rounded it."""
-    values = _numbers(timestep)
-    if values.size == 0 or (values != values[0]).any():
-        raise ValueError("Samples at different timesteps cannot share a table: call the U-Net once for each timestep.")
-    rounding = 0.0
-    if isinstance(timestep, torch.Tensor) and timestep.is_floating_point():
-        rounding = max(torch.finfo(timestep.dtype).eps, torch.finfo(torch.float32).eps)
-    return float(values[0]), abs(float(values[0])) * rounding
+class Bypass(StandIn):
+    """Stands in for a Transformer2DModel's `forward`, and computes only the samples that do not skip it."""
+
+    def __init__(self, rows: Rows, index: int, forward: Callable[..., Any]) -> None:
+        super().__init__(forward)
+        self.rows, self.index = rows, index
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        if not self.active or not self.rows.skipping[self.index]:
+            return self.forward(*args, **kwargs)
+        return self._without_skipped(args, kwargs)
+
+    @torch.compiler.disable
+    def _without_skipped(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        h = args[0] if args else kwargs["hidden_states"]
+        skipped = self.rows.skipped(self.index, h.shape[0])
+        if skipped.all():
+            as_dict = args[RETURN_DICT] if len(args) > RETURN_DICT else kwargs.get("return_dict", True)
+            return Transformer2DModelOutput(sample=h) if as_dict else (h,)
+        kept = torch.as_tensor(np.flatnonzero(~skipped), device=h.device)
+        output = self.forward(*_taken(args, kept, h.shape[0]), **_taken(kwargs, kept, h.shape[0]))
+        return replaced(output, h.index_copy(0, kept, output[0].to(h.dtype)))
 
 
-def _numbers(values: Any) -> np.ndarray:
-    if isinstance(values, torch.Tensor):
-        values = values.detach().to("cpu", torch.float64).numpy()
-    return np.asarray(values, dtype=np.float64).reshape(-1)
+def replaced(output: Any, first: Tensor) -> Any:
+    """The output of a Transformer2DModel, a tuple or a Transformer2DModelOutput, with another tensor in it."""
+    if isinstance(output, Transformer2DModelOutput):
+        return Transformer2DModelOutput(sample=first)
+    return (first, *output[1:])
+
+
+def _taken(value: Any, kept: Tensor, batch: int) -> Any:
+    """Rows `kept` of every tensor whose first dimension is the batch."""
+
+    def take(tensor: Tensor) -> Tensor:
+        return tensor[kept.to(tensor.device)] if tensor.ndim and tensor.shape[0] == batch else tensor
+
+    return mapped(value, take)

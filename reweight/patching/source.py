@@ -25,6 +25,11 @@ class Source:
         return getattr(self._pipe, "scheduler", None) if self._scheduler is None else self._scheduler
 
     @property
+    def knows_steps(self) -> bool:
+        """Whether there is a scheduler, or a pipeline that may have one by the time of a call."""
+        return self._scheduler is not None or hasattr(self._pipe, "scheduler")
+
+    @property
     def guidance_parts(self) -> int:
         """How many parts, each of all samples, the batch of a U-Net call holds: 1 without guidance."""
         return guidance_parts(self._pipe) if self._guidance_parts is None else self._guidance_parts

@@ -85,3 +85,17 @@ def _tau_b(x: np.ndarray, y: np.ndarray) -> float:
     dx, dy = np.sign(x[:, None] - x), np.sign(y[:, None] - y)  # (m, m)
     pairs = np.sqrt((dx**2).sum() * (dy**2).sum())
     return float((dx * dy).sum() / pairs) if pairs else 0.0
+
+
+def without(steps: int, m: int) -> tuple[np.ndarray, list[tuple[int, int | None]]]:
+    """Where a block is off in each picture, (n, T, m) bool, and its (block, step), step None for all.
+
+    The whole picture first, then each block at every step, then at each single step, block by block.
+    """
+    which: list[tuple[int, int | None]] = [(i, None) for i in range(m)]
+    if steps > 1:
+        which += [(i, t) for t in range(steps) for i in range(m)]
+    off = np.zeros((1 + len(which), steps, m), dtype=bool)
+    for n, (i, t) in enumerate(which, 1):
+        off[n, slice(None) if t is None else t, i] = True
+    return off, which

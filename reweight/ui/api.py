@@ -10,16 +10,16 @@ from collections.abc import Iterator
 from typing import Any
 
 import gradio as gr
-from PIL import Image
 
 from ..engine.engine import Engine, Picture, ProbeSnapshot
-from ..engine.provenance import parameters_text, settings_of
+from ..engine.provenance import png_bytes, settings_of
 from ..engine.request import COLUMNS, Request, RequestError, validate
 from ..engine.resolving import places_of
 from ..probing.search import PRESETS
 from .api_study import build_study_api
 from .api_words import documented, settings_schema
 from .errors import shown_to_people
+from .files import served
 
 MOST_RUNS = 100
 
@@ -70,7 +70,7 @@ def build_api(engine: Engine) -> None:
                 engine, prompt, model, low, high, schedule, seed, steps, guidance, negative_prompt, settings
             )
             table = None
-            client, small = _client(caller), PRESETS[preset].allows_surrogate
+            client, small = client_of(caller), PRESETS[preset].allows_surrogate
             for event in engine.probe(request, preset=preset, runs=int(runs), surrogate=small, client=client):
                 if isinstance(event, ProbeSnapshot):
                     table = event.table
@@ -101,7 +101,7 @@ def build_api(engine: Engine) -> None:
             (importance, [preset, runs, *given], [table]),
         ):
             gr.Button().click(endpoint, inputs, outputs, api_name=endpoint.__name__, preprocess=False)
-        build_study_api(engine, _request, given)
+        build_study_api(engine, _request, client_of, given)
 
 
 def _request(engine: Engine, prompt: Any, model: Any, *rest: Any) -> Request:
@@ -127,7 +127,7 @@ def _drawn(engine: Engine, caller: gr.Request, methods: tuple[str, ...], given: 
             )
         chosen = engine.chosen(request)
         pictures = []
-        for event in engine.compare(request, chosen, methods, client=_client(caller)):
+        for event in engine.compare(request, chosen, methods, client=client_of(caller)):
             if isinstance(event, Picture):
                 pictures.append(event)
             yield (gr.skip(),) * (len(methods) + 1)
@@ -136,14 +136,12 @@ def _drawn(engine: Engine, caller: gr.Request, methods: tuple[str, ...], given: 
         yield (*(stamped(engine, request, picture) for picture in pictures), facts)
 
 
-def stamped(engine: Engine, request: Request, picture: Picture) -> Image.Image:
-    """The picture with its settings in its PNG text, as Gradio's png format keeps them."""
+def stamped(engine: Engine, request: Request, picture: Picture) -> str:
+    """The path of the picture as a PNG with its settings in its text."""
     settings = settings_of(request, engine.opened(request.model), picture.column, picture.weights, picture.table_sha256)
-    image = picture.image.copy()
-    image.info = {"parameters": parameters_text(settings), "reweight": json.dumps(settings, ensure_ascii=False)}
-    return image
+    return served(png_bytes(picture.image, settings), "image.png")
 
 
-def _client(caller: gr.Request) -> str:
+def client_of(caller: gr.Request) -> str:
     """Who calls, as the engine's turns want to know it."""
     return f"{caller.client.host if caller.client else ''}/{caller.session_hash or ''}"

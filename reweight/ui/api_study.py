@@ -16,16 +16,18 @@ from ..engine.engine import Batch, Engine, Scores
 from ..engine.provenance import png_bytes, settings_of
 from ..engine.request import REWEIGHTED, Request, RequestError
 from ..engine.sweep import Cell, Point, grid
+from ..probing.ablation import without
 from ..scoring import distance
 from .api_words import documented
 from .errors import shown_to_people
-from .screens.ablate import without
 
 Asked = Callable[..., Request]
 
 
-def build_study_api(engine: Engine, request_of: Asked, given: list[Any]) -> None:
-    """Add the endpoints. request_of: the request that the values of `given` make."""
+def build_study_api(
+    engine: Engine, request_of: Asked, client_of: Callable[[gr.Request], str], given: list[Any]
+) -> None:
+    """Add the endpoints. request_of: the request that the values of `given` make. client_of: who calls."""
 
     @documented
     def sweep(
@@ -46,7 +48,7 @@ def build_study_api(engine: Engine, request_of: Asked, given: list[Any]) -> None
                 base, engine.card(base.model), {"column": method or REWEIGHTED}, engine.blocks(base.model)
             )
             told: list[dict[str, Any]] = []
-            for cell in _swept(engine, base, across, down, caller.session_hash or ""):
+            for cell in _swept(engine, base, across, down, client_of(caller)):
                 if cell is None:
                     yield gr.skip()
                 else:
@@ -71,7 +73,7 @@ def build_study_api(engine: Engine, request_of: Asked, given: list[Any]) -> None
             blocks = engine.blocks(base.model)
             off, which = without(base.steps, len(blocks))
             whole, found = None, []
-            for event in engine.batches(base, np.ones(off.shape), off, client=caller.session_hash or ""):
+            for event in engine.batches(base, np.ones(off.shape), off, client=client_of(caller)):
                 yield gr.skip()
                 if not isinstance(event, Batch):
                     continue
@@ -97,7 +99,7 @@ def build_study_api(engine: Engine, request_of: Asked, given: list[Any]) -> None
             asked = request_of(engine, prompt, model, None, None, None, None, None, None, None, None)
             found = None
             image = picture.convert("RGB")
-            for event in engine.scores(asked.model, [image], [asked.prompt], client=caller.session_hash or ""):
+            for event in engine.scores(asked.model, [image], [asked.prompt], client=client_of(caller)):
                 found = event if isinstance(event, Scores) else found
                 yield gr.skip()
             if found is None:

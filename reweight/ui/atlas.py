@@ -9,9 +9,10 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from ..engine.drawing import drawing_of
 from ..engine.engine import Engine
 from ..engine.request import Request
-from ..engine.resolving import Chosen, drawing_of
+from ..engine.resolving import Chosen
 from ..methods import columns
 from ..models.registry import ASSETS
 from ..storage.strict_json import read_object

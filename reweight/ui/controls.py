@@ -16,7 +16,7 @@ from ..schedule import CONTROLS
 from .examples import examples
 from .panels.word_chips import words_panel
 
-SLIDER = (0.1, 2.0)  # what low and high can be set to by their sliders
+SLIDER = (0.05, 2.0)  # what low and high can be set to by their sliders
 SEED = 7
 COMBINED = (f"{REWEIGHTED}+freeu",)  # offered beside single methods
 
@@ -55,7 +55,7 @@ def controls(models: list[tuple[str, str]], local: bool, loaded: LoadedModel, st
 <div class="rw-card" id="weights">
   {_slider("low", "low", *SLIDER, 0.01, start["low"], "the weight of the least important block")}
   {_slider("high", "high", *SLIDER, 0.01, start["high"], "the weight of the most important block")}
-  {_row("Weights from", _select("schedule", [(control.title, key) for key, control in CONTROLS.items()], start["schedule"], "schedule"))}
+  {_row("Weights", _select("schedule", [(control.title, key) for key, control in CONTROLS.items()], start["schedule"], "schedule"))}
   {_row("Seed", _number("seed", 0, 2**32 - 1, 1, start["seed"]) + '<button type="button" id="dice" class="rw-small-button" title="another seed">dice</button>', "seed")}
   <p class="rw-inert" id="seed-note" aria-live="polite"></p>
   {_row("Model", _models(models, local, card.key), "model")}

@@ -18,28 +18,28 @@ MARKUP = """
 <section id="instrument" class="rw-card" aria-label="The U-Net and its weights">
   <div class="rw-bench">
     <div class="rw-unet-side">
+      <div class="rw-line rw-over"><span class="rw-soft">a click acts on</span>
+        <span id="steps-chosen" role="radiogroup" aria-label="Steps that a click acts on"></span></div>
       <div id="unet"></div>
-      <div class="rw-line rw-act-line"><span id="steps-chosen" role="radiogroup" aria-label="Steps that a click acts on"></span></div>
-      <div class="rw-line" id="block-own">
-        <label for="block-weight" id="block-name" class="rw-label">Choose a block</label>
-        <input type="range" id="block-weight" min="0" max="2" step="0.05" value="1" disabled>
-        <button type="button" id="block-off" class="rw-small-button" disabled>switch off</button>
-      </div>
     </div>
     <div class="rw-heat-side">
-      <div class="rw-scroll" id="heat-weights"></div>
-      <div class="rw-line rw-brush" role="group" aria-label="Brush for the cells">
-        <span class="rw-soft">paint</span>
-        <span id="brushes" role="radiogroup" aria-label="What the brush sets"></span>
+      <div class="rw-line rw-over rw-brush" role="group" aria-label="Brush for the cells">
+        <span class="rw-soft">paint</span><span id="brushes" role="radiogroup" aria-label="What the brush sets"></span>
         <input type="range" id="brush-weight" min="0" max="2" step="0.05" value="1.5" aria-label="The weight that the brush sets">
         <output id="brush-says">1.50</output>
+        <span class="rw-tools"><button type="button" class="rw-link" id="undo" disabled>undo</button>
+        <button type="button" class="rw-link" id="unpaint" title="Clear what is painted" disabled>clear</button></span>
       </div>
+      <div class="rw-scroll" id="heat-weights"></div>
+      <div id="weights-legend"></div>
     </div>
   </div>
-  <div class="rw-line rw-foot"><span class="rw-source" id="source"></span>
-    <span class="rw-tools"><button type="button" class="rw-link" id="undo" disabled>undo</button>
-    <button type="button" class="rw-link" id="unpaint" disabled>clear what is painted</button>
-    <button type="button" class="rw-link" id="painted-save">save the weights</button>
+  <div class="rw-line rw-foot"><span class="rw-line" id="block-own">
+      <label for="block-weight" id="block-name">Drag a block up or down, or click one</label>
+      <input type="range" id="block-weight" min="0" max="2" step="0.05" value="1" disabled>
+      <button type="button" id="block-off" class="rw-small-button" disabled>switch off</button></span>
+    <span class="rw-source" id="source"></span>
+    <span class="rw-tools"><button type="button" class="rw-link" id="painted-save">save the weights</button>
     <button type="button" class="rw-link" id="painted-load">load</button><input type="file" id="painted-file" accept=".json" hidden></span></div>
 </section>
 """

@@ -76,13 +76,14 @@ class Card(_Strict):
 
 
 class Lesson(_Strict):
-    """A lesson of some cards; minutes is how long it takes in class."""
+    """A lesson of some cards; minutes is how long it takes in class. takeaway: the last word, once all are done."""
 
     format: Literal["reweight-lesson-1"]
     order: int = 100
     title: Text
     minutes: Annotated[int, Field(ge=1, le=120)]
     about: Text
+    takeaway: Text | None = None
     cards: Annotated[list[Card], Field(min_length=1, max_length=30)]
 
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 import logging
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing
+from dataclasses import dataclass
 from typing import Any
 
 from starlette.concurrency import run_in_threadpool
@@ -15,20 +16,71 @@ from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
 from ..engine.engine import Engine
+from ..engine.request import Request, RequestError, validate
+from ..engine.resolving import Chosen
 from ..storage.strict_json import read_object
-from .screens.base import SCREENS, Act, Call, Event
 from .session import Session, Sessions
 
 log = logging.getLogger(__name__)
 MAX_BODY = 2_000_000
 MAX_STREAMS = 128  # of all visitors together; each holds a thread. Who gets one is decided before, in serving
+PAGE_ONLY = ("rows",)
+
+Event = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Call:
+    """What a page asks of a screen's act: who asks, the settings on the page, and what else was sent along.
+
+    address: where the visitor calls from, which shares its turns among its visitors.
+    """
+
+    engine: Engine
+    session: Session
+    settings: Mapping[str, Any]
+    given: Mapping[str, Any]
+    address: str = ""
+
+    @property
+    def client(self) -> str:
+        """Who asks, as the engine's turns want to know it."""
+        return f"{self.address}/{self.session.id}"
+
+    def request(self) -> Request:
+        """The request that the page's settings make. ValueError of one sentence for what cannot be drawn."""
+        return request_of(self.engine, self.settings)
+
+    def chosen(self, request: Request) -> Chosen:
+        """The scores that serve a request for this visitor."""
+        return self.engine.chosen(request, self.session.tables.probed, self.session.tables.pinned)
+
+    def seeds(self, request: Request) -> tuple[int, ...]:
+        """Seeds of further rows of pictures, after the request's own."""
+        rows = self.settings.get("rows", 1)
+        if type(rows) is not int or not 1 <= rows <= 4:
+            raise RequestError("There can be 1 to 4 seeds at once.")
+        return tuple((request.seed + i) % 2**32 for i in range(1, rows))
+
+
+Act = Callable[[Call], Iterator[Event | None]]
 
 
 class Live:
-    """The routes. start: gives a new visitor the page's first settings, from the address's query."""
+    """The routes.
 
-    def __init__(self, engine: Engine, sessions: Sessions, start: Any) -> None:
-        self.engine, self.sessions, self.start = engine, sessions, start
+    start: gives a new visitor the page's first settings, from the address's query. acts: of a screen by its key;
+    ValueError of one sentence where there is no such screen.
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        sessions: Sessions,
+        start: Callable[[str], dict[str, Any]],
+        acts: Callable[[str], Mapping[str, Act]],
+    ) -> None:
+        self.engine, self.sessions, self.start, self.acts = engine, sessions, start, acts
         self._room = threading.BoundedSemaphore(MAX_STREAMS)
 
     def routes(self) -> list[Route]:
@@ -46,7 +98,7 @@ class Live:
             query = body.get("query", "")
             if not isinstance(query, str):
                 raise ValueError("The address is text.")
-            session = self.sessions.begin()
+            session = self.sessions.begin(http.client.host if http.client else "")
             return JSONResponse({"session": session.id} | await run_in_threadpool(self.start, query))
         except ValueError as error:
             return JSONResponse({"kind": "error", "text": str(error)}, 400)
@@ -65,7 +117,7 @@ class Live:
             body = await _body(http)
             session = self.sessions.of(body.get("session"))
             name = f"{http.path_params['screen']}/{http.path_params['act']}"
-            act = SCREENS.named(http.path_params["screen"]).acts().get(http.path_params["act"])
+            act = self.acts(http.path_params["screen"]).get(http.path_params["act"])
             if act is None:
                 raise ValueError(f"There is no act {http.path_params['act'][:40]!r} on that screen.")
             settings, given = body.get("settings"), body.get("given")
@@ -99,6 +151,15 @@ class Live:
         finally:
             session.end(name, token)
             self._room.release()
+
+
+def request_of(engine: Engine, settings: Mapping[str, Any]) -> Request:
+    """The request that a page's settings make; what only the page knows of is left aside."""
+    raw = {name: value for name, value in settings.items() if name not in PAGE_ONLY}
+    model = raw.get("model")
+    if not isinstance(model, str) or not model:
+        raise RequestError("No model is chosen: choose one.")
+    return validate(engine.card(model), **raw)
 
 
 def _line(event: Event) -> bytes:

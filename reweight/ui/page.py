@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import json
-from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import parse_qsl
 
 import gradio as gr
 
 from ..engine.engine import Engine
-from ..engine.request import Request
 from ..engine.resolving import EXAMPLES
 from ..models.registry import REGISTRY
 from .address import settings_in
@@ -21,37 +18,17 @@ from .instrument import MARKUP
 from .live import Live
 from .model_facts import about
 from .screens import SCREENS
-from .screens.base import request_of
+from .screens.base import Page
 from .screens.compare import first_view
-from .session import Session, Sessions
+from .session import Sessions
 
-SCRIPTS = ("page.js", "instrument.js", "compare.js", "words.js")
-STYLES = ("style.css",)
+SCRIPTS = (
+    "server.js", "settings.js", "page.js", "weights.js", "unet.js", "heatmap.js", "instrument.js", "compare.js",
+    "differ.js", "guide.js", "words.js",
+)  # fmt: skip
+STYLES = ("style.css", "pictures.css", "instrument.css")
 FONT = ["system-ui", "-apple-system", "Segoe UI", "sans-serif"]
 MONO = ["ui-monospace", "Consolas", "monospace"]
-
-
-@dataclass
-class Page:
-    """What a screen is built with.
-
-    engine: draws. sessions: the visitors'. settings: a hidden component; an event that has it first among its inputs
-    and `js=page.js` gets the settings on the page, as JSON text, in its place; `asked` reads them.
-    """
-
-    engine: Engine
-    sessions: Sessions
-    settings: gr.Textbox
-    js: str = field(default="(_, ...others) => [window.reweight.given(), ...others]", init=False)
-
-    def html(self, text: str) -> gr.HTML:
-        """Markup of a screen's own, as it stands."""
-        return gr.HTML(text, padding=False, js_on_load=None, apply_default_css=False)
-
-    def asked(self, text: str) -> tuple[Session, Request]:
-        """Who asks, and the request that the page's settings make. ValueError of one sentence otherwise."""
-        given = json.loads(text)
-        return self.sessions.of(given.get("session")), request_of(self.engine, given["settings"])
 
 
 def launch_options(demo: gr.Blocks) -> dict[str, Any]:
@@ -99,7 +76,7 @@ def build_demo(engine: Engine) -> gr.Blocks:
         page = Page(engine, sessions, gr.Textbox(visible="hidden", elem_id="given", label="settings"))
         page.html(
             '<header id="header"><h1>reweight</h1><p><b>Turn down one block and watch what breaks.</b> '
-            "Click a block in the U-Net, or paint the weights.</p></header>"
+            "<span>Click a block in the U-Net, or paint the weights.</span></p></header>"
         )
         with gr.Row(elem_classes="rw-page"):
             with gr.Column(scale=0, min_width=290, elem_classes="rw-controls"):
@@ -119,7 +96,7 @@ def build_demo(engine: Engine) -> gr.Blocks:
     def start(query: str) -> dict[str, Any]:
         return begin(engine, query)
 
-    demo.live = Live(engine, sessions, start)
+    demo.live = Live(engine, sessions, start, lambda screen: SCREENS.named(screen).acts())
     return demo.queue(api_open=False, max_size=64, default_concurrency_limit=16)
 
 

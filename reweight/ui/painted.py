@@ -8,7 +8,7 @@ from ..engine.provenance import current_versions
 from ..engine.resolving import places_of
 from ..methods.reweighting import OFF
 from ..weight_table import WeightTable
-from .screens.base import Call, Event
+from .live import Call, Event
 
 
 def save(call: Call) -> Iterator[Event | None]:

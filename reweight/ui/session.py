@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import secrets
 import threading
-from collections import OrderedDict
-from collections.abc import Hashable
+from collections import Counter, OrderedDict
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 
@@ -16,7 +17,8 @@ from ..schedule import ImportanceTable
 
 KEPT_TABLES, KEPT_SESSIONS = 20, 512
 KEPT_BYTES = 24_000_000  # of one visitor's pictures
-WITH_PICTURES = 24  # visitors, those seen last, whose pictures are kept
+ALL_BYTES = 192_000_000  # of all visitors' pictures and tables
+AS_OBJECTS = 8  # bytes in memory for a letter of a table's JSON
 
 
 @dataclass(frozen=True)
@@ -32,6 +34,12 @@ class Tables:
         others = tuple(old for old in self.probed if (old.prompt, old.model, old.steps, old.method) != new)
         return Tables((*others, table)[-KEPT_TABLES:])
 
+    @cached_property
+    def size(self) -> int:
+        """Bytes that they take, about."""
+        tables = [*self.probed, *([self.pinned] if self.pinned else [])]
+        return sum(AS_OBJECTS * len(table.to_json()) for table in tables)
+
 
 @dataclass(frozen=True)
 class Made:
@@ -43,16 +51,18 @@ class Made:
 
 @dataclass
 class Session:
-    """One visitor. `id` is known to their browser alone. pictures: by key, the newest last. direct: what switching each
+    """One visitor. `id` is known to their browser alone; address: where it began from. pictures: by key, the newest last. direct: what switching each
     block off does, (T, m), by what vanilla depends on.
 
     Each act of a screen that begins takes the place of the one before it, which stops within a step.
     """
 
     id: str
+    address: str = ""
     tables: Tables = field(default_factory=Tables)
     pictures: OrderedDict[str, Made] = field(default_factory=OrderedDict)
     direct: OrderedDict[Hashable, np.ndarray] = field(default_factory=OrderedDict)
+    _bytes: int = 0
     _acts: dict[str, object] = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
@@ -77,6 +87,20 @@ class Session:
         with self._lock:
             self._acts.clear()
 
+    def size(self) -> int:
+        """Bytes that its pictures and tables take, about."""
+        with self._lock:
+            return self._bytes + self.tables.size + sum(errors.nbytes for errors in self.direct.values())
+
+    def picture_bytes(self) -> int:
+        """Bytes of the pictures alone."""
+        return self._bytes
+
+    def forget_pictures(self) -> None:
+        """Let go of the pictures, which can be drawn again."""
+        with self._lock:
+            self.pictures, self._bytes = OrderedDict(), 0
+
     def keep_direct(self, key: Hashable, errors: np.ndarray) -> None:
         """Remember a direct check."""
         with self._lock:
@@ -87,26 +111,32 @@ class Session:
     def keep(self, key: str, made: Made) -> None:
         """Remember a picture that is shown."""
         with self._lock:
-            self.pictures[key] = made
-            self.pictures.move_to_end(key)
-            while len(self.pictures) > 2 and sum(map(_size, self.pictures.values())) > KEPT_BYTES:
-                self.pictures.popitem(last=False)
+            kept = OrderedDict(self.pictures)  # others may be reading the one there is
+            kept[key] = made
+            kept.move_to_end(key)
+            size = sum(map(_size, kept.values()))
+            while len(kept) > 2 and size > KEPT_BYTES:
+                size -= _size(kept.popitem(last=False)[1])
+            self.pictures, self._bytes = kept, size
 
 
 class Sessions:
-    """The visitors' sessions by id, at most KEPT_SESSIONS: those that were not seen for longest are forgotten."""
+    """The visitors' sessions by id, at most KEPT_SESSIONS of at most ALL_BYTES.
+
+    Of more, those of the address that has most give way, so that nobody is pushed out by another who asks for many; of
+    these first those that were not seen for longest, and their pictures before they are forgotten.
+    """
 
     def __init__(self) -> None:
         self._kept: OrderedDict[str, Session] = OrderedDict()
         self._lock = threading.Lock()
 
-    def begin(self) -> Session:
+    def begin(self, address: str = "") -> Session:
         """A session for somebody new."""
-        session = Session(secrets.token_urlsafe(18))
+        session = Session(secrets.token_urlsafe(18), address)
         with self._lock:
             self._kept[session.id] = session
-            while len(self._kept) > KEPT_SESSIONS:
-                self._kept.popitem(last=False)[1].stop()
+            self._make_room(session)
         return session
 
     def of(self, id: object) -> Session:
@@ -115,9 +145,31 @@ class Sessions:
             if not isinstance(id, str) or id not in self._kept:
                 raise ValueError("This page was open for too long, or the demo has started again: reload the page.")
             self._kept.move_to_end(id)
-            for idle in list(self._kept.values())[:-WITH_PICTURES]:
-                idle.pictures.clear()
+            self._make_room(self._kept[id])
             return self._kept[id]
+
+    def size(self) -> int:
+        """Bytes that all of them take, about."""
+        return sum(session.size() for session in self._kept.values())
+
+    def _make_room(self, now: Session) -> None:
+        while len(self._kept) > KEPT_SESSIONS and (session := self._oldest(lambda session: 1, now)):
+            self._forget(session)
+        for held, let_go in ((Session.picture_bytes, Session.forget_pictures), (Session.size, self._forget)):
+            while self.size() > ALL_BYTES and (session := self._oldest(held, now)):
+                let_go(session)
+
+    def _oldest(self, held: Callable[[Session], int], now: Session) -> Session | None:
+        """Of the address whose sessions together hold most, the one that was not seen for longest; never `now`."""
+        sums: Counter[str] = Counter()
+        holding = [(session, size) for session in self._kept.values() if session is not now and (size := held(session))]
+        for session, size in holding:
+            sums[session.address] += size
+        largest = max(sums, key=lambda address: sums[address], default=None)
+        return next((session for session, _ in holding if session.address == largest), None)
+
+    def _forget(self, session: Session) -> None:
+        self._kept.pop(session.id).stop()
 
 
 def _size(made: Made) -> int:

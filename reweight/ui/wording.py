@@ -24,22 +24,25 @@ PAPER = {
     "up": "the paper finds decoder blocks more important than the encoder's",
 }
 NO_BETTER_THAN_CHANCE = 0.3
-CHANGES = (  # from which SSIM on, in words, and how many of four bars
-    (0.99, "hardly", 0),
-    (0.9, "slightly", 1),
-    (0.7, "clearly", 2),
-    (0.45, "a lot", 3),
-    (-2.0, "almost everything", 4),
+CHANGES = (  # from which SSIM on, in a word, in a phrase, and how many of four bars
+    (0.99, "barely", "barely changed", 0),
+    (0.9, "slightly", "slightly changed", 1),
+    (0.7, "clearly", "clearly changed", 2),
+    (0.45, "a lot", "changed a lot", 3),
+    (-2.0, "drastically", "drastically changed", 4),
 )
 
 
 def change(far: Distance) -> dict[str, Any]:
-    """How far two pictures are apart: in words and in bars of four, by SSIM; "not at all" only where no pixel differs."""
-    same = far.mean_difference == 0
-    word, bars = next((word, bars) for least, word, bars in CHANGES if far.ssim >= least)
+    """How far two pictures are apart: in words and in bars of four, by SSIM; "not at all" only where no pixel differs.
+
+    word: after "changed: "; phrase: in a sentence.
+    """
+    word, phrase, bars = next(words for least, *words in CHANGES if far.ssim >= least)
+    if far.mean_difference == 0:
+        word, phrase, bars = "not at all", "not changed at all", 0
     return {
-        "word": "not at all" if same else word, "bars": 0 if same else bars, "ssim": round(far.ssim, 3),
-        "difference": round(far.mean_difference, 1),
+        "word": word, "phrase": phrase, "bars": bars, "ssim": round(far.ssim, 3), "difference": round(far.mean_difference, 1),
     }  # fmt: skip
 
 
@@ -116,7 +119,7 @@ def verdict(taus: Mapping[str, float | None], followed: str) -> str:
     said = (
         "; ".join(known)
         if known
-        else "The direct check switches every block off and sees how much is lost: it is under way"
+        else "Not checked directly yet for this prompt: the direct check switches every block off and sees how much is lost"
     )
     return f"{said[:1].upper()}{said[1:]}. The weights follow {followed}."
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 
 import numpy as np
@@ -12,6 +13,7 @@ from typer.testing import CliRunner
 from reweight.bench import app
 from reweight.bench.embedded.held_out import captions
 from reweight.bench.stats.random_order import DRAWS, order_seed
+from reweight.bench.studies import effects as effects_study
 from reweight.bench.studies.ablation_agreement import SCALING, damage_to_picture, measure
 from reweight.bench.studies.effects import between, controls, draw_all, effects, rankings
 from reweight.bench.studies.ways import (
@@ -47,11 +49,23 @@ class Redness:
         return np.array([np.asarray(image, dtype=float)[..., 0].mean() / 255 for image in images])
 
 
-@pytest.fixture
-def loaded(sd_folder):
+@pytest.fixture(scope="module")
+def _loaded(sd_folder):
     loaded = load_model(str(sd_folder), device="cpu", local=True)
     loaded.pipe.set_progress_bar_config(disable=True)
     return loaded
+
+
+@pytest.fixture
+def loaded(_loaded, monkeypatch):
+    """The tiny model, each of whose prompts is probed once for all of these tests."""
+    monkeypatch.setattr(effects_study, "rankings", ranked)
+    return _loaded
+
+
+@functools.cache
+def ranked(loaded, prompt, **where):
+    return rankings(loaded, prompt, **where)
 
 
 def test_every_way_is_drawn_from_the_same_noise_and_compared_in_pairs(loaded, tmp_path):
@@ -60,7 +74,7 @@ def test_every_way_is_drawn_from_the_same_noise_and_compared_in_pairs(loaded, tm
     assert {row["variant"] for row in rows} == {VANILLA, *drawn_variants(RANGES)}
     assert variants(RANGES)[-1] == "equal [1.2, 1.2]" and "random [0.5, 1.5]" in variants(RANGES)
     by_key = {(row["prompt"], row["seed"], row["variant"]): row for row in rows}
-    scores = rankings(loaded, PROMPTS[1], **WHERE)
+    scores = ranked(loaded, PROMPTS[1], **WHERE)
     every = scores | controls(scores, [order_seed(PROMPTS[1], 4, draw) for draw in range(DRAWS)])
     for way in ("paper", "sensitivity", "reversed", "flat at empirical's mean", "random, draw 3"):
         with reweighted(loaded.pipe, weights(every[way], *RANGES[0])):
@@ -117,7 +131,7 @@ def test_every_way_is_drawn_from_the_same_noise_and_compared_in_pairs(loaded, tm
 
 
 def test_a_ranking_and_its_flat_counterpart_have_the_same_mean_weight(loaded, tmp_path):
-    scores = rankings(loaded, PROMPTS[0], **WHERE)
+    scores = ranked(loaded, PROMPTS[0], **WHERE)
     every = scores | controls(scores, range(DRAWS))
     for way in (*RANKINGS, "inverted", "reversed", *(f"random, draw {draw + 1}" for draw in range(DRAWS))):
         flat = every[flat_of(parts(way)[0])]
@@ -135,7 +149,7 @@ def test_a_ranking_and_its_flat_counterpart_have_the_same_mean_weight(loaded, tm
 def test_a_random_order_is_another_one_for_each_prompt_noise_and_draw(loaded):
     seeds = {order_seed(p, s, d): (p, s, d) for p in PROMPTS for s in (42, 21) for d in range(DRAWS)}
     assert len(seeds) == 2 * 2 * DRAWS and order_seed(PROMPTS[0], 42, 1) in seeds
-    scores = rankings(loaded, PROMPTS[0], **WHERE)
+    scores = ranked(loaded, PROMPTS[0], **WHERE)
     orders = {controls(scores, [seed])["random, draw 1"].tobytes() for seed in seeds}
     assert len(orders) == len(seeds)
 

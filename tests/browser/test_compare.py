@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import re
 
 import pytest
@@ -77,30 +78,39 @@ def at_first_progress(page, act):
 def test_stop_stops_a_drawing_and_another_can_begin(visit):
     page = visit()
     page.locator("#more > summary").click()
-    page.locator("#live").uncheck()
-    number(page, "steps").fill("50")
     at_first_progress(page, "document.querySelector('#stop').click()")
-    number(page, "steps").press("Enter")
+    number(page, "steps").fill("50")
     expect(page.locator("#status")).to_have_text("Stopped.")
     page.wait_for_timeout(700)
     expect(page.locator("#status")).to_have_text("Stopped.")
     expect(page.locator(".rw-stale")).to_have_count(0)
     before = src(page, "vanilla")
     number(page, "steps").fill("2")
-    number(page, "steps").press("Enter")
     wait_for_other(page, "vanilla", before)
     has_drawn(page)
+
+
+def test_after_stop_nothing_is_said_of_what_had_arrived_already(visit):
+    page = visit("steps=2")
+    lines = [json.dumps({"kind": "status", "text": f"step {k}", "done": k / 3}) for k in (1, 2, 3)]
+    page.route("**/compare/draw", lambda route: route.fulfill(body="\n".join(lines) + "\n"))
+    end = page.evaluate(
+        """() => reweight.act("compare", "draw", {}, (event) => event.text === "step 1" && reweight.stop())"""
+    )
+    assert end == "stopped"
+    expect(page.locator("#status")).to_have_text("Stopped.")
 
 
 def test_a_newer_wish_abandons_the_drawing_under_way(visit):
     page = visit("steps=3")
     page.locator("#more > summary").click()
+    at_first_progress(
+        page,
+        """const box = document.querySelector("#steps input[type=number]");
+        box.value = 2;
+        box.dispatchEvent(new InputEvent("input", { bubbles: true }));""",
+    )
     number(page, "steps").fill("50")
-    number(page, "steps").press("Enter")
-    page.wait_for_function("() => +document.querySelector('#status [role=progressbar]')?.ariaValueNow > 0")
-    page.wait_for_timeout(300)
-    number(page, "steps").fill("2")
-    number(page, "steps").press("Enter")
     wait_for_query(page, "steps", "2")
     has_drawn(page)
     assert read_png(png(page, "vanilla"))["request"]["steps"] == 2

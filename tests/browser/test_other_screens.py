@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 
 import pytest
 from looking import block, cell, has_drawn, number, query_of, wait_for_query
@@ -17,6 +18,10 @@ def test_the_verdict_comes_first_and_a_probe_fills_the_heatmap(visit, tmp_path):
     expect(page.locator("#rankings section")).to_have_count(3)
     expect(page.locator("#verdict")).to_contain_text("the direct check")
     before = page.locator("#rankings section").first.locator(".rw-number").all_text_contents()
+    page.locator("#preset").get_by_text("calibrated").click()
+    expect(page.locator("#probe-note")).to_have_text("The weights will follow our calibrated probe then.")
+    page.locator("#preset").get_by_text("paper's code").click()
+    expect(page.locator("#probe-note")).to_have_text("")
     page.locator("#runs").fill("2")
     page.locator("#probe").click()
     page.wait_for_function("() => document.querySelector('#findings').textContent.includes('2 runs voted')")
@@ -56,7 +61,7 @@ def test_the_grid_of_ablations_and_a_click_that_paints_one(visit):
     page.wait_for_function("() => document.querySelectorAll('.rw-without img[src]').length === 21")
     one = page.locator('.rw-without[data-row="5"][data-column="2"]')
     one.hover()
-    expect(page.locator("#ablate-says")).to_contain_text("at all steps: changed")
+    expect(page.locator("#ablate-says")).to_contain_text(re.compile(r"at all steps: .*changed"))
     assert page.locator("#ablate-vanilla").get_attribute("src")
     one.click()
     expect(block(page, 5)).to_contain_text("off")
@@ -64,6 +69,27 @@ def test_the_grid_of_ablations_and_a_click_that_paints_one(visit):
     page.locator("#prune > summary").click()
     page.locator("#prune-start").click()
     expect(page.locator("#prune-chart polyline")).to_have_count(4)
+
+
+def test_what_takes_long_says_what_it_costs_and_waits_to_be_asked(visit):
+    page = visit("steps=12", viewport={"width": 1280, "height": 720})
+    asked = []
+    page.on("request", lambda request: asked.append(request.url.partition("/reweight/")[2]))
+    page.get_by_role("tab", name="Ablate").click()
+    expect(page.locator("#ablate-cost")).to_contain_text("91 pictures of 12 steps")
+    expect(page.locator(".rw-without")).to_have_count(7 * 13)
+    names = page.locator("#ablations .rw-top").all_text_contents()
+    assert names[:2] == ["all steps", "1"] and names[-1] == "12"
+    grid, last = page.locator("#ablations").bounding_box(), page.locator("#ablations .rw-top").last.bounding_box()
+    beside = page.locator("#ablate-large").bounding_box()
+    assert last["x"] + last["width"] <= grid["x"] + grid["width"] + 1
+    assert grid["x"] + grid["width"] <= beside["x"] and beside["x"] + beside["width"] <= 1280
+    page.get_by_role("tab", name="Importance").click()
+    expect(page.locator("#direct")).to_be_visible()
+    expect(page.locator("#verdict")).to_contain_text("Not checked directly yet")
+    assert "ablate/grid" not in asked and "importance/direct" not in asked
+    page.locator("#direct").click()
+    expect(page.locator("#verdict")).to_contain_text("tau-b")
 
 
 def test_the_film_is_scrubbed_and_does_not_play_for_those_who_want_no_motion(visit):

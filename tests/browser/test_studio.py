@@ -80,7 +80,13 @@ def test_a_saved_picture_brings_its_settings_back_and_history_does_too(visit, tm
     page.locator("#history-file").set_input_files(tmp_path / "picture.png")
     expect(page.locator("#status")).to_contain_text("Brought back")
     assert page.evaluate("() => [reweight.settings.low, reweight.settings.seed]") == [0.6, 7]
-    page.locator("#history-strip button", has_text="painted").first.click()
+    painted = page.locator("#history-strip button", has_text="painted").first
+    assert painted.locator(".rw-made span").all_text_contents() == [
+        "a fox in snow",
+        "painted · seed 7",
+        "tiny-sd, 2 steps",
+    ]
+    painted.click()
     page.wait_for_function("() => window.reweight.settings.painted?.[0][5] === 'off'")
     page.locator("#history-script").click()
     expect(page.locator("#history-text pre")).to_contain_text("reweighted(pipe, weights, bypass=off)")
@@ -179,6 +185,10 @@ def test_a_lesson_is_played_to_its_end(visit):
         page.locator(f"#unet .rw-block[data-block='{block}']").press("Enter")
         expect(on).to_be_enabled()
         on.click()
+    expect(card).to_contain_text("What a block is ✓")
+    expect(card).to_contain_text("most pictures here need the last block of the decoder")
+    expect(card).to_contain_text("1 of 7 lessons done. Next: Coarse to fine.")
+    card.get_by_role("button", name="Back to the page").click()
     expect(card).to_have_count(0)
     screen(page, "Learn")
     expect(page.locator(".rw-lesson").first).to_contain_text("done ✓")

@@ -1,17 +1,17 @@
 """Tables of weights in the engine and on the command line: applied as they are, shipped, and tuned for one prompt."""
 
-import subprocess
-import sys
 from contextlib import closing
 
 import numpy as np
 import pytest
+from here import run_here
 
 from reweight.engine import resolving
+from reweight.engine.drawing import drawing_of
 from reweight.engine.engine import Engine, Picture, Waiting
 from reweight.engine.provenance import read_png
 from reweight.engine.request import RequestError, validate
-from reweight.engine.resolving import choose, drawing_of
+from reweight.engine.resolving import choose
 from reweight.models.registry import card_for
 from reweight.tuning.loop import TuneSnapshot
 from reweight.tuning.one_prompt import PromptTuning
@@ -103,15 +103,10 @@ def test_nothing_to_score_with_is_one_sentence(turbo):
         list(turbo.tune(request(), scorer="none"))
 
 
-def reweight(*arguments):
-    command = [sys.executable, "-m", "reweight", *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, timeout=240, encoding="utf-8")
-
-
 def test_tune_writes_a_table_that_generate_draws_with(sd_folder, tmp_path):
     (tmp_path / "prompts.txt").write_text("a red apple\nthe blue cat\nred cat in rain\na table\n", encoding="utf-8")
     common = ["--model", sd_folder, "--steps", 2]
-    done = reweight(
+    done = run_here(
         "tune", *common, "--prompts", tmp_path / "prompts.txt", "--limit", 4, "--scorer", "toy", "--iterations", 2,
         "--batch", 2, "--size", 64, "--guidance", 2, "--out", tmp_path / "new" / "w.json",
         "--resume", tmp_path / "state.json",
@@ -120,13 +115,13 @@ def test_tune_writes_a_table_that_generate_draws_with(sd_folder, tmp_path):
     assert "over vanilla on the validation set" in done.stderr
     made = WeightTable.load(tmp_path / "new" / "w.json")
     assert made.steps == 2 and made.diagnostics["iterations"] == 2
-    drawn = reweight(
+    drawn = run_here(
         "generate", PROMPT, *common, "--size", 64, "--guidance", 2, "--table", tmp_path / "new" / "w.json",
         "--method", "reweighted", "--out", tmp_path,
     )  # fmt: skip
     assert drawn.returncode == 0, drawn.stderr
     assert read_png(tmp_path / "reweighted.png")["weights"] == made.weights.tolist()
-    refused = reweight("generate", PROMPT, *common, "--table", tmp_path / "new" / "w.json", "--schedule", "flat")
+    refused = run_here("generate", PROMPT, *common, "--table", tmp_path / "new" / "w.json", "--schedule", "flat")
     assert refused.returncode == 1 and "applied as it is" in refused.stderr
 
 

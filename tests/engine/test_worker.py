@@ -437,3 +437,34 @@ def test_ones_own_jobs_are_not_people_ahead(worker, gate):
     assert next(mine) == Waiting(1) and next(again) == Waiting(1)  # the gate, which is somebody else's
     mine.close()
     again.close()
+
+
+def test_a_job_in_the_midst_of_a_drawing_lets_those_in_that_have_other_pipelines(worker, gate, monkeypatch):
+    monkeypatch.setattr("reweight.engine.worker.TURN", 0.0)
+    worker.levels = 2
+    order = []
+
+    def begun_before(job):
+        order.append(f"old at {job.level}")
+        yield
+        order.append(f"old again at {job.level}")
+
+    def long(job):
+        for i in range(2):
+            order.append(f"{i} at {job.level}")
+            time.sleep(0.001)
+            job.step()
+
+    def drawing_too(job):
+        order.append(f"new at {job.level}")
+        time.sleep(0.001)
+        job.step()  # no pipelines are left: nobody comes in between
+        order.append(f"new ends at {job.level}")
+
+    threads = [
+        start(worker, work, name)[0] for name, work in zip("abc", (begun_before, long, drawing_too), strict=True)
+    ]
+    gate.set()
+    for thread in threads:
+        thread.join(SOON)
+    assert order == ["old at 0", "0 at 0", "new at 1", "new ends at 1", "1 at 0", "old again at 0"]

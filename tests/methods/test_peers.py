@@ -11,8 +11,9 @@ from diffusers import StableDiffusionImg2ImgPipeline, StableDiffusionXLImg2ImgPi
 from nets import draw, predict
 from peers import PEERS, SCHEDULERS, apply, family_of, far, latents, settings_of, state, with_scheduler
 
+from reweight.engine.drawing import applied
 from reweight.methods import METHODS, Drawing
-from reweight.methods.columns import applied, parts
+from reweight.methods.columns import parts
 from reweight.patching.blocks import target_blocks
 from reweight.patching.patch import reweighted
 

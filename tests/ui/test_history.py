@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from reweight.engine.drawing import drawing_of
 from reweight.engine.engine import Engine, Picture
 from reweight.engine.foreign import read_parameters
 from reweight.engine.provenance import png_bytes, settings_of
 from reweight.engine.python_script import python_script
 from reweight.engine.request import validate
-from reweight.engine.resolving import drawing_of
 from reweight.models.registry import ASSETS
 from reweight.ui.controls import defaults
 from reweight.ui.screens.base import Call

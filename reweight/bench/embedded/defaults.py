@@ -7,16 +7,29 @@ from typing import Annotated
 
 import typer
 
-PAIRS = ((0.9, 1.1), (0.9, 1.3), (0.9, 1.5), (0.8, 1.4), (0.7, 1.3), (0.7, 1.5), (0.5, 1.5))
+PAIRS = ((0.9, 1.1), (0.9, 1.3), (0.9, 1.5), (1.0, 1.5), (1.0, 1.6), (0.7, 1.5), (0.5, 1.5))
 DRAG = 0.25  # of a slider's length: a first move
+
+
+def drags(low: float, high: float, slider: tuple[float, float]) -> dict[str, tuple[float, float]]:
+    """Where drags from (low, high) end, by name. Low stays below high: what is dragged takes the other one along."""
+    bottom, top = slider
+    part = DRAG * (top - bottom)
+    down, up = max(bottom, low - part), min(top, high + part)
+    return {
+        "low a quarter down": (down, high), "low to the bottom": (bottom, high), "low to the top": (top, top),
+        "high a quarter up": (low, up), "high to the bottom": (bottom, bottom), "high to the top": (low, top),
+    }  # fmt: skip
 
 
 def command(
     model: Annotated[str, typer.Option(help="A name of the registry.")] = "toy-turbo",
     schedule: Annotated[str, typer.Option(help="What the weights follow; by default what the page has at first.")] = "",
+    prompts: Annotated[int, typer.Option(min=1, help="How many of the example prompts.")] = 6,
+    pairs: Annotated[str, typer.Option(help="Pairs of low and high, such as 0.9-1.5,1-1.5; by default seven.")] = "",
     out: Annotated[Path | None, typer.Option(help="A JSON file for the figures.")] = None,
 ) -> None:
-    """SSIM with vanilla at each pair, at the sliders' ends, and of the first drag; means over the example prompts."""
+    """SSIM with vanilla at each pair, and of each pair's picture with those at the ends of drags; means over prompts."""
     import numpy as np
     from rich.console import Console
 
@@ -31,37 +44,31 @@ def command(
     engine = Engine((model,))
     card = engine.card(model)
     schedule = schedule or defaults(card)["schedule"]
+    examples = EXAMPLES[:prompts]
+    asked = [tuple(map(float, pair.split("-"))) for pair in pairs.split(",")] if pairs else PAIRS
+    drawn: dict[tuple[str, float, float], object] = {}
 
-    def picture(prompt: str, low: float, high: float, column: str):
-        request = validate(card, prompt=prompt, model=model, low=low, high=high, schedule=schedule, seed=SEED)
-        return next(
-            e for e in engine.compare(request, engine.chosen(request), (column,)) if isinstance(e, Picture)
-        ).image
+    def picture(prompt: str, low: float, high: float):
+        if (prompt, low, high) not in drawn:
+            request = validate(card, prompt=prompt, model=model, low=low, high=high, schedule=schedule, seed=SEED)
+            events = engine.compare(request, engine.chosen(request), ("reweighted",))
+            drawn[prompt, low, high] = next(event for event in events if isinstance(event, Picture)).image
+        return drawn[prompt, low, high]
 
-    ends = {"low at its end": (SLIDER[0], card.high), "high at its end": (card.low, SLIDER[1])}
-    rows = {f"{low:g}-{high:g}": (low, high) for low, high in PAIRS} | ends
+    def ssim(one: tuple[float, float], other: tuple[float, float]) -> float:
+        found = [distance(picture(prompt, *one), picture(prompt, *other)).ssim for prompt in examples]
+        return round(float(np.mean(found)), 3)
+
     found: dict[str, dict[str, float]] = {}
-    for name, (low, high) in rows.items():
-        far, drag = [], []
-        for prompt in EXAMPLES:
-            vanilla, here = picture(prompt, 1, 1, "vanilla"), picture(prompt, low, high, "reweighted")
-            far.append(distance(here, vanilla).ssim)
-            moved = max(SLIDER[0], low - DRAG * (SLIDER[1] - SLIDER[0]))
-            drag.append(distance(picture(prompt, moved, high, "reweighted"), here).ssim)
-        found[name] = {"ssim": round(float(np.mean(far)), 3), "drag_ssim": round(float(np.mean(drag)), 3)}
-        Console().print(
-            f"{name:>18}  SSIM with vanilla {found[name]['ssim']:.3f}, of a first drag {found[name]['drag_ssim']:.3f}",
-            highlight=False,
-        )
+    for low, high in asked:
+        ends = {name: ssim((low, high), end) for name, end in drags(low, high, SLIDER).items()}
+        found[f"{low:g}-{high:g}"] = {"vanilla": ssim((low, high), (1, 1))} | ends
+        told = ", ".join(f"{name} {value:.3f}" for name, value in found[f"{low:g}-{high:g}"].items())
+        Console().print(f"{low:g}-{high:g}: SSIM with {told}", highlight=False)
     engine.close()
     if out is not None:
-        out.parent.mkdir(parents=True, exist_ok=True)
         about = {
-            "model": model,
-            "schedule": schedule,
-            "prompts": list(EXAMPLES),
-            "seed": SEED,
-            "drag": DRAG,
-            "slider": list(SLIDER),
-        }
+            "model": model, "schedule": schedule, "steps": card.steps, "prompts": list(examples), "seed": SEED, "drag": DRAG,
+            "slider": list(SLIDER), "at_first": [card.low, card.high],
+        }  # fmt: skip
         write_json(out, about | {"pairs": found, "versions": current_versions()})

@@ -18,6 +18,12 @@ HIGHS = (1.1, 1.15, 1.2)
 DRAW = ", draw "
 LOWS = (0.95, 0.975, 1.0, 1.025, 1.05)  # Fig. 4's range at high = 1.1
 INVERTED_FLAT = "flat at inverted's mean"
+WIDE = {"toy": (0.9, 1.5)}  # by family, where the effect of the paper's range cannot be seen
+
+
+def range_of(card: ModelCard) -> tuple[float, float]:
+    """Low and high of the rows that the paper draws with its usual range: the model's own, or a wider one."""
+    return WIDE.get(card.family, (card.low, card.high))
 
 
 @dataclass(frozen=True)
@@ -109,7 +115,7 @@ def experiment(name: str, card: ModelCard, blocks: Sequence[str], steps: tuple[i
             for number in ladder
             for variant in (
                 Variant("vanilla", number),
-                _weighted(card.low, card.high, number),
+                _weighted(*range_of(card), number),
                 Variant("FreeU", number, "freeu"),
             )
         )
@@ -156,9 +162,10 @@ def _controls(name: str, title: str, low: float, high: float, steps: int, paper:
 
 def _fig1(card: ModelCard, ladder: Sequence[int]) -> Experiment:
     rows = [Variant("vanilla", number) for number in ladder]
-    rows += [_weighted(card.low, card.high, number) for number in ladder]
+    low, usual = range_of(card)
+    rows += [_weighted(low, usual, number) for number in ladder]
     middle = ladder[len(ladder) // 2]
-    rows += [_weighted(card.low, high, middle) for high in HIGHS if high > card.high]
+    rows += [_weighted(low, high, middle) for high in HIGHS if high > usual]
     rows.append(Variant("FreeU", middle, "freeu"))
     title = "Figure 1, (a) fewer steps re-weighted, (b) higher weights, (c) FreeU"
     return Experiment("fig1", title, tuple(rows), "steps", FAMILIES.get(card.family, ""), pictures=True)

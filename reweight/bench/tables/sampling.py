@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from ...engine.drawing import draw
+from ...engine.drawing import draw, picture_of
 from ...engine.pictures import Pictures
 from ...engine.request import Request, validate
 from ...methods.base import Drawing
@@ -76,7 +76,7 @@ class Sampler:
 
     def _at(self, item: Item, steps: int, missing: list[Variant]) -> Iterator[Row]:
         request = self.request(item.prompt, item.seed, steps)
-        vanilla = self._pictures.picture(self.loaded, request, "vanilla", self._drawing(request))
+        vanilla = picture_of(self._pictures, self.loaded, request, "vanilla", self._drawing(request))
         for group in self._groups(missing):
             if group[0].column == "vanilla":
                 pictures, each = [vanilla.image], vanilla.seconds

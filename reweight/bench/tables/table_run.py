@@ -17,7 +17,7 @@ from ...scoring import Scorer
 from ...storage.rowfile import Row, RowFile, check_settings, read_rows
 from ..stats.result_file import write_figure, write_json, write_text
 from . import cells, paired
-from .experiments import Experiment, experiment
+from .experiments import Experiment, experiment, range_of
 from .paper import paper_tables
 from .prompts import Prompts
 from .sampling import Sampler, items, keys, picture_name
@@ -137,12 +137,12 @@ class Bench:
 
     def _settings(self) -> dict[str, Any]:
         """What every row of a folder has in common."""
-        card = self.loaded.card
+        low, high = range_of(self.loaded.card)
         request = self.sampler.request(self.work[0].prompt, self.work[0].seed, self.experiment.variants[0].steps)
         return {
             "format": FORMAT, "name": self.experiment.name, "model": self.loaded.source,
             "revision": self.loaded.revision, "dtype": self.loaded.dtype, "size": request.size,
-            "guidance": request.guidance, "negative_prompt": request.negative_prompt, "low": card.low,
-            "high": card.high, "scheduler": type(self.loaded.pipe.scheduler).__name__, "scorer": self.scored_by,
+            "guidance": request.guidance, "negative_prompt": request.negative_prompt, "low": low,
+            "high": high, "scheduler": type(self.loaded.pipe.scheduler).__name__, "scorer": self.scored_by,
             "importance": self.ranking.source, "runs": self.ranking.runs,
         }  # fmt: skip

@@ -100,5 +100,7 @@ def _interval(low: float, high: float, x: float, y: float, wide: float, pale: st
 
 def legend(kind: str) -> str:
     """The colour scale of a heatmap, in words at both ends."""
-    ends = {"importance": ("less important", "more important"), "weight": ("below 1", "above 1")}[kind]
+    ends = {"importance": ("less important", "more important"), "weight": ("below 1: weaker", "above 1: stronger")}[
+        kind
+    ]
     return f'<div class="rw-legend rw-legend-{kind}"><span>{ends[0]}</span><i></i><span>{ends[1]}</span></div>'

@@ -1,7 +1,7 @@
 """The screens of the page, one file each; registered here or by an entry point "reweight.screens"."""
 
 from .ablate import Ablate
-from .base import SCREENS, Act, Call, Event, Screen
+from .base import SCREENS, Act, Call, Event, Page, Screen
 from .compare import Compare
 from .edit import Edit
 from .history import History
@@ -19,4 +19,4 @@ SCREENS.register(Edit())
 SCREENS.register(History())
 SCREENS.register(Learn())
 
-__all__ = ["SCREENS", "Act", "Call", "Event", "Screen"]
+__all__ = ["SCREENS", "Act", "Call", "Event", "Page", "Screen"]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 import numpy as np
 from PIL import Image
@@ -12,16 +11,15 @@ from PIL import Image
 from ...engine.engine import Batch, Step, Waiting
 from ...engine.request import REWEIGHTED, Request
 from ...engine.resolving import CALIBRATED, choose, places_of
+from ...probing.ablation import without
 from ...scoring import difference_map, distance
 from ..examples import data_url
 from ..files import STATIC
+from ..pace import CHEAP, about_seconds, evaluations
 from ..panels.names import block_name
 from ..panels.scatter import scatter
 from ..wording import change, waiting
-from .base import Act, Call, Event, Screen
-
-if TYPE_CHECKING:
-    from ..page import Page
+from .base import Act, Call, Event, Page, Screen
 
 RANKINGS = ((CALIBRATED, "calibrated (ours)"), ("importance", "paper's"), ("empirical", "static"), ("random", "random"))
 
@@ -32,15 +30,17 @@ class Ablate(Screen):
     key = "ablate"
     title = "Ablate"
     scripts = (STATIC / "ablate.js",)
+    styles = (STATIC / "ablate.css",)
 
     def build(self, page: Page) -> None:
         page.html("""
-<div class="rw-card"><div class="rw-line rw-tools-line"><b>What does each block do? The picture without it.</b>
-  <button type="button" id="ablate">Switch every block off, one by one</button>
+<div class="rw-card"><div class="rw-line rw-tools-line"><h3>What does each block do? The picture without it.</h3>
   <span id="ablate-view" role="radiogroup" aria-label="What the cells show"><label class="rw-seg"><input type="radio" name="rw-ablate" value="picture" checked><span>pictures</span></label><label class="rw-seg"><input type="radio" name="rw-ablate" value="difference"><span>differences</span></label></span></div>
-  <div class="rw-ablate"><div class="rw-scroll"><div id="ablations" role="group" aria-label="The picture without each block"></div></div>
+  <div class="rw-line rw-ablate-begin"><button type="button" id="ablate">Switch every block off, one by one</button> <span class="rw-note" id="ablate-cost"></span></div>
+  <div class="rw-ablate"><div><div class="rw-scroll"><div id="ablations" role="group" aria-label="The picture without each block"></div></div>
+  <p class="rw-note">The numbers are SSIM with the whole picture: 1.00 is the same picture. The lower, the more the block does.</p></div>
   <div class="rw-beside" id="ablate-large"><figure><img alt="" id="ablate-vanilla"><figcaption>with every block</figcaption></figure>
-  <figure><img alt="" id="ablate-one"><figcaption id="ablate-says">Point at a picture to see it large. A click paints it into the U-Net.</figcaption></figure></div></div></div>
+  <figure><img alt="" id="ablate-one"><figcaption id="ablate-says">Point at a small picture to see it large. A click switches that block off in the U-Net below.</figcaption></figure></div></div></div>
 <div class="rw-slot"></div>
 <details class="rw-card" id="prune"><summary>Prune: leave out the k least important blocks</summary>
   <p class="rw-soft">At every step the k blocks of least importance are switched off, by four rankings. Fidelity is the SSIM with the whole picture; the time is measured here, on one picture each.</p>
@@ -48,30 +48,25 @@ class Ablate(Screen):
 """)
 
     def acts(self) -> Mapping[str, Act]:
-        return {"grid": grid, "prune": prune}
+        return {"plan": plan, "grid": grid, "prune": prune}
 
 
-def without(steps: int, m: int) -> tuple[np.ndarray, list[tuple[int, int | None]]]:
-    """Where a block is off in each picture, (n, T, m) bool, and its (block, step), step None for all.
-
-    The whole picture first, then each block at every step, then at each single step, block by block.
-    """
-    which: list[tuple[int, int | None]] = [(i, None) for i in range(m)]
-    if steps > 1:
-        which += [(i, t) for t in range(steps) for i in range(m)]
-    off = np.zeros((1 + len(which), steps, m), dtype=bool)
-    for n, (i, t) in enumerate(which, 1):
-        off[n, slice(None) if t is None else t, i] = True
-    return off, which
+def plan(call: Call) -> Iterator[Event | None]:
+    """The grid's names, what filling it takes in words, and whether that is little enough to begin unasked."""
+    request = call.request()
+    blocks, side = call.engine.blocks(request.model), call.engine.side(request)
+    off, which = without(request.steps, len(blocks))
+    yield {
+        "kind": "layout", "names": [block_name(block, side) for block in blocks], "steps": request.steps,
+        "cheap": evaluations(request, len(off)) <= CHEAP,
+        "cost": f"{len(which)} pictures of {request.steps} step{'s' * (request.steps > 1)}{about_seconds(call, len(off) * request.steps)}.",
+    }  # fmt: skip
 
 
 def grid(call: Call) -> Iterator[Event | None]:
     """The picture without each block, batch by batch."""
     request = call.request()
-    blocks, side = call.engine.blocks(request.model), call.engine.side(request)
-    m = len(blocks)
-    off, which = without(request.steps, m)
-    yield {"kind": "layout", "names": [block_name(block, side) for block in blocks], "steps": request.steps}
+    off, which = without(request.steps, len(call.engine.blocks(request.model)))
     whole: Image.Image | None = None
     batches, done = None, 0
     for event in call.engine.batches(request, np.ones(off.shape), off, client=call.client):

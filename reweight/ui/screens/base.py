@@ -2,59 +2,45 @@
 
 from __future__ import annotations
 
+import json
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import ClassVar
+
+import gradio as gr
 
 from ...engine.engine import Engine
-from ...engine.request import Request, RequestError, validate
-from ...engine.resolving import Chosen
+from ...engine.request import Request
 from ...plugins import Registry
-from ..session import Session
+from ..live import Act, Call, Event, request_of
+from ..session import Session, Sessions
 
-if TYPE_CHECKING:
-    from ..page import Page
-
-Event = dict[str, Any]
+__all__ = ["SCREENS", "Act", "Call", "Event", "Page", "Screen"]
 
 
-@dataclass(frozen=True)
-class Call:
-    """What a page asks of a screen's act: who asks, the settings on the page, and what else was sent along.
+@dataclass
+class Page:
+    """What a screen is built with.
 
-    address: where the visitor calls from, which shares its turns among its visitors.
+    engine: draws. sessions: the visitors'. settings: a hidden component; an event that has it first among its inputs
+    and `js=page.js` gets the settings on the page, as JSON text, in its place; `asked` reads them.
     """
 
     engine: Engine
-    session: Session
-    settings: Mapping[str, Any]
-    given: Mapping[str, Any]
-    address: str = ""
+    sessions: Sessions
+    settings: gr.Textbox
+    js: str = field(default="(_, ...others) => [window.reweight.given(), ...others]", init=False)
 
-    @property
-    def client(self) -> str:
-        """Who asks, as the engine's turns want to know it."""
-        return f"{self.address}/{self.session.id}"
+    def html(self, text: str) -> gr.HTML:
+        """Markup of a screen's own, as it stands."""
+        return gr.HTML(text, padding=False, js_on_load=None, apply_default_css=False)
 
-    def request(self) -> Request:
-        """The request that the page's settings make. ValueError of one sentence for what cannot be drawn."""
-        return request_of(self.engine, self.settings)
-
-    def chosen(self, request: Request) -> Chosen:
-        """The scores that serve a request for this visitor."""
-        return self.engine.chosen(request, self.session.tables.probed, self.session.tables.pinned)
-
-    def seeds(self, request: Request) -> tuple[int, ...]:
-        """Seeds of further rows of pictures, after the request's own."""
-        rows = self.settings.get("rows", 1)
-        if type(rows) is not int or not 1 <= rows <= 4:
-            raise RequestError("There can be 1 to 4 seeds at once.")
-        return tuple((request.seed + i) % 2**32 for i in range(1, rows))
-
-
-Act = Callable[[Call], Iterator[Event | None]]
+    def asked(self, text: str) -> tuple[Session, Request]:
+        """Who asks, and the request that the page's settings make. ValueError of one sentence otherwise."""
+        given = json.loads(text)
+        return self.sessions.of(given.get("session")), request_of(self.engine, given["settings"])
 
 
 class Screen(ABC):
@@ -81,14 +67,4 @@ class Screen(ABC):
         return {}
 
 
-def request_of(engine: Engine, settings: Mapping[str, Any]) -> Request:
-    """The request that a page's settings make; what only the page knows of is left aside."""
-    raw = {name: value for name, value in settings.items() if name not in PAGE_ONLY}
-    model = raw.get("model")
-    if not isinstance(model, str) or not model:
-        raise RequestError("No model is chosen: choose one.")
-    return validate(engine.card(model), **raw)
-
-
-PAGE_ONLY = ("rows",)
 SCREENS: Registry[Screen] = Registry("screen", "reweight.screens")

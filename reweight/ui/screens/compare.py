@@ -5,13 +5,14 @@ from __future__ import annotations
 import base64
 import random
 from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from ...engine.drawing import drawing_of
 from ...engine.engine import Engine, Notice, Picture, Preview, Step, Waiting
 from ...engine.naming import slug
 from ...engine.provenance import png_bytes, settings_of
 from ...engine.request import Request
-from ...engine.resolving import Chosen, drawing_of
+from ...engine.resolving import Chosen
 from ...methods import METHODS, columns
 from ...scoring import distance
 from .. import painted
@@ -19,13 +20,11 @@ from ..address import query_of
 from ..atlas import beforehand, key_of, said
 from ..examples import data_url
 from ..instrument import drawings, instrument
+from ..live import request_of
 from ..model_facts import about
 from ..session import Made
 from ..wording import caption, change, waiting
-from .base import Act, Call, Event, Screen, request_of
-
-if TYPE_CHECKING:
-    from ..page import Page
+from .base import Act, Call, Event, Page, Screen
 
 
 class Compare(Screen):
@@ -37,7 +36,9 @@ class Compare(Screen):
     def build(self, page: Page) -> None:
         page.html(
             '<div class="rw-card rw-pictures-card"><div id="pictures" class="rw-pictures" aria-live="off"></div>'
-            '<p id="said" class="rw-said" aria-live="polite">Click a block below: it is switched off, and the picture shows what it did.</p></div>'
+            '<div class="rw-told"><p id="said" class="rw-said" aria-live="polite">Click a block of the U-Net: it is switched off, '
+            'and the picture shows what it did.</p><div class="rw-tries"><h3>Try</h3><div id="tries" role="group" '
+            'aria-label="Try"></div></div></div></div>'
             '<div class="rw-slot"></div>'
             '<details class="rw-card" id="differ"><summary>What differs, side by side</summary><div class="rw-differ">'
             '<div class="rw-row"><label class="rw-label" for="pair-left">Pair</label><span><select id="pair-left"></select> '

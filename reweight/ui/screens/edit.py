@@ -6,7 +6,7 @@ import base64
 import binascii
 import io
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from PIL import Image
 
@@ -21,10 +21,7 @@ from ...methods import columns
 from ...scoring import distance
 from ..files import STATIC
 from ..wording import caption, change, waiting
-from .base import Act, Call, Event, Screen
-
-if TYPE_CHECKING:
-    from ..page import Page
+from .base import Act, Call, Event, Page, Screen
 
 MOST_BYTES = 1_800_000
 MOST_TEXT = 2000

@@ -5,24 +5,21 @@ from __future__ import annotations
 import base64
 import binascii
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ...engine.axes import flat
+from ...engine.drawing import drawing_of
 from ...engine.edited import read_edited
 from ...engine.engine import Engine
 from ...engine.foreign import read_parameters
 from ...engine.provenance import read_png
 from ...engine.python_script import python_script
 from ...engine.request import REWEIGHTED, Request, RequestError, validate
-from ...engine.resolving import drawing_of
 from ...engine.restoring import with_weights
 from ...methods import columns
 from ..citing import citations
 from ..files import STATIC
-from .base import Act, Call, Event, Screen
-
-if TYPE_CHECKING:
-    from ..page import Page
+from .base import Act, Call, Event, Page, Screen
 
 
 class History(Screen):

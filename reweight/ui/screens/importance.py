@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from html import escape
-from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -15,16 +14,15 @@ from ...engine.resolving import CALIBRATED, Chosen
 from ...patching.blocks import TargetBlock
 from ...probing.ablation import agreement
 from ...probing.search import PRESETS
-from ...schedule import MAX_BYTES, ImportanceTable
+from ...schedule import ImportanceTable
+from ...storage.table_document import MAX_BYTES
 from ..files import STATIC
+from ..pace import CHEAP, about_seconds, evaluations
 from ..panels.curves import ranks
 from ..panels.heat import heatmap, legend
 from ..panels.names import block_name
 from ..wording import agrees, cell_notes, findings, score_interval, shortened, signed, verdict, waiting
-from .base import Act, Call, Event, Screen
-
-if TYPE_CHECKING:
-    from ..page import Page
+from .base import Act, Call, Event, Page, Screen
 
 PRESET_NAMES = {"paper-code": "paper's code", "paper-text": "paper's text", CALIBRATED: "calibrated (ours)"}
 RANKINGS = {"importance": "The paper's probe", CALIBRATED: "Calibrated (ours)"}
@@ -38,6 +36,7 @@ class Importance(Screen):
     key = "importance"
     title = "Importance"
     scripts = (STATIC / "importance.js",)
+    styles = (STATIC / "importance.css",)
 
     def build(self, page: Page) -> None:
         presets = "".join(
@@ -48,10 +47,11 @@ class Importance(Screen):
         page.html(f"""
 <div class="rw-card"><p id="verdict" aria-live="polite">Which block matters when?</p>
   <div id="rankings" class="rw-rankings"></div>{legend("importance")}
-  <p class="rw-note" aria-live="polite">Choose a cell to have it explained.</p>
+  <p class="rw-note" id="cell-note" aria-live="polite">Choose a cell to have it explained.</p>
   <div class="rw-line"><button type="button" id="probe">Probe this prompt</button>
     <span role="radiogroup" aria-label="Preset" id="preset">{presets}</span>
-    <label class="rw-label" for="runs">Runs</label><input type="number" id="runs" min="1" max="{MOST_RUNS}" step="1" value="15"></div></div>
+    <label class="rw-label" for="runs">Runs</label><input type="number" id="runs" min="1" max="{MOST_RUNS}" step="1" value="15">
+    <span class="rw-note" id="probe-note"></span></div></div>
 <div class="rw-slot"></div>
 <div class="rw-card rw-two"><div><div id="ranks"></div><details><summary>How it was found, and how sure it is</summary><div id="findings" class="rw-findings"></div></details></div>
   <div id="curves" class="rw-curves-here"></div></div>
@@ -65,8 +65,13 @@ class Importance(Screen):
 
 
 def show(call: Call) -> Iterator[Event | None]:
-    """Every drawing of the screen."""
-    yield drawn(call, call.request())
+    """Every drawing of the screen, and what the direct check takes where it was not made yet."""
+    request = call.request()
+    n = len(call.engine.blocks(request.model)) + 1
+    yield drawn(call, request) | {
+        "cheap": evaluations(request, n) <= CHEAP,
+        "cost": f"{evaluations(request, n)} U-Net evaluations{about_seconds(call, n * request.steps)}.",
+    }  # fmt: skip
 
 
 def direct(call: Call) -> Iterator[Event | None]:
@@ -168,7 +173,11 @@ def probe(call: Call) -> Iterator[Event | None]:
     if latest is not None:
         yield keep(latest)
         yield from direct(replace(call, settings={**call.settings, "schedule": schedule}))
-        yield {"kind": "status", "done": 1, "text": f"Probed: {latest.runs} runs on “{shortened(request.prompt)}”."}
+        yield {
+            "kind": "status",
+            "done": 1,
+            "text": f"Probed: {latest.runs} runs on “{shortened(request.prompt)}”. The weights follow {SPOKEN[schedule]} now.",
+        }
 
 
 def save(call: Call) -> Iterator[Event | None]:

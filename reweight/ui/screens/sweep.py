@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from PIL import Image
 
@@ -17,13 +17,11 @@ from ...engine.sweep import MOST_CELLS, MOST_PUBLIC, Cell, Done, Point, grid
 from ...methods import columns
 from ...scoring import distance
 from ..files import STATIC
+from ..pace import about_seconds
 from ..panels.names import block_name
 from ..wording import caption, waiting
 from . import batches
-from .base import Act, Call, Event, Screen
-
-if TYPE_CHECKING:
-    from ..page import Page
+from .base import Act, Call, Event, Page, Screen
 
 PAIRS = "pairs"  # Fig. 1a: N - 1 steps re-weighted above N steps vanilla
 
@@ -171,7 +169,6 @@ def cost(call: Call) -> Iterator[Event | None]:
     """What a sweep takes, in words."""
     plan = Plan(call)
     cells, all_of_it = (call.engine.sweep_cost(points) for points in (plan.points, [*plan.points, *plan.baselines()]))
-    pace = _pace(call)
     n, (steps, there), extra = len(plan.points), cells, all_of_it[0] - cells[0]
     most = MOST_CELLS if call.engine.local else MOST_PUBLIC
     text = f"{n} picture{'s' * (n != 1)} (at most {most})"
@@ -179,20 +176,10 @@ def cost(call: Call) -> Iterator[Event | None]:
         text += f", {there} of them drawn already"
     text += f": {steps} U-Net step{'s' * (steps != 1)}" if steps else ": nothing left to draw"
     text += f", and {extra} for the vanilla pictures to measure against" if extra else ""
-    if pace and steps:
-        seconds = pace * (steps + extra)
-        text += f"; about {seconds:.0f} s" if seconds >= 1.5 else "; about a second"
+    text += about_seconds(call, steps + extra) if steps else ""
     impossible = len(plan.cells) - n
     text += f". {impossible} of the cells cannot be drawn" if impossible else ""
     yield {"kind": "cost", "text": f"{text}."}
-
-
-def _pace(call: Call) -> float | None:
-    """Seconds of a U-Net step, by the last picture that this visitor saw drawn on its own; a batch is quicker."""
-    for made in reversed(call.session.pictures.values()):
-        if made.request.model == call.settings.get("model") and made.picture.seconds:
-            return 0.8 * made.picture.seconds / made.request.steps
-    return None
 
 
 def draw(call: Call) -> Iterator[Event | None]:

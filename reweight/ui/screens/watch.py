@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING
 
 from ...engine.engine import Step, Waiting, Watched
 from ...methods import columns
 from ..examples import data_url
 from ..files import STATIC
 from ..wording import waiting
-from .base import Act, Call, Event, Screen
-
-if TYPE_CHECKING:
-    from ..page import Page
+from .base import Act, Call, Event, Page, Screen
 
 
 class Watch(Screen):

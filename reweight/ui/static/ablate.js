@@ -4,40 +4,44 @@
   const { $, all } = rw;
   let layout = null;
   let fresh = false;
-  let whole = "";
 
   const cellOf = (block, step) => $(`#ablations [data-row="${block}"][data-column="${step ?? layout.steps}"]`);
 
+  // All steps come first: with many steps it is the column that may not be out of sight.
   function lay(event) {
     layout = event;
-    const wide = event.steps > 1 ? event.steps + 1 : 1;
+    const columns = event.steps > 1 ? [event.steps, ...Array(event.steps).keys()] : [event.steps];
+    const name = (t) => (t === event.steps ? "all steps" : columns.length > 7 ? `${t + 1}` : `step ${t + 1}`);
     const grid = $("#ablations");
     grid.replaceChildren();
-    grid.style.setProperty("--cells", wide);
+    grid.style.setProperty("--cells", columns.length - 1);
+    grid.classList.toggle("rw-many", columns.length > 7);
     const put = (className, text) => {
       const one = document.createElement("div");
       one.className = className;
       one.textContent = text;
       grid.append(one);
-      return one;
     };
-    put("rw-corner", "");
-    for (let t = 0; t < wide; t++) put("rw-top", t === wide - 1 ? "all steps" : `step ${t + 1}`);
-    event.names.forEach((name, i) => {
-      put("rw-side", name);
-      for (let t = 0; t < wide; t++) {
+    put("rw-corner", columns.length > 7 ? "off at step" : "off at");
+    columns.forEach((t) => put("rw-top", name(t)));
+    event.names.forEach((block, i) => {
+      put("rw-side", block);
+      columns.forEach((t) => {
         const cell = document.createElement("button");
         cell.type = "button";
         cell.className = "rw-without";
         cell.dataset.row = i;
-        cell.dataset.column = wide === 1 ? event.steps : t;
+        cell.dataset.column = t;
         cell.disabled = true;
-        cell.setAttribute("aria-label", `${name}, ${t === wide - 1 ? "all steps" : `step ${t + 1}`}`);
+        cell.setAttribute("aria-label", `${block}, ${t === event.steps ? "all steps" : `step ${t + 1}`}`);
         cell.innerHTML = '<img alt=""><span></span>';
+        cell.classList.toggle("rw-all", t === event.steps);
         grid.append(cell);
-      }
+      });
     });
-    all("#ablations [data-column]").forEach((cell) => +cell.dataset.column === event.steps && cell.classList.add("rw-all"));
+    $("#ablate-cost").textContent = event.cost;
+    $("#ablate-vanilla").removeAttribute("src");
+    $("#ablate-one").removeAttribute("src");
   }
 
   const view = () => $('#ablate-view input:checked').value;
@@ -47,7 +51,7 @@
     $("img", cell).src = view() === "picture" ? event.picture : event.difference;
     $("span", cell).textContent = event.far.ssim.toFixed(2).replace(/^(-?)0\./, "$1.");
     cell.style.setProperty("--v", Math.min(1, Math.max(0, 1 - event.far.ssim)).toFixed(3));
-    cell.setAttribute("aria-label", `Without ${title(event)}: changed ${event.far.word}, SSIM ${event.far.ssim.toFixed(2)}`);
+    cell.setAttribute("aria-label", `Without ${title(event)}: ${event.far.phrase}, SSIM ${event.far.ssim.toFixed(2)}`);
   }
   const title = ({ block, step }) => `${layout.names[block]} ${step === null ? (layout.steps > 1 ? "at all steps" : "") : `at step ${step + 1}`}`.trim();
 
@@ -56,16 +60,14 @@
     const { picture, difference, far } = cell.event;
     $("#ablate-one").src = view() === "picture" ? picture : difference;
     $("#ablate-one").alt = $("#ablate-says").textContent =
-      `Without ${title(cell.event)}: changed ${far.word}, SSIM ${far.ssim.toFixed(2)}, mean difference ${far.difference}/255`;
+      `Without ${title(cell.event)}: ${far.phrase}, SSIM ${far.ssim.toFixed(2)}, mean difference ${far.difference}/255`;
   }
 
-  function start() {
-    fresh = true;
-    rw.act("ablate", "grid", {}, (event) => {
-      if (event.kind === "layout") lay(event);
+  async function start() {
+    $("#ablate").disabled = true;
+    const end = await rw.act("ablate", "grid", {}, (event) => {
       if (event.kind === "whole") {
-        whole = event.picture;
-        $("#ablate-vanilla").src = whole;
+        $("#ablate-vanilla").src = event.picture;
         $("#ablate-vanilla").alt = "The picture with every block";
       }
       if (event.kind === "without") {
@@ -73,15 +75,26 @@
         fill(cell, event);
         if (event.block === 0 && event.step === null) look(cell);
       }
-    }).then((end) => end === "done" && rw.status(""));
+    });
+    $("#ablate").disabled = false;
+    if (end === "done") rw.status("");
   }
-  rw.on("screen", (screen) => screen === "Ablate" && !fresh && start());
+  // What is cheap begins by itself; the rest says what it costs, and waits for the button.
+  async function offer() {
+    fresh = true;
+    layout = null;
+    await rw.act("ablate", "plan", {}, (event) => event.kind === "layout" && lay(event));
+    if (layout?.cheap) start();
+  }
+  const open = () => rw.screen === "Ablate";
+  rw.on("screen", () => open() && !fresh && offer());
   rw.on("changed", (names) => !["painted", "low", "high", "schedule", "columns", "blocks"].includes(names[0]) && (fresh = false));
   rw.on("prompt", () => (fresh = false));
   rw.on("model", () => (fresh = false));
+  rw.on("drawn", () => open() && !fresh && offer());
 
   document.addEventListener("click", (event) => {
-    if (event.target.id === "ablate") start();
+    if (event.target.id === "ablate" && layout) start();
     const cell = event.target.closest?.(".rw-without");
     if (cell?.event) rw.paint(cell.event.block, cell.event.step, "off");
     if (event.target.id === "prune-start")

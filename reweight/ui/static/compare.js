@@ -13,9 +13,10 @@
   const main = () => rw.settings.columns.find((column) => column.split("+").includes("reweighted"));
 
   // Say what somebody did, so that the page can say what it changed.
-  rw.acted = (text) => {
+  // off: {block, at} where it switches one block off.
+  rw.acted = (text, { off = null } = {}) => {
     const column = rw.settings && main();
-    act = { text, before: column && shown[id(column, rw.settings.seed)]?.key };
+    act = { text, off, before: column && shown[id(column, rw.settings.seed)]?.key };
   };
   // Another prompt or noise is another picture, which no act on the blocks explains.
   const OTHERS = {
@@ -26,9 +27,9 @@
     const other = names.find((name) => OTHERS[name]);
     if (!other || !$("#said")) return;
     act = null;
-    $("#said").textContent = `${OTHERS[other]}. Click a block below: it is switched off, and the picture shows what it did.`;
+    $("#said").textContent = `${OTHERS[other]}. Click a block of the U-Net: it is switched off, and the picture shows what it did.`;
   });
-  rw.react = (text) => act && (act.text = text); // the same act goes on: a drag, a stroke
+  rw.react = (text, { off = null } = {}) => act && Object.assign(act, { text, off }); // the same act goes on: a drag, a stroke
   rw.coarse = () => !!$("#pictures .rw-coarse");
   rw.pictures = () => shown;
 
@@ -42,11 +43,13 @@
 
   async function start() {
     const mine = (flight = { began: performance.now(), delivered: false });
+    document.body.classList.add("rw-drawing");
     const keys = (precomputed) => Object.values(shown).filter((picture) => !!picture.precomputed === precomputed).map((picture) => picture.key);
     const given = { have: keys(false), ready: keys(true), panels: rw.panels ?? null, before: act?.before ?? null };
     const end = await rw.act("compare", "draw", given, (event) => mine === flight && take(event, mine));
     if (mine !== flight) return;
     flight = null;
+    document.body.classList.remove("rw-drawing");
     all(".rw-stale").forEach((figure) => figure.classList.remove("rw-stale"));
     if (end === "done") {
       if (!mine.notice) rw.status("");
@@ -57,6 +60,7 @@
   rw.on("stopped", () => {
     waiting = false;
     flight = null;
+    document.body.classList.remove("rw-drawing");
     // What a preview has shown gives way to the last picture that was drawn to its end.
     all(".rw-coarse").forEach((figure) => {
       figure.classList.remove("rw-coarse");
@@ -136,10 +140,15 @@
     const former = before && $("img", before)?.src;
     if (former) image.src = former; // never an empty place while the new picture is on its way
     frame.append(image);
+    const head = document.createElement("div");
+    head.className = "rw-figure-head";
+    const of = document.createElement("span");
+    of.className = "rw-seed";
+    of.textContent = `seed ${seed}`;
+    head.append(name, of);
     const caption = document.createElement("figcaption");
-    caption.innerHTML = '<span class="rw-seed"></span><span class="rw-change"></span><details><summary>details</summary><p class="rw-details"></p><a class="rw-save" download>save PNG</a></details>';
-    $(".rw-seed", caption).textContent = `seed ${seed}`;
-    figure.append(name, frame, caption);
+    caption.innerHTML = `<span class="rw-change">${column.key === "vanilla" ? "as the model draws it" : ""}</span><details><summary title="Settings and time; save this picture" aria-label="Details of ${column.title}">i</summary><p class="rw-details"></p><a class="rw-save" download>save PNG</a></details>`;
+    figure.append(head, frame, caption);
     return figure;
   }
 
@@ -176,18 +185,26 @@
       now.far = event.vanilla;
       $(".rw-details", figure).textContent = `${now.caption}; SSIM with vanilla ${s.toFixed(3)}, mean difference ${difference}/255`;
     }
-    if (event.before && act && event.column === main() && event.seed === rw.settings.seed) {
-      const { word, bars: n, ssim: s } = event.before;
-      const line = $("#said");
-      line.replaceChildren();
-      const what = document.createElement("span");
-      what.textContent = `${act.text}: `;
-      const how = document.createElement("b");
-      how.textContent = `changed ${word}`;
-      const rest = document.createElement("span");
-      rest.textContent = ` ${bars(n)}, SSIM ${ssim(s)} with the picture before.`;
-      line.append(what, how, rest);
-    }
+    if (event.before && act && event.column === main() && event.seed === rw.settings.seed) tell(event.before);
+  }
+
+  // One sentence and a bar on what the last act changed.
+  function tell({ phrase, bars: n, ssim: s }) {
+    const line = $("#said");
+    const part = (tag, className, text) => {
+      const one = document.createElement(tag);
+      one.className = className;
+      one.textContent = text;
+      return one;
+    };
+    const little = act.off && n === 0 ? `, so ${rw.table.data.blocks[act.off.block].name} matters little on this model${rw.table.where(act.off.at).replace(/ at (all|both) steps/, "")}` : "";
+    line.replaceChildren(
+      part("span", "", `${act.text}: `),
+      part("b", "", phrase),
+      part("span", "", `${little}. `),
+      part("span", "rw-bars", `${bars(n)} `),
+      part("span", "rw-soft", `SSIM ${ssim(s)} with the picture before`),
+    );
   }
 
   // ---- on a narrow screen, a strip of the pictures while the pictures themselves are out of sight
@@ -215,76 +232,4 @@
       if (!strip.hidden) fillStrip();
     }).observe($("#pictures"));
   });
-
-  // ---- enlarge a picture
-  document.addEventListener("click", (event) => {
-    const frame = event.target.closest?.(".rw-frame");
-    if (frame) return enlarge(frame.closest("figure"));
-    if (event.target.closest?.("#loupe")) $("#loupe").close();
-  });
-  function enlarge(figure) {
-    let loupe = $("#loupe");
-    if (!loupe) {
-      loupe = document.createElement("dialog");
-      loupe.id = "loupe";
-      loupe.innerHTML = '<figure><img alt=""><figcaption></figcaption></figure><button type="button" aria-label="close">×</button>';
-      document.body.append(loupe);
-    }
-    $("img", loupe).src = $("img", figure).src;
-    $("img", loupe).alt = $("img", figure).alt;
-    $("figcaption", loupe).textContent = `${$("h3", figure).textContent}, ${$(".rw-seed", figure).textContent}`;
-    loupe.showModal();
-  }
-
-  // ---- side by side
-  const pair = () => [$("#pair-left")?.value, $("#pair-right")?.value];
-  rw.on("columns", (columns) => {
-    const sides = [$("#pair-left"), $("#pair-right")];
-    if (!sides[0]) return;
-    const before = pair();
-    sides.forEach((side, i) => {
-      side.replaceChildren(...columns.map(({ key, title }) => new Option(title, key)));
-      const keys = columns.map(({ key }) => key);
-      side.value = keys.includes(before[i]) ? before[i] : keys[Math.min(i, keys.length - 1)];
-    });
-    differ();
-  });
-  document.addEventListener("change", (event) => event.target.matches?.("#pair-left, #pair-right") && differ());
-  document.addEventListener("input", (event) => {
-    if (event.target.matches?.("#image-slider input")) $("#image-slider").style.setProperty("--at", `${event.target.value}%`);
-  });
-  document.addEventListener("toggle", (event) => event.target.id === "differ" && differ(), true);
-  let due = 0;
-  const soon = () => {
-    clearTimeout(due);
-    due = setTimeout(differ, 120);
-  };
-  rw.on("picture", soon);
-
-  async function differ() {
-    if (!$("#differ")?.open) return;
-    const [left, right] = pair().map((column) => shown[id(column, rw.settings.seed)]);
-    if (!left || !right) return;
-    const [under, over] = all("#image-slider img");
-    under.src = right.url;
-    over.src = left.url;
-    under.alt = right.alt;
-    over.alt = left.alt;
-    await Promise.all([under.decode(), over.decode()]).catch(() => {});
-    const canvas = $("#difference");
-    const [w, h] = [under.naturalWidth, under.naturalHeight];
-    if (!w || over.naturalWidth !== w) return;
-    canvas.width = w;
-    canvas.height = h;
-    const pen = canvas.getContext("2d", { willReadFrequently: true });
-    const pixels = [over, under].map((image) => (pen.drawImage(image, 0, 0), pen.getImageData(0, 0, w, h)));
-    const [a, b] = pixels.map((one) => one.data);
-    const out = pen.createImageData(w, h);
-    for (let i = 0; i < a.length; i += 4) {
-      const d = Math.min(1, ((Math.abs(a[i] - b[i]) + Math.abs(a[i + 1] - b[i + 1]) + Math.abs(a[i + 2] - b[i + 2])) / 765) * 4);
-      [2.2 * d, 2.2 * d - 0.7, 2.2 * d - 1.4].forEach((v, c) => (out.data[i + c] = 255 * Math.max(0, Math.min(1, v))));
-      out.data[i + 3] = 255;
-    }
-    pen.putImageData(out, 0, 0);
-  }
 })();

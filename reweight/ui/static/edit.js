@@ -75,8 +75,8 @@
       const url = URL.createObjectURL(new Blob([rw.bytes(event.png)], { type: "image/png" }));
       one.classList.remove("rw-stale");
       $("img", one).src = url;
-      const words = [`from yours: changed ${event.original.word}`];
-      if (event.vanilla) words.push(`from vanilla: ${event.vanilla.word}`);
+      const words = [`from yours: ${event.original.phrase}`];
+      if (event.vanilla) words.push(`from vanilla: ${event.vanilla.phrase}`);
       $(".rw-seed", one).textContent = words.join("; ");
       $(".rw-seed", one).title = event.caption;
       const save = document.createElement("a");

@@ -53,13 +53,20 @@
         button.type = "button";
         button.dataset.made = i;
         button.title = words(settings);
-        
         const image = document.createElement("img");
         image.src = one.thumb;
         image.alt = "";
         image.width = image.height = SIDE;
         const note = document.createElement("span");
-        note.textContent = `${settings.painted ? "painted · " : ""}${settings.low}–${settings.high} · ${settings.seed}`;
+        note.className = "rw-made";
+        const line = (text) => {
+          const one = document.createElement("span");
+          one.textContent = text;
+          note.append(one);
+        };
+        line(settings.prompt);
+        line(`${settings.painted ? "painted" : `${settings.low}–${settings.high}`} · seed ${settings.seed}`);
+        line(`${settings.model.replace(/^.*[\\/](?=.)/, "")}, ${settings.steps} steps`);
         const whole = document.createElement("span");
         whole.className = "rw-unseen";
         whole.textContent = `bring back ${words(settings)}`;

@@ -3,10 +3,11 @@
   const rw = window.reweight;
   const { $, all } = rw;
   let latest = null;
+  let probing = false;
 
   function take(event) {
     if (event.kind === "importance") {
-      latest = event;
+      latest = { cheap: latest?.cheap, cost: latest?.cost, ...event };
       $("#findings").innerHTML = event.findings;
       $("#verdict").textContent = event.verdict;
       $("#ranks").innerHTML = event.ranks;
@@ -40,7 +41,16 @@
         }
         return one;
       }),
+      ...(latest.checked || probing ? [] : [unchecked()]),
     );
+  }
+  // The direct check where it was not made: what it takes, and the button that begins it.
+  function unchecked() {
+    const one = document.createElement("section");
+    one.innerHTML = '<h3>The direct check</h3><p class="rw-source">Switches every block off, one by one, and measures how far the model’s output moves.</p><button type="button" class="rw-small-button" id="direct">Check directly</button> <span class="rw-source"></span>';
+    one.lastChild.textContent = latest.cost ?? "";
+    if (latest.cheap) $("button", one).replaceWith("Under way… ");
+    return one;
   }
 
   function frame({ names, scores }) {
@@ -54,12 +64,26 @@
   rw.on("painted", () => latest && $("#numbers")?.open && frame(latest));
 
   const open = () => rw.screen === "Importance";
-  let probing = false;
   async function refresh() {
     if (!open() || probing) return;
+    note();
     await rw.act("importance", "show", {}, take);
-    if (latest && !latest.checked) await rw.act("importance", "direct", {}, take);
+    if (latest && !latest.checked && latest.cheap) await check();
   }
+  async function check() {
+    await rw.act("importance", "direct", {}, take);
+    rw.status("");
+  }
+  // A probe changes the weights too, where they follow another ranking: that is said before.
+  function note() {
+    const preset = $("#preset input:checked")?.value;
+    const follows = preset === "calibrated" ? "calibrated" : "importance";
+    const who = follows === "calibrated" ? "our calibrated probe" : "the paper’s probe";
+    const place = $("#probe-note");
+    if (place) place.textContent = follows === rw.settings.schedule ? "" : `The weights will follow ${who} then.`;
+  }
+  rw.on("changed", () => open() && note());
+  document.addEventListener("input", (event) => event.target.name === "rw-preset" && note());
   rw.on("screen", refresh);
   rw.on("drawn", refresh);
 
@@ -89,6 +113,10 @@
     const use = event.target.closest?.(".rw-use");
     if (use) rw.set({ schedule: use.dataset.schedule });
     const id = event.target.closest?.("button")?.id;
+    if (id === "direct") {
+      event.target.disabled = true;
+      check();
+    }
     if (id === "probe") {
       const runs = $("#runs");
       runs.value = Math.min(+runs.max, Math.max(1, Math.round(+runs.value || 15)));

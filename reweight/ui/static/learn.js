@@ -99,7 +99,7 @@
   }
   function look() {
     const card = lesson?.cards[at];
-    if (!card || $("#lesson").dataset.state === "done") return;
+    if (!card || $("#lesson").dataset.state !== "open") return;
     if (card.done && fulfilled(card.done)) complete(card);
     if (card.mark) mark($("#lesson").dataset.state === "done" ? null : card.mark);
   }
@@ -121,7 +121,7 @@
       box = element("section", "rw-card");
       box.id = "lesson";
       box.setAttribute("aria-label", "Lesson");
-      (document.querySelector(".gradio-container") ?? document.body).append(box);
+      ($(".gradio-container .contain") ?? document.body).append(box);
     }
     return box;
   }
@@ -134,6 +134,30 @@
     lesson = null;
     mark(null);
     $("#lesson")?.remove();
+    show();
+  }
+  // The last word of a lesson: what to take along, and which one is next.
+  function end() {
+    const one = lesson;
+    mark(null);
+    const left = known.filter(({ key }) => !progress[key]?.done);
+    const next = left.find(({ order }) => order > one.order) ?? left[0];
+    const close = button("×", stop, "rw-lesson-close");
+    close.setAttribute("aria-label", "Close the lesson");
+    const head = element("div", "rw-lesson-head");
+    head.append(element("b", "", `${one.title} ✓`), close);
+    const body = element("div", "rw-lesson-body");
+    body.tabIndex = -1;
+    body.append(element("p", "", one.takeaway ?? "That is the end of this lesson."));
+    const done = known.length - left.length;
+    body.append(element("p", "rw-note", left.length ? `${done} of ${known.length} lessons done. Next: ${next.title}. ${next.about}` : `All ${known.length} lessons done.`));
+    const foot = element("div", "rw-line rw-lesson-foot");
+    foot.append(button("Back to the page", stop));
+    if (next) foot.append(button("Next lesson", () => start(next, progress[next.key]?.at ?? 0), "rw-primary rw-lesson-begin"));
+    const box = place();
+    box.dataset.state = "end";
+    box.replaceChildren(head, body, foot);
+    body.focus({ preventScroll: true });
     show();
   }
   async function turn() {
@@ -162,7 +186,7 @@
       if (!last) return at++, turn();
       progress[lesson.key] = { at: 0, done: true };
       keep();
-      stop();
+      end();
     }, "rw-primary rw-lesson-next");
     next.disabled = !!(card.ask || card.done);
     const skip = button("skip this", () => (last ? stop() : (at++, turn())), "rw-link rw-lesson-skip");

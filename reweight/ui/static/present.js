@@ -1,10 +1,11 @@
 // Presentation mode for a projector: larger type, controls folded away. P switches it, Escape leaves it.
 (() => {
   const rw = window.reweight;
-  const { $ } = rw;
+  const { $, all } = rw;
   const KEEP = "reweight-present";
   function present(on) {
-    document.body.classList.toggle("rw-present", on);
+    // Within .contain too: rules for some widths only are given to what is in it.
+    [document.body, ...all(".contain > *")].forEach((one) => one.classList.toggle("rw-present", on));
     $("#present")?.setAttribute("aria-pressed", on);
     try {
       sessionStorage.setItem(KEEP, on ? "1" : "");
