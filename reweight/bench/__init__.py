@@ -5,7 +5,7 @@ import typer
 from .embedded import atlas, defaults
 from .embedded import picture_quality as toy
 from .embedded import scorer_quality as toy_scorer
-from .overhead import full_size, live, plan
+from .overhead import full_size, grid, live, plan
 from .peers import compare as peers_compare
 from .peers import full_size as peers_full_size
 from .peers import which_steps
@@ -24,6 +24,7 @@ app.command("agreement")(agreement.command)
 app.command("atlas")(atlas.command)
 app.command("defaults")(defaults.command)
 app.command("full-size")(full_size.command)
+app.command("grid")(grid.command)
 app.command("importance")(importance.command)
 app.command("live")(live.command)
 app.command("peers")(peers_compare.command)
