@@ -20,7 +20,7 @@ from typing import IO
 import httpx
 
 ROOT = Path(__file__).resolve().parent.parent
-START = 180  # seconds that a start may take on a busy machine
+START = 420  # seconds that a start may take on a busy machine
 
 
 @dataclass(frozen=True)

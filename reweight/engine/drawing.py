@@ -18,9 +18,11 @@ from ..methods.columns import parts
 from ..models.folder import ModelError, out_of_memory
 from ..models.loading import LoadedModel
 from ..patching.blocks import target_blocks
+from .events import Step
 from .pictures import Made, Pictures
 from .request import Request
 from .resolving import Chosen, places_of
+from .worker import Job
 
 
 class _NotFinite(ModelError):
@@ -148,6 +150,25 @@ def applied(pipe: Any, column: str, settings: Mapping[str, Any], drawing: Drawin
         }
 
 
+def stepping(job: Job, column: str, steps: int) -> Callable[[int], None]:
+    """What a drawing calls after each step: it says so, and stops there when nobody waits any more."""
+
+    def on_step(step: int) -> None:
+        job.step()
+        job.emit(Step(column, step, steps))
+
+    return on_step
+
+
+def check_blocks(loaded: LoadedModel, scores: np.ndarray) -> None:
+    """ValueError of one sentence where scores or weights (T, m) are for another number of blocks."""
+    m = len(target_blocks(loaded.pipe.unet))
+    if scores.ndim != 2 or scores.shape[1] != m:
+        raise ValueError(
+            f"The importance table has shape {scores.shape}, but the model has {m} blocks: probe it again."
+        )
+
+
 def overlong(loaded: LoadedModel, request: Request) -> Iterator[str]:
     """A sentence for each of the prompts that the text encoder does not read whole."""
     tokenizer = loaded.pipe.tokenizer
@@ -200,11 +221,12 @@ def _drawn(loaded: LoadedModel, request: Request, column: str, drawing: Drawing,
         return tensors
 
     alike = len(set(work.prompts)) == 1
+    negative = (request.negative_prompt or None) if alike else [request.negative_prompt] * n
+    prompts = work.prompts[0] if alike else list(work.prompts)
     generators = [torch.Generator("cpu").manual_seed(seed) for seed in work.seeds]
     with applied(pipe, column, request.methods, drawing) as reports, work.beside(pipe):
         result = pipe(
-            work.prompts[0] if alike else list(work.prompts),
-            negative_prompt=(request.negative_prompt or None) if alike else [request.negative_prompt] * n,
+            **loaded.texts.encoded(pipe, prompts, negative, request.guidance),
             num_inference_steps=request.steps,
             guidance_scale=request.guidance,
             **begin,

@@ -7,7 +7,7 @@ something gets a generator: it yields events while the worker works, and closing
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
@@ -30,16 +30,16 @@ from ..tuning.loop import TuneSnapshot
 from ..tuning.one_prompt import PromptTuning
 from ..weight_table import WeightTable
 from . import measuring
-from .drawing import Start, draw, drawing_of, overlong, picture_of
+from .drawing import Start, check_blocks, draw, drawing_of, overlong, picture_of, stepping
 from .events import INVERSION, Agreement, Batch, Loading, Notice, Picture, Preview, Scores, Step, Watched
 from .inversion import inverted
 from .parabola import Parabolas, parabolas
-from .pictures import Pictures
+from .pictures import Made, Pictures
 from .request import REWEIGHTED, Request
 from .resident import ResidentModels
 from .resolving import Chosen, choose
-from .sweep import Cell, Done, Point, cost, draw_points
-from .watching import predictions, previews
+from .sweep import Cell, Done, Point, cost, draw_points, draw_tables
+from .watching import previews, watch
 from .worker import Busy, Job, Waiting, Worker
 
 __all__ = [
@@ -69,9 +69,10 @@ class Engine:
         device: str | None = None,
         seconds: float = float("inf"),
         unfinished: Path | None = None,
+        autoencoders: Mapping[str, Path] | None = None,
     ) -> None:
         self.models, self.local, self.device, self.unfinished = models, local, device, unfinished
-        self._resident = ResidentModels(models, local=local, device=device)
+        self._resident = ResidentModels(models, local=local, device=device, autoencoders=autoencoders)
         self.worker = Worker(seconds=seconds, levels=self._resident.levels)
         self._pictures = Pictures()
         self._scorers: dict[tuple[str, str, bool], Scorer | None] = {}
@@ -142,7 +143,7 @@ class Engine:
         request.weights(chosen.scores, [("", 0)] * chosen.scores.shape[-1], chosen.weights)
 
         def work(loaded: LoadedModel, job: Job) -> Generator[None, None, None]:
-            _check_blocks(loaded, chosen.scores)
+            check_blocks(loaded, chosen.scores)
             for text in overlong(loaded, request):
                 job.emit(Notice(text))
             begun = False
@@ -165,24 +166,9 @@ class Engine:
         weights: (n, T, m). bypass: the same shape, bool. seeds: n of them in the place of the request's. together: the
         most pictures at once, by default what is 24 of 128 by 128 pixels. Nothing of this is cached.
         """
-        count = together or max(1, 24 * 128**2 // request.size**2)
 
         def work(loaded: LoadedModel, job: Job) -> Generator[None, None, None]:
-            _check_blocks(loaded, weights[0])
-
-            on_step = _stepping(job, REWEIGHTED, request.steps)
-            for first in range(0, len(weights), count):
-                if first:
-                    yield
-                part = slice(first, first + count)
-                drawing = Drawing(
-                    request.steps, request.guidance, loaded.card.family, weights=weights[part],
-                    bypass=None if bypass is None or not bypass[part].any() else bypass[part],
-                )  # fmt: skip
-                start = time.perf_counter()
-                chosen = None if seeds is None else seeds[part]
-                drawn = draw(loaded, request, REWEIGHTED, drawing, seeds=chosen, on_step=on_step)
-                job.emit(Batch(first, drawn.images, time.perf_counter() - start))
+            return draw_tables(loaded, request, weights, bypass, job, together=together, seeds=seeds)
 
         return self._run(request.model, work, client)
 
@@ -192,14 +178,7 @@ class Engine:
         """What each column takes the clean picture to be at every step, from one drawing each; see `predictions`."""
 
         def work(loaded: LoadedModel, job: Job) -> Generator[None, None, None]:
-            _check_blocks(loaded, chosen.scores)
-            drawing = drawing_of(request, chosen, loaded)
-            for i, column in enumerate(columns):
-                if i:
-                    yield
-
-                on_step = _stepping(job, column, request.steps)
-                job.emit(Watched(column, predictions(loaded, request, column, drawing, noisy=noisy, on_step=on_step)))
+            return watch(loaded, request, chosen, columns, job, noisy=noisy)
 
         return self._run(request.model, work, client)
 
@@ -272,12 +251,12 @@ class Engine:
 
         def work(loaded: LoadedModel, job: Job) -> Generator[None, None, None]:
             drawing = drawing_of(request, chosen, loaded)
-            begin = inverted(loaded, request, start, _stepping(job, INVERSION, request.steps))
+            begin = inverted(loaded, request, start, stepping(job, INVERSION, request.steps))
             for n, column in enumerate(columns):
                 if n:
                     yield
 
-                on_step = _stepping(job, column, len(running))
+                on_step = stepping(job, column, len(running))
                 began = time.perf_counter()
                 drawn = draw(loaded, request, column, drawing, on_step=on_step, start=begin)
                 seconds = time.perf_counter() - began
@@ -315,7 +294,7 @@ class Engine:
         """How far scores (T, m) agree with the direct sensitivity of the blocks on this prompt."""
 
         def work(loaded: LoadedModel, job: Job) -> Generator[None, None, None]:
-            _check_blocks(loaded, scores)
+            check_blocks(loaded, scores)
             return measuring.agree(loaded, request, job, scores)
 
         return self._run(request.model, work, client)
@@ -366,27 +345,15 @@ class Engine:
             job.emit(Preview(column, request.seed, step, image))
 
         beside = previews(loaded.pipe, request.steps, shown) if preview else lambda pipe: nullcontext()
-        on_step = _stepping(job, column, request.steps)
-        made = picture_of(self._pictures, loaded, request, column, drawing, on_step, beside)
+        made = picture_of(
+            self._pictures, loaded, request, column, drawing, stepping(job, column, request.steps), beside
+        )
+        return self._shown(made, column, request.seed, chosen, drawing)
+
+    @staticmethod
+    def _shown(made: Made, column: str, seed: int, chosen: Chosen, drawing: Drawing) -> Picture:
+        """A picture of the cache, for a caller."""
         used = (chosen.weight_table or chosen.table) if REWEIGHTED in column.split("+") else None
         return Picture(
-            column, made.image.copy(), made.seconds, made.cached, request.seed, drawing, used and used.sha256, made.reports
+            column, made.image.copy(), made.seconds, made.cached, seed, drawing, used and used.sha256, made.reports
         )  # fmt: skip
-
-
-def _stepping(job: Job, column: str, steps: int) -> Callable[[int], None]:
-    """What a drawing calls after each step: it says so, and stops there when nobody waits any more."""
-
-    def on_step(step: int) -> None:
-        job.step()
-        job.emit(Step(column, step, steps))
-
-    return on_step
-
-
-def _check_blocks(loaded: LoadedModel, scores: np.ndarray) -> None:
-    m = len(target_blocks(loaded.pipe.unet))
-    if scores.ndim != 2 or scores.shape[1] != m:
-        raise ValueError(
-            f"The importance table has shape {scores.shape}, but the model has {m} blocks: probe it again."
-        )

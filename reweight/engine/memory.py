@@ -8,6 +8,8 @@ from typing import Any
 
 import torch
 
+from ..models.placing import weight_bytes
+
 MARGIN = 1.2  # of a model's own size, for what is needed while it loads
 
 
@@ -25,8 +27,7 @@ def free_memory(device: str) -> float:
 
 def size_of(pipe: Any) -> int:
     """Bytes of a pipeline's weights."""
-    networks = [part for part in pipe.components.values() if isinstance(part, torch.nn.Module)]
-    return sum(weight.numel() * weight.element_size() for network in networks for weight in network.parameters())
+    return weight_bytes(pipe)
 
 
 def size_on_disk(name: str) -> int:

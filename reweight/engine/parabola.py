@@ -27,8 +27,11 @@ def parabolas(
     vae = loaded.pipe.vae
     pixels = torch.from_numpy(np.stack([np.asarray(image, np.float32) for image in images])).permute(0, 3, 1, 2)
     with sentences(), torch.inference_mode():
-        posterior = vae.encode((pixels / 127.5 - 1).to(vae.device, vae.dtype)).latent_dist
-        latents = (posterior.mean - (getattr(vae.config, "shift_factor", None) or 0)) * vae.config.scaling_factor
+        encoded = vae.encode((pixels / 127.5 - 1).to(loaded.pipe._execution_device, vae.dtype))
+        mean = (
+            encoded.latent_dist.mean if hasattr(encoded, "latent_dist") else encoded.latents
+        )  # a small one has no spread
+        latents = (mean - (getattr(vae.config, "shift_factor", None) or 0)) * vae.config.scaling_factor
         return proposition_1(
             loaded.pipe, [request.prompt] * PICTURES, latents, timesteps=[TIMESTEP], seed=request.seed, check=check
         )

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import replace
+from pathlib import Path
 
 from ..models.folder import ModelError, Progress, out_of_memory
 from ..models.loading import LoadedModel, device_for, load_model
@@ -18,12 +20,20 @@ class ResidentModels:
     """Loads models and lets go of them; for the worker's thread, but `loaded` for any.
 
     served: names that stay once they are loaded. local, device: see `load_model`. Any other model is a guest.
+    autoencoders: folders of small ones, by the model that they are for.
     levels: how many copies of each pipeline there are. Where many visitors share a CPU, on which a picture takes seconds,
     there are several; else the pipeline alone.
     """
 
-    def __init__(self, served: tuple[str, ...], *, local: bool, device: str | None) -> None:
-        self.served, self.local, self.device = served, local, device
+    def __init__(
+        self,
+        served: tuple[str, ...],
+        *,
+        local: bool,
+        device: str | None,
+        autoencoders: Mapping[str, Path] | None = None,
+    ) -> None:
+        self.served, self.local, self.device, self.autoencoders = served, local, device, autoencoders or {}
         self._loaded: dict[str, LoadedModel] = {}
         self._copies: dict[str, list[LoadedModel]] = {}
         self.levels = 1 if local or device_for(device) != "cpu" else LEVELS
@@ -80,9 +90,12 @@ class ResidentModels:
         self._loaded[name] = loaded
 
     def _load(self, name: str, report: Progress | None = None) -> LoadedModel:
-        return load_model(name, device=self.device, local=self.local, on_progress=report)
+        return load_model(name, device=self.device, local=self.local, on_progress=report, **self._own(name))
+
+    def _own(self, name: str) -> dict[str, Path]:
+        return {"autoencoder": self.autoencoders[name]} if name in self.autoencoders else {}
 
     def _fits_beside(self, name: str, guests: list[str]) -> bool:
         pipes = [self._loaded[guest].pipe for guest in guests]
-        device, half = self._loaded[guests[0]].device, self._loaded[guests[0]].dtype == "float16"
+        device, half = self._loaded[guests[0]].device, self._loaded[guests[0]].dtype != "float32"
         return memory.fits(name, card_for(name, local=self.local).download_gb, pipes, device, half)

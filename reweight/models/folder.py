@@ -18,6 +18,7 @@ from safetensors import SafetensorError, safe_open
 from torch import nn
 
 from ..storage.strict_json import read_object
+from .placing import place
 
 Progress = Callable[[str, float, str], None]
 
@@ -43,15 +44,27 @@ class ModelError(ValueError):
     """A model that cannot be had, in one sentence for a person, which names no path."""
 
 
-def open_folder(folder: Path, title: str, dtype: torch.dtype, device: str, on_progress: Progress) -> Any:
-    """The pipeline in a folder, on its device; title is what people call it. ModelError of one sentence otherwise."""
+def open_folder(
+    folder: Path, title: str, dtype: torch.dtype, device: str, on_progress: Progress, autoencoder: Path | None = None
+) -> Any:
+    """The pipeline in a folder, on its device; title is what people call it. ModelError of one sentence otherwise.
+
+    autoencoder: the folder of an AutoencoderTiny, which takes the place of the pipeline's own.
+    """
     index = read_index(folder, title)
     names = [name for name in NETWORKS if _class_of(index, name)]
     networks: dict[str, nn.Module] = {}
     for number, name in enumerate(names):
         on_progress("loading", number / len(names), name.replace("_", " "))
-        networks[name] = _network(folder, name, _class_of(index, name), title, dtype)
+        if name == "vae" and autoencoder is not None:
+            networks[name] = _network(
+                autoencoder.parent, autoencoder.name, "AutoencoderTiny", "The small autoencoder", dtype
+            )
+        else:
+            networks[name] = _network(folder, name, _class_of(index, name), title, dtype)
     on_progress("loading", 1.0, device)
+    if networks["vae"].config.latent_channels != networks["unet"].config.in_channels:
+        raise ModelError(f"{title} has another number of latents than its autoencoder: name one that was made for it.")
     with _sentences(title), _quiet():
         kind = getattr(diffusers, index["_class_name"])
         pipe = kind.from_pretrained(
@@ -60,7 +73,7 @@ def open_folder(folder: Path, title: str, dtype: torch.dtype, device: str, on_pr
         pipe.set_progress_bar_config(disable=True)
         if hasattr(pipe.vae, "enable_slicing"):
             pipe.vae.enable_slicing()
-        return pipe.to(device)
+        return place(pipe, device)
 
 
 def read_index(folder: Path, title: str) -> dict[str, Any]:
@@ -177,7 +190,7 @@ def _network(folder: Path, name: str, class_name: str, title: str, dtype: torch.
     """One network, of which every tensor was in its file and is finite."""
     home = folder / name
     found = [path.name for path in home.iterdir()] if home.is_dir() else []
-    files = weight_files(found, half=dtype == torch.float16)
+    files = weight_files(found, half=dtype != torch.float32)
     if not files:
         raise ModelError(
             f"{title} has no safetensors weights for its {_part_name(name)}: other formats are not opened."

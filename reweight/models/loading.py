@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +14,11 @@ import torch
 
 from ..patching.blocks import target_blocks
 from . import hub
-from .folder import ModelError, Progress, check_sums, fingerprint, open_folder, out_of_memory, read_index
+from .folder import ModelError, Progress, check_sums, fingerprint, open_folder, out_of_memory, read_index, sha256
 from .limits import check_configurations, check_files
+from .placing import usual_dtype
 from .registry import DEFAULT, REGISTRY, ModelCard, card_for, family_of, folder_named, unlisted
+from .texts import Texts
 from .vocabulary import Vocabulary, read_vocabulary
 
 
@@ -24,8 +27,8 @@ class LoadedModel:
     """A pipeline on its device, and where it came from.
 
     source: repository id or folder name, as shown to people, never a path. revision: the commit of a repository; for
-    a folder the first 12 digits of a checksum over its files. dtype: "float16" or "float32". vocabulary: what the
-    model knows, where its folder declares that.
+    a folder the first 12 digits of a checksum over its files. dtype: "float16", "bfloat16" or "float32". vocabulary: what
+    the model knows, where its folder declares that. texts: what was made of its last prompts.
     """
 
     pipe: Any
@@ -35,6 +38,7 @@ class LoadedModel:
     device: str
     dtype: str
     vocabulary: Vocabulary | None = None
+    texts: Texts = field(default_factory=Texts, init=False, compare=False, repr=False)
 
 
 def load_model(
@@ -44,11 +48,14 @@ def load_model(
     dtype: str | torch.dtype | None = None,
     local: bool = False,
     on_progress: Progress | None = None,
+    autoencoder: Path | None = None,
 ) -> LoadedModel:
     """Load a model by its registry key; with local=True also any folder or hub id ("owner/name", "owner/name@commit").
 
-    device: by default CUDA, else MPS, else the CPU. dtype: by default float16 on CUDA, else float32.
-    on_progress: called with (stage, fraction, text), stage "downloading" or "loading"; what it raises stops the
+    device: by default CUDA, else MPS, else the CPU. dtype: by default float16 on CUDA, on a CPU that can do it
+    bfloat16 for what is downloaded, else float32.
+    autoencoder: the folder of an AutoencoderTiny that was made for the model, quicker and smaller than its own; the
+    revision names it from then on. on_progress: called with (stage, fraction, text), stage "downloading" or "loading"; what it raises stops the
     loading and comes through.
     A hub model is loaded again at the commit of its first loading, which models.lock.json records, unless the name says
     another: "owner/name@commit".
@@ -58,10 +65,10 @@ def load_model(
     report = on_progress or (lambda stage, fraction, text: None)
     card = card_for(name, local=local)
     device = device_for(device)
-    kind = _dtype(dtype, device)
     folder = (
         Path(card.repositories[0]) if card.embedded else folder_named(name) if local and name not in REGISTRY else None
     )
+    kind = _dtype(dtype, device, downloaded=folder is None)
     if card.embedded and not folder.is_dir():
         raise ModelError(f"The embedded model {card.key} is missing: get this demo again with its assets folder.")
     if folder is not None:
@@ -72,11 +79,18 @@ def load_model(
         read_index(folder, source)
         revision = fingerprint(folder)
     else:
-        half = kind == torch.float16
+        half = kind != torch.float32
         folder, source, revision = hub.fetch(
             card.repositories, card.title, half=half, on_progress=report, locked="@" not in card.key
         )
-    pipe = open_folder(folder, source, kind, device, report)
+    if autoencoder is not None:
+        if not (autoencoder / "config.json").is_file():
+            raise ModelError(
+                f"There is no autoencoder in the folder {autoencoder.name!r}: name one that diffusers saved."
+            )
+        files = sorted(path for path in autoencoder.iterdir() if path.suffix in (".json", ".safetensors"))
+        revision += "+" + hashlib.sha256("".join(map(sha256, files)).encode()).hexdigest()[:12]
+    pipe = open_folder(folder, source, kind, device, report, autoencoder)
     try:
         target_blocks(pipe.unet)
     except ValueError as error:
@@ -106,10 +120,10 @@ def device_for(device: str | None) -> str:
     return str(device)
 
 
-def _dtype(dtype: str | torch.dtype | None, device: str) -> torch.dtype:
+def _dtype(dtype: str | torch.dtype | None, device: str, downloaded: bool) -> torch.dtype:
     if dtype is None:
-        return torch.float16 if device.startswith("cuda") else torch.float32
-    kinds = {"float16": torch.float16, "float32": torch.float32}
+        return usual_dtype(device, downloaded)
+    kinds = {"float16": torch.float16, "bfloat16": torch.bfloat16, "float32": torch.float32}
     found = kinds.get(str(dtype).removeprefix("torch."))
     if found is None:
         raise ModelError(f"Weights are loaded as {' or '.join(kinds)}, nothing else.")

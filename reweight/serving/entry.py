@@ -7,7 +7,8 @@ import os
 import sys
 from collections.abc import Sequence
 from importlib.util import find_spec
-from typing import TYPE_CHECKING, NoReturn
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NoReturn
 
 if TYPE_CHECKING:
     from .files import Scratch
@@ -31,6 +32,20 @@ def prepare() -> None:
         os.environ.setdefault(name, value)
 
 
+def lender() -> Any:
+    """What lends a GPU for each call on a ZeroGPU Space, where the package `spaces` is installed; None elsewhere.
+
+    To be asked for before torch is imported, of which the package must be told.
+    """
+    if os.environ.get("SPACES_ZERO_GPU", "").lower() not in ("1", "t", "true"):
+        return None
+    try:
+        from spaces import GPU
+    except ImportError:
+        sys.exit("This Space's hardware is ZeroGPU, which needs the package spaces: add it to requirements.txt.")
+    return GPU
+
+
 def options_of(arguments: Sequence[str] | None, program: str | None = None) -> argparse.Namespace:
     """The command line's options."""
     parser = argparse.ArgumentParser(
@@ -43,6 +58,10 @@ def options_of(arguments: Sequence[str] | None, program: str | None = None) -> a
     parser.add_argument(
         "--models", default=os.environ.get("REWEIGHT_MODELS", ""), help="further models to serve, separated by commas"
     )
+    parser.add_argument(
+        "--autoencoders", default=os.environ.get("REWEIGHT_AUTOENCODERS", ""),
+        help="folders of small autoencoders (AutoencoderTiny) for models, as NAME=FOLDER, separated by commas",
+    )  # fmt: skip
     parser.add_argument(
         "--host", default=os.environ.get("GRADIO_SERVER_NAME", "127.0.0.1"), help="address to listen on"
     )
@@ -59,6 +78,7 @@ def main(arguments: Sequence[str] | None = None, program: str | None = None) -> 
     """Read the options, load the models, serve the page until the program is told to end."""
     prepare()
     options = options_of(arguments, program)
+    lend = None if options.local else lender()
     if options.mcp and find_spec("mcp") is None:
         sys.exit('An MCP server needs one more package: pip install "gradio[mcp]".')
     from .address import NotThere, check_free
@@ -76,13 +96,14 @@ def main(arguments: Sequence[str] | None = None, program: str | None = None) -> 
     set_up(private=not options.local)
     stop = Stop(scratch.close)
     try:
-        _serve(options, host, scratch, stop)
+        _serve(options, host, scratch, stop, lend)
     finally:
         scratch.close()
 
 
-def _serve(options: argparse.Namespace, host: str, scratch: Scratch, stop: Stop) -> None:
+def _serve(options: argparse.Namespace, host: str, scratch: Scratch, stop: Stop, lend: Any = None) -> None:
     from ..engine.engine import Engine
+    from ..engine.lent import LentEngine
     from ..models.folder import ModelError
     from ..models.registry import DEFAULT, REGISTRY
     from ..probing.checkpoints import own_folder
@@ -92,12 +113,21 @@ def _serve(options: argparse.Namespace, host: str, scratch: Scratch, stop: Stop)
     named = [name.strip() for name in options.models.split(",") if name.strip()]
     embedded = [key for key, card in REGISTRY.items() if card.embedded]
     models = tuple(dict.fromkeys([options.model or DEFAULT, *named, *embedded]))
-    engine = (
-        Engine(models, local=True, unfinished=own_folder()) if options.local else Engine(models, seconds=JOB_SECONDS)
-    )
+    pairs = [pair.partition("=") for pair in options.autoencoders.split(",") if pair.strip()]
+    small = {name.strip(): Path(folder.strip()) for name, _, folder in pairs}
+    if unknown := set(small) - set(models):
+        _end(f"There is no model {sorted(unknown)[0]!r} here to have an autoencoder: name it in --models too.")
+    if options.local:
+        engine = Engine(models, local=True, unfinished=own_folder(), autoencoders=small)
+    elif lend is not None:
+        engine = LentEngine(models, seconds=JOB_SECONDS, autoencoders=small, lend=lend)
+    else:
+        engine = Engine(models, seconds=JOB_SECONDS, autoencoders=small)
     try:
         for name in models[:1] if options.local else models:
             engine.opened(name)
+        if isinstance(engine, LentEngine):
+            engine.get_ready()
         demo = build_demo(engine)
         serve(
             demo, engine, launch_options(demo), host=host, port=options.port, rules=rules_for(options.local, host, mcp=options.mcp),

@@ -51,25 +51,36 @@ class Scratch:
         self.files = self.folder / "files"
         self.files.mkdir()
         self._kept: frozenset[Path] = frozenset()
+        self._seen: dict[Path, tuple[int, float]] = {}  # when a file was last touched, and when that was noticed
 
     def keep(self) -> None:
         """What is there now stays to the end: files that belong to the page itself."""
         self._kept = frozenset(path for path, _ in self._found())
 
-    def sweep(self, age: float = AGE, cap: float = CAP) -> int:
-        """Delete files older than `age` seconds, then the oldest until at most `cap` bytes are left; how many went."""
-        now, gone, total = time.time(), 0, 0
+    def sweep(self, now: float, age: float = AGE, cap: float = CAP) -> int:
+        """Delete files that were not touched for `age` seconds, then the oldest until at most `cap` bytes are left.
+
+        now: of a clock that nobody sets. A folder that somebody has removed, such as a machine that tidies up, is made
+        anew. Returns how many files went.
+        """
+        gone, total, before, self._seen = 0, 0, self._seen, {}
+        with suppress(OSError):
+            self.files.mkdir(mode=0o700, parents=True, exist_ok=True)
         for path, status in sorted(self._found(), key=lambda item: -item[1].st_mtime):
             if path in self._kept:
                 continue
+            touched, noticed = before.get(path, (0, now))
+            noticed = noticed if touched == status.st_mtime_ns else now
             total += status.st_size
-            if now - status.st_mtime > age or total > cap:
+            if now - noticed > age or total > cap:
                 with suppress(OSError):
                     path.unlink()
                     gone += 1
+            else:
+                self._seen[path] = status.st_mtime_ns, noticed
         for folder, _, _ in os.walk(self.files, topdown=False):
             with suppress(OSError):
-                if Path(folder) != self.files and now - os.stat(folder).st_mtime > 60:
+                if Path(folder) != self.files and abs(time.time() - os.stat(folder).st_mtime) > 60:
                     os.rmdir(folder)
         return gone
 
@@ -81,6 +92,7 @@ class Scratch:
         """Whether nothing can be written there now."""
         draft = self.folder / ".draft"
         try:
+            self.files.mkdir(mode=0o700, parents=True, exist_ok=True)
             draft.write_bytes(b"\0" * 65536)
             return False
         except OSError:

@@ -10,92 +10,24 @@ import asyncio
 import logging
 import re
 import time
-from collections import OrderedDict
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 from urllib.parse import parse_qs
 
-import anyio.to_thread
 import orjson
 
+from .bodies import Receive, counted, drain, elsewhere, replay, too_large, whole
 from .callers import PROXY_HEADERS, address_of, host_named
-from .files import Scratch
-from .messages import FAILED, FULL, answer, ended, told
-from .places import Place, Places, Quota
-from .rules import API, CLOSED, LIVE, MCP, Rules
-from .sessions import Sessions
+from .house import House
+from .leaving import leaving
+from .messages import FAILED, FULL, Refused, answer, ended, told
+from .places import Place
+from .rules import API, CLOSED, LIVE, MCP
 
 log = logging.getLogger(__name__)
 Scope = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
-SWEEP = 10.0  # seconds
-DRAINED = 32_000_000  # bytes of a refused body that are read and dropped, so that its sender gets to the answer
 SESSION = re.compile(r"[\w-]{1,64}", re.ASCII)
-
-
-class _Refused(Exception):
-    def __init__(self, status: int, sentence: str, drain: bool = False) -> None:
-        super().__init__(sentence)
-        self.status, self.sentence, self.drain = status, sentence, drain
-
-
-class House:
-    """What the middleware knows, shared by its requests: all of it belongs to the server's event loop."""
-
-    def __init__(
-        self, rules: Rules, scratch: Scratch | None = None, health: Callable[[], dict[str, Any]] = dict
-    ) -> None:
-        self.rules, self.scratch, self.health = rules, scratch, health
-        self.places = Places(rules.places, rules.each, rules.stateless)
-        self.uploads = Quota(rules.hourly_bytes)
-        self.sessions = Sessions(self.places, rules.linger, rules.idle, rules.sessions)
-        self.closing = False
-        self.streams: set[asyncio.Task[Any]] = set()
-        self.loop: asyncio.AbstractEventLoop | None = None
-        self.recent: OrderedDict[str, None] = OrderedDict()  # events that have ended
-        self._keeper: asyncio.Task[None] | None = None
-
-    def start(self) -> None:
-        """Begin to keep house, on the loop that runs now."""
-        if self.loop is None:
-            self.loop = asyncio.get_running_loop()
-            limiter = anyio.to_thread.current_default_thread_limiter()  # of the acts that stream, one thread each
-            limiter.total_tokens = max(limiter.total_tokens, self.rules.places + 32)
-            self._keeper = self.loop.create_task(self._keep())
-
-    def close(self) -> None:
-        """End the streams that are open and let nobody in any more; from any thread."""
-        self.closing = True
-        if self.loop is not None and self.loop.is_running():
-            self.loop.call_soon_threadsafe(lambda: [task.cancel() for task in list(self.streams)])
-
-    def release(self, event: str) -> None:
-        """An event has ended, and its place is free."""
-        self.places.held.pop(event, None)
-        self.recent[event] = None
-        while len(self.recent) > 1000:
-            self.recent.popitem(last=False)
-
-    def sweep(self) -> None:
-        """Let go of visits and places whose time is over."""
-        self.sessions.sweep(time.monotonic())
-        known = getattr(getattr(self.sessions.demo, "_queue", None), "event_ids_to_events", None)
-        if known is not None:
-            for event, place in list(self.places.held.items()):
-                listened = self.sessions.is_open(place.session)
-                if event not in known and listened and not event.startswith(("joining ", "mcp ")):
-                    self.release(event)
-
-    async def _keep(self) -> None:
-        while True:
-            await asyncio.sleep(SWEEP)
-            try:
-                self.sweep()
-                if self.scratch is not None:
-                    await asyncio.to_thread(self.scratch.sweep)
-            except Exception:
-                log.exception("housekeeping failed")
 
 
 class Guard:
@@ -105,6 +37,9 @@ class Guard:
         self.app, self.house = app, house
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "websocket":
+            await send({"type": "websocket.close", "code": 1000})
+            return
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
@@ -112,16 +47,17 @@ class Guard:
         request = _Request(self, scope, receive, send)
         try:
             await request.serve()
-        except _Refused as refused:
+        except Refused as refused:
             if refused.drain:
-                await _drain(receive)
+                await drain(receive)
             await request.answer(refused.status, refused.sentence)
         except asyncio.CancelledError:
             if not self.house.closing:
                 raise
             await request.finish()
         except Exception as error:
-            await request.failed(error)
+            if not request.stalled:
+                await request.failed(error)
 
 
 class _Request:
@@ -131,7 +67,7 @@ class _Request:
         self.app, self.house, self.rules = guard.app, guard.house, guard.house.rules
         self.scope, self.receive, self._send = scope, receive, send
         self.path, self.method = scope["path"], scope["method"]
-        self.started = self.done = False
+        self.started = self.done = self.stalled = False
         headers = {name: value for name, value in scope["headers"]}
         self.length = headers.get(b"content-length", b"")
         self.host = headers.get(b"host", b"").decode("latin-1")
@@ -145,16 +81,16 @@ class _Request:
             await self._healthz()
             return
         if self.house.closing:
-            raise _Refused(503, "This demo is shutting down: try again in a minute.")
+            raise Refused(503, "This demo is shutting down: try again in a minute.")
         if self.rules.hosts is not None and not host_named(self.host, self.rules.hosts):
-            raise _Refused(403, "This server is not known by that name: open it by its address, or set REWEIGHT_HOSTS.")
+            raise Refused(403, "This server is not known by that name: open it by its address, or set REWEIGHT_HOSTS.")
         if any(letter < " " or letter == "\x7f" for letter in self.path) or b"%00" in self.scope.get(
             "query_string", b""
         ):
-            raise _Refused(404, "There is nothing of that name here.")
+            raise Refused(404, "There is nothing of that name here.")
         by_mcp = self.rules.mcp and MCP.fullmatch(self.path) is not None
         if CLOSED.match(self.path) and not by_mcp:
-            raise _Refused(404, "There is nothing of that name here.")
+            raise Refused(404, "There is nothing of that name here.")
         self._vouch()
         if by_mcp:
             await self._mcp()
@@ -167,8 +103,8 @@ class _Request:
         elif stream is not None:
             await self._listen(stream)
         else:
-            if self.method == "POST":
-                self._limit(*self._allowance())
+            if self.method not in ("GET", "HEAD"):
+                self.receive = self._limit(*self._allowance())
             await self.app(self.scope, self.receive, self.send)
 
     def _vouch(self) -> None:
@@ -195,8 +131,11 @@ class _Request:
 
     async def _listen(self, session: str) -> None:
         """Pass a stream of messages on, and know when it has been left."""
-        house, task = self.house, asyncio.current_task()
+        house, task, rules = self.house, asyncio.current_task(), self.rules
         page = "/heartbeat/" in self.path
+        if refusal := house.connections.refusal(self.address, rules.streams_each, rules.streams):
+            raise Refused(429, refusal)
+        house.connections.listens(self.address, 1)
         house.sessions.seen(session, self.address, time.monotonic(), page)
         house.sessions.opened(session)
         if task is not None:
@@ -206,6 +145,7 @@ class _Request:
         finally:
             if task is not None:
                 house.streams.discard(task)
+            house.connections.listens(self.address, -1)
             house.sessions.closed(session)
             if not page:
                 for event in house.places.of_session(session):
@@ -216,17 +156,16 @@ class _Request:
     async def _join(self) -> None:
         """Give a job a place, where the caller may have another one."""
         body = await self._body(self.rules.json_bytes)
-        try:
-            asked = orjson.loads(body)
-        except ValueError as error:
-            raise _Refused(400, "The request is not valid JSON: numbers must be finite, and text UTF-8.") from error
-        session = asked.get("session_hash") if isinstance(asked, dict) else None
+        asked = self._asked(body)
+        if elsewhere(asked.get("data")):
+            raise Refused(400, "Nothing is fetched from an address: upload the file.")
+        session = asked.get("session_hash")
         session = session if isinstance(session, str) and session else None
         if session and not SESSION.fullmatch(session):
-            raise _Refused(400, "The session's name must be letters and digits.")
+            raise Refused(400, "The session's name must be letters and digits.")
         house, visitor = self.house, session or ""
         if refusal := house.places.refusal(self.address, visitor):
-            raise _Refused(429, refusal)
+            raise Refused(429, refusal)
         joining = f"joining {id(self)}"
         house.places.held[joining] = Place(self.address, visitor, session or joining)
         answered = bytearray()
@@ -242,7 +181,7 @@ class _Request:
         if session:
             house.sessions.seen(session, self.address, time.monotonic())
         try:
-            await self.app(self.scope, _replay(body, self.receive), send)
+            await self.app(self.scope, replay(body, self.receive), send)
         finally:
             house.places.held.pop(joining, None)
 
@@ -250,22 +189,18 @@ class _Request:
         """Give an act of the page a place for as long as its answer streams."""
         body = await self._body(self.rules.live_bytes)
         if self.path in (f"{LIVE}/begin", f"{LIVE}/stop"):
-            await self.app(self.scope, _replay(body, self.receive), self.send)
+            await self.app(self.scope, replay(body, self.receive), self.send)
             return
-        try:
-            asked = orjson.loads(body)
-        except ValueError as error:
-            raise _Refused(400, "The request is not valid JSON: numbers must be finite, and text UTF-8.") from error
-        session = asked.get("session") if isinstance(asked, dict) else None
+        session = self._asked(body).get("session")
         house, visitor = self.house, session[:64] if isinstance(session, str) else ""
         if refusal := house.places.refusal(self.address, visitor):
-            raise _Refused(429, refusal)
+            raise Refused(429, refusal)
         event, task = f"joining {id(self)}", asyncio.current_task()
         house.places.held[event] = Place(self.address, visitor, visitor)
         if task is not None:
             house.streams.add(task)
         try:
-            await self.app(self.scope, _replay(body, self.receive), self.send)
+            await self.app(self.scope, replay(body, self.receive), self.send)
         finally:
             house.streams.discard(task)
             house.places.held.pop(event, None)
@@ -273,20 +208,20 @@ class _Request:
     async def _mcp(self) -> None:
         """Pass a call of an MCP client on, which holds a place for as long as it takes."""
         if self.method != "POST":
-            raise _Refused(405, "This address is for MCP clients, which post to it.")
+            raise Refused(405, "This address is for MCP clients, which post to it.")
         body = await self._body(self.rules.live_bytes)
         try:
             asked = orjson.loads(body)
         except ValueError as error:
-            raise _Refused(400, "The request is not valid JSON: numbers must be finite, and text UTF-8.") from error
-        if b"gradio.FileData" in orjson.dumps(asked):  # Gradio's own client would read such a file from this machine
-            raise _Refused(400, "A picture is given by its URL or as a data: URL.")
+            raise Refused(400, "The request is not valid JSON: numbers must be finite, and text UTF-8.") from error
+        if b"gradio.FileData" in orjson.dumps(asked) or elsewhere(asked, ("picture", "path")):
+            raise Refused(400, "A picture is given as a data: URL: no file and no address is opened for you.")
         house, event = self.house, f"mcp {id(self)}"
         if refusal := house.places.refusal(self.address, ""):
-            raise _Refused(429, refusal)
+            raise Refused(429, refusal)
         house.places.held[event] = Place(self.address, "", event)
         try:
-            await self.app(self.scope, _replay(body, self.receive), self.send)
+            await self.app(self.scope, replay(body, self.receive), self.send)
         finally:
             house.places.held.pop(event, None)
 
@@ -301,7 +236,7 @@ class _Request:
             return
         house.places.held[event] = Place(self.address, visitor, session)
         log.info("a job has joined", extra={"fields": {"held": len(house.places.held)}})
-        unheard = _left(self.app, dict(self.scope), session)
+        unheard = leaving(self.app, dict(self.scope), session)
 
         async def look() -> None:
             await asyncio.sleep(self.rules.grace)
@@ -321,37 +256,25 @@ class _Request:
             return self.rules.upload_bytes, "file"
         return self.rules.json_bytes, "request"
 
-    def _limit(self, most: int, what: str) -> None:
-        """Have a body refused as soon as it is known to be too large, before anything parses it."""
+    def _limit(self, most: int, what: str) -> Receive:
+        """What receives the body, refused as soon as it is known to be too large."""
         size = int(self.length) if self.length.isdigit() else 0
         if size > most:
-            raise _Refused(413, _too_large(what, most), drain=True)
+            raise too_large(what, most)
         if what == "file" and (refusal := self.house.uploads.refusal(self.address, size or most, time.monotonic())):
-            raise _Refused(429, refusal)
-        receive, seen = self.receive, 0
-
-        async def counted() -> MutableMapping[str, Any]:
-            nonlocal seen
-            message = await asyncio.wait_for(receive(), self.rules.body_seconds)
-            seen += len(message.get("body", b""))
-            if seen > most:
-                raise _Refused(413, _too_large(what, most), drain=bool(message.get("more_body")))
-            return message
-
-        self.receive = counted
+            raise Refused(429, refusal)
+        return counted(self.receive, most, what, self.rules.body_seconds)
 
     async def _body(self, most: int) -> bytes:
-        receive = self.receive
-        self._limit(most, "request")
-        body = bytearray()
-        while True:
-            message = await self.receive()
-            if message["type"] == "http.disconnect":
-                raise _Refused(400, "The request ended early.")
-            body.extend(message.get("body", b""))
-            if not message.get("more_body"):
-                self.receive = receive  # what comes next is the caller's leaving, for which there is no time limit
-                return bytes(body)
+        return await whole(self._limit(most, "request"))
+
+    def _asked(self, body: bytes) -> dict[str, Any]:
+        """The JSON object of a body. Refused for what is no JSON."""
+        try:
+            asked = orjson.loads(body)
+        except ValueError as error:
+            raise Refused(400, "The request is not valid JSON: numbers must be finite, and text UTF-8.") from error
+        return asked if isinstance(asked, dict) else {}
 
     async def _healthz(self) -> None:
         house = self.house
@@ -377,7 +300,13 @@ class _Request:
                 self.house.release(event)
             message = dict(message) | {"body": told(message["body"], self._instead)}
         self.done = message["type"] == "http.response.body" and not message.get("more_body")
-        await self._send(message)
+        try:
+            async with asyncio.timeout(self.rules.taken_seconds):
+                await self._send(message)
+        except TimeoutError:
+            self.stalled = True
+            self.house.connections.abort(self.scope)
+            raise OSError("nobody takes the answer") from None
 
     def _instead(self) -> str:
         scratch = self.house.scratch
@@ -411,55 +340,3 @@ class _Request:
         level = logging.ERROR if status == 500 else logging.INFO
         log.log(level, "a request failed", exc_info=error, extra={"fields": {"status": status}})
         await self.answer(status, sentence)
-
-
-def _replay(body: bytes, receive: Receive) -> Receive:
-    """The body again, then whatever comes after it."""
-    given = False
-
-    async def again() -> MutableMapping[str, Any]:
-        nonlocal given
-        if given:
-            return await receive()
-        given = True
-        return {"type": "http.request", "body": body, "more_body": False}
-
-    return again
-
-
-async def _drain(receive: Receive) -> None:
-    """Read a body and drop it, for so long and so much."""
-    dropped = 0
-    try:
-        async with asyncio.timeout(5):
-            while dropped < DRAINED:
-                message = await receive()
-                dropped += len(message.get("body", b""))
-                if not message.get("more_body"):
-                    return
-    except TimeoutError:
-        return
-
-
-def _left(app: Any, scope: Scope, session: str) -> Callable[[], Awaitable[None]]:
-    """Listen to a session's messages and go at once: what Gradio stops a job for."""
-    listening = dict(scope) | {
-        "method": "GET", "path": f"{API}/queue/data", "raw_path": f"{API}/queue/data".encode(),
-        "query_string": f"session_hash={session}".encode(), "headers": [(b"host", b"localhost")],
-        "asgi": {"version": "3.0", "spec_version": "2.4"},
-    }  # fmt: skip
-
-    async def gone() -> MutableMapping[str, Any]:
-        return {"type": "http.disconnect"}
-
-    async def nowhere(message: MutableMapping[str, Any]) -> None:
-        return
-
-    async def leave() -> None:
-        await app(dict(listening), gone, nowhere)
-
-    return leave
-
-
-def _too_large(what: str, most: int) -> str:
-    return f"The {what} is too large: at most {most / 1e6:g} MB are taken."

@@ -42,7 +42,7 @@ class Sparing(logging.Filter):
             return True
         key = (record.name, record.levelno, record.getMessage()[:200])
         when, left = self._last.get(key, (0.0, 0))
-        if record.created - when < MINUTE:
+        if 0 <= record.created - when < MINUTE:  # a clock may be set back
             self._last[key] = (when, left + 1)
             return False
         if len(self._last) > 1000:

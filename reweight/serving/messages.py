@@ -13,6 +13,14 @@ FAILED = "Something went wrong on the server, and it has been noted: try again, 
 FULL = "The server's disk is full, so the result cannot be shown: try again later, or tell whoever runs this demo."
 
 
+class Refused(Exception):
+    """A request that is answered by a status and a sentence. drain: read the rest of its body first."""
+
+    def __init__(self, status: int, sentence: str, drain: bool = False) -> None:
+        super().__init__(sentence)
+        self.status, self.sentence, self.drain = status, sentence, drain
+
+
 def answer(status: int, sentence: str, **headers: str) -> list[dict[str, Any]]:
     """The ASGI messages of an answer of one sentence, as JSON."""
     body = orjson.dumps({"detail": sentence, "error": sentence, "kind": "error", "text": sentence})

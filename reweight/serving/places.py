@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 TOTAL, EACH, STATELESS = 96, 8, 4
 HOUR = 3600.0
+LEAST = 50_000  # bytes that an upload counts for, so that many small ones are few
 
 
 @dataclass(frozen=True)
@@ -51,10 +52,11 @@ class Quota:
 
     def __init__(self, most: float) -> None:
         self.most = most
-        self._given: dict[str, deque[tuple[float, int]]] = {}
+        self._given: dict[str, deque[tuple[float, float]]] = {}
 
     def refusal(self, address: str, size: int, now: float) -> str | None:
         """Why this many bytes more are not taken, in a sentence; None where they are, and then they count."""
+        size = max(size, min(LEAST, self.most / 100))
         for given in self._given.values():
             while given and given[0][0] < now - HOUR:
                 given.popleft()

@@ -34,7 +34,9 @@ class Rules:
     hosts: the names that a Host header may give, None for any; behind_proxy: whether what a proxy says of the caller is
     true. json_bytes, upload_bytes: the largest bodies; hourly_bytes: what an address may upload in an hour.
     mcp: whether MCP clients may call the public endpoints.
-    grace: seconds that a job goes on without anybody who listens; body_seconds: that a body may take to arrive.
+    grace: seconds that a job goes on without anybody who listens; body_seconds: that a body may take to arrive;
+    taken_seconds: that a part of an answer may take to be taken. streams_each: open pages and streams of an address;
+    streams: of all.
     """
 
     hosts: frozenset[str] | None = None
@@ -46,6 +48,9 @@ class Rules:
     hourly_bytes: float = 40e6
     grace: float = 8.0
     body_seconds: float = 30.0
+    taken_seconds: float = 30.0
+    streams_each: int = 160
+    streams: int = 640
     places: int = TOTAL
     each: int = EACH
     stateless: int = STATELESS

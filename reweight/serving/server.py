@@ -12,13 +12,16 @@ from typing import Any
 
 from .address import bypass_proxies
 from .callers import hosts_allowed
+from .connections import room_for_files
 from .files import Scratch
-from .guard import Guard, House
+from .guard import Guard
+from .house import House
 from .logs import adopt_uvicorn
 from .mcp_answers import mend
 from .rules import Rules
 
 log = logging.getLogger(__name__)
+PIXELS = 2048 * 2048  # of a picture that a visitor gives
 LAST = 2.0  # seconds that the end may take; then the process goes as it is
 
 
@@ -41,7 +44,10 @@ def serve(
     page: further options for Gradio's `launch`, such as its looks. ready: called with the address once it serves.
     """
     from fastapi.middleware import Middleware
+    from PIL import Image
 
+    room_for_files()
+    Image.MAX_IMAGE_PIXELS = PIXELS // 2  # Pillow refuses what is above twice that
     stop.await_it()
     house = House(rules, scratch, lambda: health(engine))
     house.sessions.demo = demo
@@ -52,6 +58,7 @@ def serve(
         **page | {"app_kwargs": around}, server_name=host, server_port=port, prevent_thread_lock=True, quiet=True,
         inline=False, max_threads=rules.places + 32, state_session_capacity=2 * rules.sessions, mcp_server=rules.mcp,
     )  # fmt: skip
+    house.connections.server = demo.server
     if rules.mcp:
         mend(demo.mcp_server_obj)
     adopt_uvicorn()

@@ -6,12 +6,13 @@ What a caller leaves out is the default of the model that is named. Values come 
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Iterator
 from typing import Any
 
 import gradio as gr
 
-from ..engine.engine import Engine, Picture, ProbeSnapshot
+from ..engine.engine import Engine, Picture, ProbeSnapshot, Waiting
 from ..engine.provenance import png_bytes, settings_of
 from ..engine.request import COLUMNS, Request, RequestError, validate
 from ..engine.resolving import places_of
@@ -22,6 +23,7 @@ from .errors import shown_to_people
 from .files import served
 
 MOST_RUNS = 100
+HEARD = 0.25  # seconds after which a caller who has gone is noticed; each time costs as much as a denoising step
 
 
 def build_api(engine: Engine) -> None:
@@ -126,11 +128,13 @@ def _drawn(engine: Engine, caller: gr.Request, methods: tuple[str, ...], given: 
                 engine.card(request.model), **request.settings() | (given[-1] or {}) | {"columns": list(methods)}
             )
         chosen = engine.chosen(request)
-        pictures = []
+        pictures, told = [], time.monotonic()
         for event in engine.compare(request, chosen, methods, client=client_of(caller)):
             if isinstance(event, Picture):
                 pictures.append(event)
-            yield (gr.skip(),) * (len(methods) + 1)
+            if isinstance(event, Waiting) or time.monotonic() - told > HEARD:
+                yield (gr.skip(),) * (len(methods) + 1)
+                told = time.monotonic()
         weights = request.weights(chosen.scores, places_of(engine.blocks(request.model)), chosen.weights)
         facts = {"importance": chosen.source, "scores": chosen.scores.tolist(), "weights": weights.tolist()}
         yield (*(stamped(engine, request, picture) for picture in pictures), facts)

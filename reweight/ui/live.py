@@ -10,6 +10,8 @@ from contextlib import closing
 from dataclasses import dataclass
 from typing import Any
 
+import gradio as gr
+from gradio.context import LocalContext
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request as HttpRequest
 from starlette.responses import JSONResponse, Response, StreamingResponse
@@ -125,6 +127,7 @@ class Live:
                 raise ValueError("Settings are given by name.")
         except ValueError as error:
             return JSONResponse({"kind": "error", "text": str(error)}, 400)
+        LocalContext.request.set(gr.Request(request=http))  # where a GPU is lent, it is lent to this visitor
         call = Call(self.engine, session, settings, given, http.client.host if http.client else "")
         return StreamingResponse(self._lines(call, session, name, act), media_type="application/x-ndjson")
 

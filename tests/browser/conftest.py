@@ -7,19 +7,10 @@ import shutil
 from collections.abc import Callable, Iterator
 
 import pytest
-from looking import has_drawn
+from looking import FLAGS, has_drawn
 from playwright.sync_api import Browser, Error, Page, expect, sync_playwright
 from server import Server
 
-FLAGS = [
-    "--no-sandbox",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--no-first-run",
-    "--disable-gpu",
-    "--disable-quic",
-]
 PATIENCE = 120_000  # milliseconds; a busy machine is no failure
 expect.set_options(timeout=PATIENCE)
 

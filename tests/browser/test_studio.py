@@ -15,6 +15,7 @@ from PIL import Image
 from playwright.sync_api import Page, expect
 
 from reweight.engine.provenance import read_png
+from reweight.engine.resolving import EXAMPLES
 
 pytestmark = pytest.mark.browser
 SCREENS = ("Compare", "Importance", "Ablate", "Watch", "Sweep", "Edit", "History", "Learn")
@@ -82,7 +83,7 @@ def test_a_saved_picture_brings_its_settings_back_and_history_does_too(visit, tm
     assert page.evaluate("() => [reweight.settings.low, reweight.settings.seed]") == [0.6, 7]
     painted = page.locator("#history-strip button", has_text="painted").first
     assert painted.locator(".rw-made span").all_text_contents() == [
-        "a fox in snow",
+        EXAMPLES[0],
         "painted · seed 7",
         "tiny-sd, 2 steps",
     ]

@@ -13,7 +13,7 @@ from reweight.probing import loss_cache
 from reweight.probing.checkpoints import checkpoint, resumed
 from reweight.probing.importance_probe import iter_probe, probe
 from reweight.probing.loss_cache import StateError
-from reweight.probing.request import ProbeRequest
+from reweight.probing.probe_request import ProbeRequest
 from reweight.storage.sealed import read_sealed, write_sealed
 
 PROMPT = "a red apple on the table"
@@ -153,3 +153,16 @@ def test_drafts_of_killed_writes_are_swept(tmp_path):
     os.utime(old, (time.time() - 7200,) * 2)
     checkpoint(tmp_path, ABOUT)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_two_programs_on_one_folder_both_come_to_the_same_table(sd_pipe, tmp_path):
+    expected = Search(sd_pipe).table(None).to_json()
+    streams, tables = [resumed(tmp_path, ABOUT, Search(sd_pipe)) for _ in range(2)], []
+    while streams:
+        for stream in list(streams):
+            last = next(stream, None)
+            if last is None:
+                streams.remove(stream)
+            elif last.done == 1:
+                tables.append(last.table.to_json())
+    assert tables == [expected] * 2

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -34,9 +35,25 @@ def test_files_go_by_age_then_the_oldest_by_their_sum_and_the_pages_own_stay(scr
     own = write(scratch, "own", 1000, age=9000)
     scratch.keep()
     old, big, new = write(scratch, "old", 10, 4000), write(scratch, "big", 900, 100), write(scratch, "new", 200, 10)
-    assert scratch.sweep(age=3600, cap=1000) == 2
+    assert scratch.sweep(0) == 0 and scratch.sweep(1, cap=1100) == 1 and not old.exists()
+    new.touch()
+    assert scratch.sweep(3601) == 1
     assert own.exists() and new.exists() and not old.exists() and not big.exists()
-    assert scratch.sweep(age=3600, cap=1000) == 0 and scratch.size() == 1200
+    assert scratch.sweep(3602) == 0 and scratch.size() == 1200
+
+
+def test_a_clock_that_is_set_deletes_nothing_that_is_new(scratch: Scratch):
+    future, past = write(scratch, "future", 10, -9000), write(scratch, "past", 10, 9000)
+    assert scratch.sweep(0) == scratch.sweep(3000) == 0 and future.exists() and past.exists()
+    assert scratch.sweep(3601) == 2
+
+
+def test_a_folder_that_somebody_removed_is_made_anew(scratch: Scratch):
+    shutil.rmtree(scratch.folder)
+    assert not scratch.full() and scratch.files.is_dir()
+    shutil.rmtree(scratch.folder)
+    scratch.sweep(0)
+    assert scratch.files.is_dir()
 
 
 def test_the_folder_is_ones_own_and_gone_at_the_end(scratch: Scratch):

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import json
+from types import SimpleNamespace
 from typing import Any
 
 import httpx
 import pytest
 
-from reweight.serving.guard import Guard, House
+from reweight.serving.guard import Guard
+from reweight.serving.house import House
 from reweight.serving.rules import Rules
 
-SMALL = Rules(json_bytes=1000, upload_bytes=5000, hourly_bytes=8000, grace=0.05)
+SMALL = Rules(json_bytes=1000, upload_bytes=5000, hourly_bytes=8000, grace=1.0)
 
 
 class App:
@@ -171,3 +173,120 @@ def test_a_caller_without_a_session_holds_a_few_places_and_a_job_without_a_liste
 
     codes, left, held = asyncio.run(run())
     assert codes == [200] * 4 + [429] * 2 and left and held == 0
+
+
+def test_a_body_that_trickles_in_for_ever_is_ended():
+    async def trickle():
+        while True:
+            await asyncio.sleep(0.02)
+            yield b"x"
+
+    app = App()
+    rules = Rules(json_bytes=1000, body_seconds=0.2)
+    (answer,) = ask(app, ("POST", "/gradio_api/call/compare", {"content": trickle()}), rules=rules)
+    assert answer.status_code == 408 and "too long" in sentence(answer)
+    assert app.seen == []
+
+
+@pytest.mark.parametrize("method", ["PUT", "PATCH", "DELETE", "OPTIONS"])
+def test_no_method_brings_a_larger_body(method):
+    app = App()
+    (answer,) = ask(app, (method, "/gradio_api/call/compare", {"content": b"x" * 2000}))
+    assert answer.status_code == 413 and app.seen == []
+
+
+def test_a_web_socket_is_closed():
+    said: list[Any] = []
+
+    async def run() -> None:
+        async def send(message: Any) -> None:
+            said.append(message["type"])
+
+        await Guard(App(), House(SMALL))({"type": "websocket", "path": "/gradio_api/queue/join"}, None, send)
+
+    asyncio.run(run())
+    assert said == ["websocket.close"]
+
+
+def test_an_address_has_so_many_open_streams_and_another_still_gets_one():
+    async def run() -> tuple[list[int], int, int]:
+        house = House(Rules(streams_each=3, streams=5, behind_proxy=True))
+        guard, codes = Guard(App(), house), []
+
+        async def listen(address: str, left: asyncio.Event) -> None:
+            async def receive() -> Any:
+                await left.wait()
+                return {"type": "http.disconnect"}
+
+            async def send(message: Any) -> None:
+                if message["type"] == "http.response.start":
+                    codes.append(message["status"])
+
+            headers = [(b"x-forwarded-for", address.encode()), (b"host", b"localhost")]
+            scope = {"type": "http", "method": "GET", "path": "/gradio_api/heartbeat/abc", "headers": headers,
+                     "query_string": b"", "client": ("10.0.0.1", 1)}  # fmt: skip
+            await guard(scope, receive, send)
+
+        left = asyncio.Event()
+        tasks = [asyncio.create_task(listen(address, left)) for address in ["8.8.8.8"] * 5 + ["9.9.9.9"] * 2]
+        await asyncio.sleep(0)
+        while len(codes) < 2:
+            await asyncio.sleep(0.01)
+        held = house.connections.open.total()
+        left.set()
+        await asyncio.gather(*tasks)
+        return codes, held, house.connections.open.total()
+
+    codes, held, after = asyncio.run(run())
+    assert codes == [429, 429] and held == 5 and after == 0
+
+
+def test_an_answer_that_nobody_takes_is_given_up_and_its_connection_dropped():
+    class Taken:
+        """As uvicorn's connection of a caller who does not read."""
+
+        def __init__(self, scope: Any) -> None:
+            self.scope, self.cycle, self.transport, self.aborted = scope, None, self, False
+
+        def abort(self) -> None:
+            self.aborted = True
+
+    async def endless(scope: Any, receive: Any, send: Any) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        while True:
+            await send({"type": "http.response.body", "body": b"x" * 1000, "more_body": True})
+
+    async def run() -> bool:
+        scope = {"type": "http", "method": "GET", "path": "/", "headers": [(b"host", b"localhost")], "query_string": b"",
+                 "client": ("127.0.0.1", 1)}  # fmt: skip
+        house, connection = House(Rules(taken_seconds=0.1)), Taken(scope)
+        house.connections.server = SimpleNamespace(server_state=SimpleNamespace(connections={connection}))
+        sent = 0
+
+        async def send(message: Any) -> None:
+            nonlocal sent
+            sent += 1
+            if sent > 5:
+                await asyncio.Event().wait()
+
+        await asyncio.wait_for(Guard(endless, house)(scope, None, send), 20)
+        return connection.aborted
+
+    assert asyncio.run(run())
+
+
+@pytest.mark.parametrize(
+    "address", ["http://127.0.0.1/x.png", "HTTPS://example.org/x.png", " ftp://x/y", "file:///etc/passwd"]
+)
+def test_no_file_is_fetched_from_an_address(address):
+    picture = {"path": address, "meta": {"_type": "gradio.FileData"}}
+    app = App()
+    for data in ([picture, "a red apple"], [{"deep": [picture]}]):
+        for path in ("/gradio_api/call/score", "/gradio_api/queue/join", "/gradio_api/call/v2/score"):
+            (answer,) = ask(app, ("POST", path, {"json": {"data": data, "session_hash": "abc"}}))
+            assert answer.status_code == 400 and "upload" in sentence(answer)
+    assert app.seen == []
+    (good,) = ask(
+        app, ("POST", "/gradio_api/call/score", {"json": {"data": ["http://a prompt", {"path": "/tmp/a.png"}]}})
+    )
+    assert good.status_code == 200

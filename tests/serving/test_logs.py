@@ -77,7 +77,9 @@ def test_what_repeats_is_said_once_a_minute_with_its_count():
         return record
 
     assert [sparing.filter(record(1000.0 + n)) for n in range(50)] == [True] + [False] * 49
-    late = record(1061.0)
+    assert sparing.filter(record(10.0)), "a clock that is set back does not silence the log"
+    assert [sparing.filter(record(11.0)) for _ in range(49)] == [False] * 49
+    late = record(71.0)
     assert sparing.filter(late) and late.fields == {"left_out": 49}
 
 

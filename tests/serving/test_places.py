@@ -43,5 +43,7 @@ def test_uploads_have_a_quota_by_address_and_altogether_which_an_hour_renews():
     assert quota.refusal("a", 9_000_000, now=0) is None
     assert "10 MB an hour" in str(quota.refusal("a", 2_000_000, now=1))
     assert quota.refusal("a", 2_000_000, now=3601) is None
-    taken = sum(quota.refusal(f"address {n}", 9_000_000, now=3602) is None for n in range(100))
-    assert taken == 10
+    tiny = sum(quota.refusal("c", 1, now=3601.5) is None for n in range(1000))
+    assert tiny == 200, "many small ones count for more than they hold"
+    taken = sum(quota.refusal(f"address {n}", 9_000_000, now=7203) is None for n in range(100))
+    assert taken == 11

@@ -1,0 +1,167 @@
+"""An engine whose GPU is lent for each call and whose work is done in a fork of the program, as on a ZeroGPU Space.
+
+What the fork remembers is lost with it. So whatever a caller is told comes back as events, and the pictures among them
+are remembered here.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from functools import wraps
+from typing import Any
+
+from ..models.folder import ModelError
+from .drawing import drawing_of
+from .engine import Engine
+from .events import Picture
+from .pictures import Made
+from .request import Request
+from .worker import Busy, Worker
+
+Lend = Callable[..., Callable[..., Iterator[Any]]]
+STEP_SECONDS = {
+    "toy": 0.02,
+    "sd15": 0.05,
+    "sd21": 0.05,
+    "sd-turbo": 0.05,
+    "sdxl": 0.1,
+    "sdxl-turbo": 0.1,
+}  # of 512 x 512
+BEGIN, MOST = 4, 120  # seconds: for moving the model to the GPU, and altogether
+
+Steps = Callable[..., float]
+
+
+def _each(request: Request, *_: Any, columns: Any = None, seeds: Any = ()) -> float:
+    return request.steps * len(columns or request.columns) * (1 + len(seeds))
+
+
+STEPS: dict[str, Steps] = {
+    # denoising steps of one picture that a call takes, about, from its first values; the fewer, the more of a visitor's
+    # quota is left
+    "compare": lambda request, chosen, columns=None, seeds=(), **_: _each(request, columns=columns, seeds=seeds),
+    "batches": lambda request, weights, *_, **__: request.steps * len(weights),
+    "watch": lambda request, chosen, columns, **_: 2 * _each(request, columns=columns),
+    "edit": lambda request, chosen, start, columns, **_: _each(request, columns=columns),
+    "sweep": lambda points, **_: sum(point.request.steps for point in points),
+    "probe": lambda request, runs=None, **_: 60 * request.steps * (runs or 15),
+    "tune": lambda request, **_: 200 * request.steps,
+    "agreement": lambda request, *_, **__: 30 * request.steps,
+    "direct": lambda request, **_: 15 * request.steps,
+    "parabolas": lambda request, **_: 6 * request.steps + 300,
+    "scores": lambda model, images, *_, **__: len(images),
+}
+
+
+class LentEngine(Engine):
+    """See `Engine`. lend: such as `spaces.GPU`; given a generator function and `duration`, a function of its values, it
+    returns one that does the same in a fork. Models are loaded, and scorers too, before the page is served.
+
+    Every value and event must survive pickling, and holds nothing on a GPU. An error is one sentence here as there.
+    """
+
+    def __init__(self, *arguments: Any, lend: Lend, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self._home = self._working = os.getpid()
+        self._lock = threading.Lock()
+        self._lent = lend(self._in_fork, duration=self._seconds)
+
+    def get_ready(self) -> None:
+        """Load what a fork would load anew each time. Before the page is served."""
+        for name in self.models:
+            self._scorer("auto", self.opened(name))
+
+    @property
+    def is_fork(self) -> bool:
+        """Whether this is the process that a GPU was lent to."""
+        return os.getpid() != self._home
+
+    def compare(self, request: Request, chosen: Any, columns: Any = None, **options: Any) -> Iterator[Any]:
+        """See `Engine.compare`. No GPU is asked for where every picture is remembered."""
+        if self.is_fork:
+            return super().compare(request, chosen, columns, **options)
+        return self._compared(request, chosen, tuple(request.columns if columns is None else columns), options)
+
+    def _compared(
+        self, request: Request, chosen: Any, columns: tuple[str, ...], options: dict[str, Any]
+    ) -> Iterator[Any]:
+        loaded = self.opened(request.model)
+        drawing = drawing_of(request, chosen, loaded)
+
+        def key(column: str, seed: int) -> Any:
+            return self._pictures.key(loaded, request.model_copy(update={"seed": seed}), column, drawing)
+
+        wanted = [(column, seed) for seed in (request.seed, *options.get("seeds", ())) for column in columns]
+        with self._lock:
+            known = [self._pictures.alone(key(*one)) for one in wanted]
+        if all(known):
+            for (column, seed), made in zip(wanted, known, strict=True):
+                yield self._shown(made, column, seed, chosen, drawing)
+            return
+        for event in self._borrow("compare", (request, chosen, columns), options):
+            if isinstance(event, Picture):
+                made = Made(event.image.copy(), event.seconds, reports=event.reports)
+                with self._lock:
+                    self._pictures.keep(key(event.column, event.seed), made)
+            yield event
+
+    def _borrow(self, name: str, arguments: tuple[Any, ...], options: dict[str, Any]) -> Iterator[Any]:
+        """The events of a method that runs in a fork. Closing this stops it there."""
+        if name != "scores":
+            self._check_served(getattr(arguments[0], "model", None) or arguments[0][0].request.model)
+        try:
+            events = self._lent(name, arguments, {key: value for key, value in options.items() if key != "client"})
+            with closing(events):
+                for kind, value in events:
+                    if kind == "error":
+                        raise value
+                    yield value
+        except (ValueError, FloatingPointError):
+            raise
+        except Exception as error:
+            if said := getattr(error, "message", None):  # gr.Error: no GPU is free, or the visitor's quota is used up
+                raise Busy(str(said)) from error
+            raise
+
+    def _in_fork(self, name: str, arguments: tuple[Any, ...], options: dict[str, Any]) -> Iterator[tuple[str, Any]]:
+        """Events as ("event", event), and what goes wrong as ("error", an error of one sentence)."""
+        if os.getpid() != self._working:
+            self.worker = Worker(seconds=self.worker.seconds)  # the thread of the one before is not in this process
+            self._working = os.getpid()
+        try:
+            for event in getattr(Engine, name)(self, *arguments, **options):
+                yield "event", event
+        except (ValueError, FloatingPointError) as error:
+            kind = type(error) if type(error) in (Busy, ModelError, FloatingPointError) else ValueError
+            yield "error", kind(str(error))
+
+    def _seconds(self, name: str, arguments: tuple[Any, ...], options: dict[str, Any]) -> int:
+        """What to ask for, in seconds: what is asked for is what the visitor's quota is charged with."""
+        first = arguments[0][0].request if name == "sweep" else arguments[0]
+        each = 0.05
+        if isinstance(first, Request):
+            card = self.card(first.model)
+            halves = 1 if first.guidance <= 1 else 2
+            each = STEP_SECONDS.get(card.family, 0.1) * halves * max(1.0, (first.size / 512) ** 2)
+        return min(MOST, BEGIN + math.ceil(each * STEPS[name](*arguments, **options)))
+
+
+def _borrowing(name: str) -> Callable[..., Iterator[Any]]:
+    whole = getattr(Engine, name)
+
+    @wraps(whole)
+    def method(self: LentEngine, *arguments: Any, **options: Any) -> Iterator[Any]:
+        if self.is_fork:
+            return whole(self, *arguments, **options)
+        return self._borrow(name, arguments, options)
+
+    return method
+
+
+for _name in STEPS:
+    if _name not in vars(LentEngine):
+        setattr(LentEngine, _name, _borrowing(_name))

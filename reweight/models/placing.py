@@ -1,0 +1,38 @@
+"""In what numbers a pipeline works, and where: whole on its device, or each part only when it is needed."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import nn
+
+WORK = 2.5e9  # bytes that drawing takes on a GPU beside the weights
+
+
+def usual_dtype(device: str, downloaded: bool) -> torch.dtype:
+    """float16 on CUDA. On a CPU that multiplies in bfloat16, a downloaded model in that: half the memory; else float32."""
+    if device.startswith("cuda"):
+        return torch.float16
+    supported = (getattr(torch.cpu, name, None) for name in ("_is_amx_tile_supported", "_is_avx512_bf16_supported"))
+    fast = device == "cpu" and any(known() for known in supported if known is not None)
+    return torch.bfloat16 if downloaded and fast else torch.float32
+
+
+def place(pipe: Any, device: str) -> Any:
+    """Put a pipeline on its device; where that has too little memory, each part goes there when its turn comes."""
+    if not device.startswith("cuda") or weight_bytes(pipe) + WORK < free_on(device):
+        return pipe.to(device)
+    pipe.enable_model_cpu_offload(device=device)
+    return pipe
+
+
+def weight_bytes(pipe: Any) -> int:
+    """Bytes of a pipeline's weights."""
+    networks = [part for part in pipe.components.values() if isinstance(part, nn.Module)]
+    return sum(weight.numel() * weight.element_size() for network in networks for weight in network.parameters())
+
+
+def free_on(device: str) -> float:
+    """Bytes that are free on a GPU."""
+    return torch.cuda.mem_get_info(device)[0]

@@ -1,0 +1,81 @@
+"""What the middleware knows of all requests together, and how it keeps house."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections import OrderedDict
+from collections.abc import Callable
+from typing import Any
+
+import anyio.to_thread
+
+from .connections import Connections
+from .files import Scratch
+from .places import Places, Quota
+from .rules import Rules
+from .sessions import Sessions
+
+log = logging.getLogger(__name__)
+SWEEP = 5.0  # seconds
+
+
+class House:
+    """What the middleware knows, shared by its requests: all of it belongs to the server's event loop."""
+
+    def __init__(
+        self, rules: Rules, scratch: Scratch | None = None, health: Callable[[], dict[str, Any]] = dict
+    ) -> None:
+        self.rules, self.scratch, self.health = rules, scratch, health
+        self.places = Places(rules.places, rules.each, rules.stateless)
+        self.uploads = Quota(rules.hourly_bytes)
+        self.sessions = Sessions(self.places, rules.linger, rules.idle, rules.sessions)
+        self.connections = Connections()
+        self.closing = False
+        self.streams: set[asyncio.Task[Any]] = set()
+        self.loop: asyncio.AbstractEventLoop | None = None
+        self.recent: OrderedDict[str, None] = OrderedDict()  # events that have ended
+        self._keeper: asyncio.Task[None] | None = None
+
+    def start(self) -> None:
+        """Begin to keep house, on the loop that runs now."""
+        if self.loop is None:
+            self.loop = asyncio.get_running_loop()
+            limiter = anyio.to_thread.current_default_thread_limiter()  # of the acts that stream, one thread each
+            limiter.total_tokens = max(limiter.total_tokens, self.rules.places + 32)
+            self._keeper = self.loop.create_task(self._keep())
+
+    def close(self) -> None:
+        """End the streams that are open and let nobody in any more; from any thread."""
+        self.closing = True
+        if self.loop is not None and self.loop.is_running():
+            self.loop.call_soon_threadsafe(lambda: [task.cancel() for task in list(self.streams)])
+
+    def release(self, event: str) -> None:
+        """An event has ended, and its place is free."""
+        self.places.held.pop(event, None)
+        self.recent[event] = None
+        while len(self.recent) > 1000:
+            self.recent.popitem(last=False)
+
+    def sweep(self) -> None:
+        """Let go of visits and places whose time is over."""
+        self.sessions.sweep(time.monotonic())
+        self.connections.sweep(time.monotonic())
+        known = getattr(getattr(self.sessions.demo, "_queue", None), "event_ids_to_events", None)
+        if known is not None:
+            for event, place in list(self.places.held.items()):
+                listened = self.sessions.is_open(place.session)
+                if event not in known and listened and not event.startswith(("joining ", "mcp ")):
+                    self.release(event)
+
+    async def _keep(self) -> None:
+        while True:
+            await asyncio.sleep(SWEEP)
+            try:
+                self.sweep()
+                if self.scratch is not None:
+                    await asyncio.to_thread(self.scratch.sweep, time.monotonic())
+            except Exception:
+                log.exception("housekeeping failed")

@@ -1,0 +1,114 @@
+"""The page within the frame of a Space's page, which is another site's."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator
+from urllib.parse import parse_qs
+
+import pytest
+from looking import FLAGS, SEED
+from playwright.sync_api import Browser, Frame, Page, Route
+from server import Server
+
+HUB = "https://huggingface.co/spaces/somebody/reweight"
+OUTER = """<!doctype html><title>a Space</title><body style="margin:0"><iframe id="space" src="%s"
+  style="width:1200px;height:500px;border:0" sandbox="allow-downloads allow-forms allow-modals allow-popups
+  allow-popups-to-escape-sandbox allow-same-origin allow-scripts"></iframe><script>
+  window.told = []; window.heights = [];
+  const frame = document.getElementById('space');
+  addEventListener('message', (event) => {
+    if (event.source !== frame.contentWindow) return;
+    const said = event.data;
+    if (typeof said === 'string' && said.startsWith('[iFrameSizer]')) {
+      const [, height] = said.slice(13).split(':');
+      if (+height) { heights.push(+height); frame.style.height = `${+height}px`; }
+    } else if (said && 'queryString' in said) {
+      told.push(said);
+      history.replaceState(null, '', `?${said.queryString}${said.hash ?? ''}`);
+    }
+  });
+  // What the hub's resizer says to a page that it frames.
+  const greet = () => frame.contentWindow.postMessage(
+    '[iFrameSizer]space:8:false:false:32:true:true::bodyOffset::::0:false:parent:scroll:false', '*');
+  frame.addEventListener('load', greet);
+  setInterval(greet, 500);
+</script>"""
+
+
+@pytest.fixture(scope="module")
+def hubs(chromium: Browser) -> Iterator[Browser]:
+    """A browser to which this machine is as far away as a Space: else no public page may frame what is on it."""
+    near = "LocalNetworkAccessChecks,LocalNetworkAccessForNavigations,BlockInsecurePrivateNetworkRequests"
+    path = os.environ.get("REWEIGHT_CHROMIUM") or shutil.which("chromium") or shutil.which("google-chrome")
+    browser = chromium.browser_type.launch(executable_path=path, args=[*FLAGS, f"--disable-features={near}"])
+    yield browser
+    browser.close()
+
+
+@pytest.fixture
+def framed(hubs: Browser, server: Server) -> Iterator[tuple[Page, list[str]]]:
+    """A page of the hub's that frames ours, and what went wrong there or was asked of strangers."""
+    context, wrong = hubs.new_context(viewport={"width": 1280, "height": 900}, reduced_motion="reduce"), []
+    page = context.new_page()
+    page.set_default_timeout(120_000)
+
+    def answer(route: Route) -> None:
+        route.fulfill(content_type="text/html", body=OUTER % f"{server.url}?steps=2&seed={SEED}&size=64")
+
+    def asked(url: str) -> None:
+        if not url.startswith((server.url, "data:", "blob:", HUB)):
+            wrong.append(f"request: {url}")
+
+    context.route("https://huggingface.co/**", answer)
+    page.on("request", lambda request: asked(request.url))
+    page.on("console", lambda said: wrong.append(f"console: {said.text}") if said.type == "error" else None)
+    page.on("pageerror", lambda error: wrong.append(f"page error: {error}"))
+    page.goto(HUB)
+    yield page, wrong
+    context.close()
+
+
+def inner(page: Page, server: Server) -> Frame:
+    frame = page.locator("#space").element_handle().content_frame()
+    assert frame is not None
+    frame.wait_for_url(lambda url: url.startswith(server.url))
+    frame.wait_for_function(
+        """() => { const images = [...document.querySelectorAll('#pictures img')];
+             return images.length && images.every((image) => image.naturalWidth > 0)
+               && !document.querySelector('.rw-stale') && !document.querySelector('#status .rw-bar'); }"""
+    )
+    return frame
+
+
+def test_the_page_works_there_its_height_is_told_and_its_settings_reach_the_outer_address(framed, server: Server):
+    page, wrong = framed
+    frame = inner(page, server)
+    page.wait_for_function("() => told.length > 0 && heights.length > 0")
+    frame.locator("#high input[type=range]").focus()
+    for _ in range(3):
+        page.keyboard.press("ArrowRight")
+    page.wait_for_function("() => new URLSearchParams(location.search).has('high')")
+    query = parse_qs(page.url.partition("?")[2])
+    high = frame.evaluate("() => window.reweight.settings.high")
+    assert float(query["high"][0]) == high
+    page.wait_for_function("() => heights.at(-1) > 700")  # before, the frame had 500
+    assert wrong == []
+
+
+def test_no_other_site_may_frame_it(hubs: Browser, server: Server):
+    context = hubs.new_context()
+    page = context.new_page()
+    said: list[str] = []
+    page.on("console", lambda message: said.append(message.text))
+    context.route(
+        "https://elsewhere.example/**", lambda route: route.fulfill(content_type="text/html", body=OUTER % server.url)
+    )
+    page.goto("https://elsewhere.example/")
+    for _ in range(100):
+        if any("frame-ancestors" in text for text in said):
+            break
+        page.wait_for_timeout(200)
+    assert any("frame-ancestors" in text for text in said), said
+    context.close()
