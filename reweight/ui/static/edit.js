@@ -96,10 +96,9 @@
     const { strength, described, source } = later;
     later = null;
     $("#edit-strength-range").value = strength;
-    shown();
     $("#edit-invert").checked = described !== null;
     $("#edit-described").value = described ?? "";
-    $("#edit-described").hidden = described === null;
+    shown();
     if (source) await take(`data:image/png;base64,${source}`);
     else begun = null;
   }
