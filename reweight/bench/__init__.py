@@ -5,7 +5,7 @@ import typer
 from .embedded import atlas, defaults
 from .embedded import picture_quality as toy
 from .embedded import scorer_quality as toy_scorer
-from .overhead import full_size, live, parts, plan
+from .overhead import full_size, grid, live, parts, plan
 from .peers import full_size_peers, peer_study, which_steps
 from .published import whole_run, write_documents
 from .studies import agreement, pruning
@@ -22,6 +22,7 @@ app.command("agreement")(agreement.command)
 app.command("atlas")(atlas.command)
 app.command("defaults")(defaults.command)
 app.command("full-size")(full_size.command)
+app.command("grid")(grid.command)
 app.command("parts")(parts.command)
 app.command("importance")(importance.command)
 app.command("live")(live.command)

@@ -9,7 +9,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import nullcontext
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -31,9 +30,9 @@ from ..tuning.loop import TuneSnapshot
 from ..tuning.one_prompt import PromptTuning
 from ..weight_table import WeightTable
 from . import measuring
-from .drawing import Start, check_blocks, draw, drawing_of, overlong, picture_of, sentences, stepping
+from .drawing import Start, check_blocks, draw, drawing_of, overlong, picture_of, stepping
 from .events import INVERSION, Agreement, Batch, Loading, Notice, Picture, Preview, Scores, Step, Watched
-from .inversion import invert
+from .inversion import inverted
 from .parabola import Parabolas, parabolas
 from .pictures import Made, Pictures
 from .request import REWEIGHTED, Request
@@ -252,15 +251,7 @@ class Engine:
 
         def work(loaded: LoadedModel, job: Job) -> Generator[None, None, None]:
             drawing = drawing_of(request, chosen, loaded)
-            begin = start
-            if start.described is not None:
-
-                def undone(step: int) -> None:
-                    job.check()
-                    job.emit(Step(INVERSION, step, request.steps))
-
-                with sentences():
-                    begin = replace(start, noise=invert(loaded, request, start.image, start.described, undone))
+            begin = inverted(loaded, request, start, stepping(job, INVERSION, request.steps))
             for n, column in enumerate(columns):
                 if n:
                     yield

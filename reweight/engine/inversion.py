@@ -7,6 +7,7 @@ The fewer the steps, the less exactly it can be undone: of a picture that toy dr
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -14,6 +15,7 @@ from PIL import Image
 
 from ..models.folder import ModelError
 from ..models.loading import LoadedModel
+from .drawing import Start, sentences
 from .request import Request
 
 ROUNDS = 4  # of the fixed-point iteration, for each step
@@ -24,6 +26,14 @@ def invertible(loaded: LoadedModel) -> bool:
     config = loaded.pipe.scheduler.config
     kinds = config.get("prediction_type") in ("epsilon", "v_prediction")
     return type(loaded.pipe.scheduler).__name__ == "DDIMScheduler" and kinds and not config.get("thresholding")
+
+
+def inverted(loaded: LoadedModel, request: Request, start: Start, on_step: Callable[[int], object]) -> Start:
+    """What to begin with, with the noise that `invert` finds where the picture is to be inverted."""
+    if start.described is None:
+        return start
+    with sentences():
+        return replace(start, noise=invert(loaded, request, start.image, start.described, on_step))
 
 
 def invert(

@@ -6,6 +6,7 @@ from typing import Any
 
 from .. import __version__
 from ..engine.engine import Engine
+from ..engine.inversion import invertible
 from .controls import defaults
 from .examples import examples
 from .panels.names import block_facts
@@ -19,7 +20,7 @@ def about(engine: Engine, name: str) -> dict[str, Any]:
     card = loaded.card
     return {
         "model": name, "version": __version__, "defaults": defaults(card), "about": about_model(loaded), "words": words_panel(loaded),
-        "surprise": loaded.vocabulary is not None, "examples": examples(card.key),
+        "surprise": loaded.vocabulary is not None, "invertible": invertible(loaded), "examples": examples(card.key),
         "limits": {
             "steps": card.max_steps, "first_step": card.max_steps, "last_step": card.max_steps, "size": card.max_size,
         },

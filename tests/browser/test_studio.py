@@ -66,6 +66,13 @@ def test_a_sweep_is_drawn_taken_away_and_brought_to_the_page(visit):
     page.wait_for_function("() => new URLSearchParams(location.search).get('low') === '0.5'")
     page.locator("#sweep-draw").click()  # drawn already
     expect(page.locator("#sweep-cost")).to_contain_text("nothing left to draw")
+    page.locator("#batch summary").click()
+    page.locator("#batch-prompts").fill("a red cat")
+    page.locator("#batch-seeds").fill("4")
+    expect(page.locator("#batch-cost")).to_contain_text("3 pictures")
+    with zipfile.ZipFile(io.BytesIO(saved(page, "#batch-draw"))) as archive:
+        names = [f"a-red-cat_s4_{column}.png" for column in ("vanilla", "reweighted", "freeu")]
+        assert archive.testzip() is None and archive.namelist() == [*names, "pictures.csv", "manifest.json"]
 
 
 def test_a_saved_picture_brings_its_settings_back_and_history_does_too(visit, tmp_path):

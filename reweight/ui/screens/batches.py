@@ -15,6 +15,7 @@ from ...engine.engine import Waiting
 from ...engine.provenance import current_versions, png_bytes
 from ...engine.request import RequestError
 from ...engine.sweep import Done
+from ..pace import about_seconds
 from ..wording import waiting
 from .base import Call, Event
 
@@ -60,7 +61,7 @@ def cost(call: Call) -> Iterator[Event | None]:
     most = MOST if call.engine.local else MOST_PUBLIC
     yield {
         "kind": "cost",
-        "text": f"{len(items)} picture{'s' * (len(items) != 1)} (at most {most}), {steps} U-Net steps and those of vanilla to measure against.",
+        "text": f"{len(items)} picture{'s' * (len(items) != 1)} (at most {most}), {steps} U-Net steps and those of vanilla to measure against{about_seconds(call, steps)}.",
     }
 
 

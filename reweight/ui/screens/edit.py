@@ -44,6 +44,7 @@ class Edit(Screen):
   <div class="rw-slider" id="edit-strength"><label for="edit-strength-range">How much is drawn anew</label>
   <output id="edit-strength-says">0.60</output><input type="range" id="edit-strength-range" min="0.05" max="1" step="0.05" value="0.6"></div>
   <div class="rw-line"><label class="rw-check"><input type="checkbox" id="edit-invert">invert it (DDIM): begin with the noise that draws your picture</label>
+  <span class="rw-note" id="edit-no-invert" hidden>This model has no DDIM scheduler: choose toy, for one.</span>
   <input type="text" id="edit-described" maxlength="2000" placeholder="what your picture shows" aria-label="What your picture shows" hidden></div>
   <p class="rw-note">A PNG saved here carries your picture within, so that dropping it on the page brings everything back.</p>
   <div class="rw-line"><button type="button" class="rw-primary" id="edit-draw" disabled>Draw</button><span id="edit-steps" class="rw-note" aria-live="polite"></span></div></div>

@@ -33,6 +33,7 @@
     const given = { picture: begun.data, strength: +$("#edit-strength-range").value, described: inverted ? $("#edit-described").value : null };
     const end = await rw.act("edit", "draw", given, put);
     if (end === "done") rw.status("");
+    else if (end === "error") $(".rw-stale", $("#edit-pictures")) && ($("#edit-result").hidden = true); // no faded pictures in the place of none
   }
   function figure(title, url, lines) {
     const one = document.createElement("figure");
@@ -95,10 +96,9 @@
     const { strength, described, source } = later;
     later = null;
     $("#edit-strength-range").value = strength;
-    shown();
     $("#edit-invert").checked = described !== null;
     $("#edit-described").value = described ?? "";
-    $("#edit-described").hidden = described === null;
+    shown();
     if (source) await take(`data:image/png;base64,${source}`);
     else begun = null;
   }
@@ -107,7 +107,12 @@
     if (!range) return;
     $("#edit-strength-says").textContent = (+range.value).toFixed(2);
     range.style.setProperty("--at", `${(100 * (range.value - 0.05)) / 0.95}%`);
-    range.disabled = $("#edit-invert").checked;
+    const box = $("#edit-invert");
+    box.disabled = !rw.facts.invertible;
+    if (box.disabled) box.checked = false;
+    $("#edit-described").hidden = !box.checked;
+    $("#edit-no-invert").hidden = !box.disabled;
+    range.disabled = box.checked;
   }
   document.addEventListener("click", (event) => {
     const id = event.target.closest?.("button")?.id;
@@ -140,6 +145,7 @@
     take(URL.createObjectURL(event.dataTransfer.files[0]));
   });
   rw.on("drawn", () => open() && (later ? bring() : draw()));
+  rw.on("model", shown);
   rw.on("screen", () => {
     if (!open()) return;
     shown();
