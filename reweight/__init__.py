@@ -15,7 +15,7 @@ _HOMES = {
     "load": "models.loading",
     "probe": "probing.importance_probe",
     "iter_probe": "probing.importance_probe",
-    "ProbeRequest": "probing.request",
+    "ProbeRequest": "probing.probe_request",
     "sensitivity": "probing.ablation",
     "agreement": "probing.ablation",
     "proposition_1": "probing.proposition",

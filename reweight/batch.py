@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import product
 from pathlib import Path
@@ -13,7 +13,7 @@ from typing import Any
 from PIL import Image
 
 from .engine.axes import Axis, changed, offered, read_axis
-from .engine.engine import Engine, Scores
+from .engine.engine import Engine, Scores, Waiting
 from .engine.naming import cell_name
 from .engine.provenance import read_png, save_png, settings_of
 from .engine.request import REWEIGHTED, Request
@@ -42,7 +42,8 @@ class Batch:
     """What is to be drawn, and what is done of it.
 
     items: every picture. rows: of the CSV, by file name; those of an earlier run are taken over. pinned: a table of
-    importance or of weights that serves every prompt.
+    importance or of weights that serves every prompt. save: what is done with a picture that is drawn, by its file.
+    choose: the scores that serve a request; by default the engine's choice. client: who asks.
     """
 
     engine: Engine
@@ -50,6 +51,9 @@ class Batch:
     out: Path
     pinned: Any = None
     rows: dict[str, dict[str, Any]] = field(default_factory=dict)
+    save: Callable[[Path, Image.Image, dict[str, Any]], object] = save_png
+    choose: Callable[[Request], Chosen] | None = None
+    client: str = ""
 
     @property
     def table(self) -> Path:
@@ -84,12 +88,14 @@ class Batch:
         total, before = sum(item.request.steps for item in items), 0
         for prompt in dict.fromkeys(item.request.prompt for item in items):
             some = [item for item in items if item.request.prompt == prompt]
-            for event in self._prompt(some):
-                yield Done(min(total, before + event.step), total)
+            for event in self.draw(some):
+                if isinstance(event, Done):
+                    yield Done(min(total, before + event.step), total)
             before += sum(item.request.steps for item in some)
             write_atomic(self.table, self.as_csv().encode())
 
-    def _prompt(self, items: Sequence[Item]) -> Iterator[Done]:
+    def draw(self, items: Sequence[Item]) -> Iterator[Done | Waiting]:
+        """Draw, save and measure pictures of one model, all together."""
         loaded = self.engine.opened(items[0].request.model)
         chosen = {item.file: self._chosen(item.request) for item in items}
         points = [Point(item.file, item.request, item.column, chosen[item.file]) for item in items]
@@ -97,8 +103,8 @@ class Batch:
         points += [Point(key, item.request, "vanilla", chosen[item.file]) for key, item in baselines.items()]
         images: dict[Any, Image.Image] = {}
         wanted = {item.file: item for item in items}
-        for event in self.engine.sweep(points):
-            if isinstance(event, Done):
+        for event in self.engine.sweep(points, client=self.client):
+            if isinstance(event, Done | Waiting):
                 yield event
             if not isinstance(event, Cell):
                 continue
@@ -109,13 +115,13 @@ class Batch:
                 weights = event.drawing.weights if REWEIGHTED in item.column.split("+") else None
                 table = chosen[place].weight_table or chosen[place].table
                 sha256 = table.sha256 if weights is not None and table else None
-                save_png(place, image, settings_of(item.request, loaded, item.column, weights, sha256))
+                self.save(place, image, settings_of(item.request, loaded, item.column, weights, sha256))
                 self.rows[place.name] = {
                     "file": place.name, "prompt": item.request.prompt, "seed": item.request.seed, "method": item.column,
                     **item.changes, "seconds": round(event.made.seconds, 3),
                 }  # fmt: skip
         pictures, prompts = [images[item.file] for item in items], [item.request.prompt for item in items]
-        found = self.engine.scores(items[0].request.model, pictures, prompts)
+        found = self.engine.scores(items[0].request.model, pictures, prompts, client=self.client)
         scores = next((event for event in found if isinstance(event, Scores)), None)
         for n, item in enumerate(items):
             far = distance(images[item.file], images[item.request.vanilla_key()])
@@ -127,6 +133,8 @@ class Batch:
                 self.rows[item.file.name] |= {"score": round(scores.values[n], 5), "scorer": scores.scorer}
 
     def _chosen(self, request: Request) -> Chosen:
+        if self.choose is not None:
+            return self.choose(request)
         chosen = self.engine.chosen(request, pinned=self.pinned)
         if self.pinned is not None and self.pinned not in (chosen.table, chosen.weight_table):
             raise ValueError(

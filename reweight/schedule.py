@@ -22,7 +22,7 @@ def vote(thresholds: np.ndarray, seed: int) -> np.ndarray:
     """Votes vs (T, m), int, of thresholds q (runs, T, m): Sec. III-D.
 
     Each run sorts the blocks of a step by threshold, descending; position k scores k + 1, so a high threshold means
-    unimportant. Ties fall by chance, the same for the same seed. ValueError for another shape or a NaN.
+    unimportant. Ties are broken at random, the same way for the same seed. ValueError for another shape or a NaN.
     """
     q = np.asarray(thresholds, dtype=np.float64)
     if q.ndim != 3 or q.size == 0 or np.isnan(q).any():
@@ -56,9 +56,9 @@ class Control:
     """What the weights follow: importance scores as they are, or a control made from them.
 
     key, title: its name in settings and for people. apply(scores, blocks, seed): scores (T, m) from scores (T, m);
-    blocks are each block's (stage, level), and empty where they are not known; seed is for what is drawn by chance.
+    blocks are each block's (stage, level), and empty where they are not known; seed is for what is random.
     probed: whether it looks at the scores at all. shipped: whether its weights are a table that ships with the model,
-    which takes the place of scores, low and high.
+    which takes the place of scores, low and high. preset: of the probe, where it takes only that preset's tables.
     """
 
     key: str
@@ -66,15 +66,16 @@ class Control:
     apply: Callable[[np.ndarray, Places, int], np.ndarray]
     probed: bool = True
     shipped: bool = False
+    preset: str = ""
 
 
 def inverted(scores: np.ndarray) -> np.ndarray:
-    """Eq. 8: is -> 1 - is. Lowers the mean weight by (high - low)/m as well as turning the ranking round."""
+    """Eq. 8: is -> 1 - is. Lowers the mean weight by (high - low)/m as well as reversing the ranking."""
     return 1 - scores
 
 
 def reversed_(scores: np.ndarray) -> np.ndarray:
-    """Our control: is -> (m + 1)/m - is. The ranking turned round; the same mean as any table made by votes."""
+    """Our control: is -> (m + 1)/m - is. The reversed ranking; the same mean as any table made by votes."""
     return (scores.shape[1] + 1) / scores.shape[1] - scores
 
 
@@ -136,7 +137,9 @@ CONTROLS.register(Control("inverted", "Inverted (the paper's ablation)", lambda 
 CONTROLS.register(Control("reversed", "Reversed (same mean)", lambda scores, blocks, seed: reversed_(scores)))
 CONTROLS.register(Control("flat", "Flat (all blocks alike)", lambda scores, blocks, seed: flat(scores)))
 CONTROLS.register(Control("random", "Random order", lambda scores, blocks, seed: permuted(scores, seed)))
-CONTROLS.register(Control("calibrated", "Calibrated importance (ours)", lambda scores, blocks, seed: scores))
+CONTROLS.register(
+    Control("calibrated", "Calibrated importance (ours)", lambda scores, blocks, seed: scores, preset="calibrated")
+)
 CONTROLS.register(Control("tuned", "Tuned", lambda scores, blocks, seed: scores, probed=False, shipped=True))
 
 

@@ -105,7 +105,7 @@ class WeightTable(TableDocument):
 
 
 def load_table(path: str | os.PathLike[str]) -> ImportanceTable | WeightTable:
-    """A saved table of either kind, told apart by its format. OSError, or ValueError of one sentence, otherwise."""
+    """A saved table of either kind, recognised by its format. OSError, or ValueError of one sentence, otherwise."""
     text = read_bounded(path)
     kind = read_object(text, "an importance or weight table", MAX_BYTES).get("format")
     return WeightTable.from_json(text) if kind == WeightTable.FORMAT else ImportanceTable.from_json(text)

@@ -5,7 +5,10 @@ import os
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
-os.environ.setdefault("OMP_NUM_THREADS", "1")  # for the processes that tests start; spinning threads would double them
+os.environ.setdefault(
+    "OMP_NUM_THREADS", "1"
+)  # in the processes that tests start: spinning threads would double their work
+os.environ.setdefault("TORCHINDUCTOR_COMPILE_THREADS", "1")  # no pool of workers beside
 
 from collections.abc import Iterator
 from pathlib import Path

@@ -31,7 +31,7 @@ def main() -> None:
     scores.set_ylim(0, 1)
     (bars, said), (lines, names) = left.get_legend_handles_labels(), scores.get_legend_handles_labels()
     left.legend([*bars, *lines], [*said, *names], fontsize=8, loc="upper center")
-    left.set_title(f"toy-turbo, {len(found['prompts'])} prompts: what is called important, and what is", fontsize=10)
+    left.set_title(f"toy-turbo, {len(found['prompts'])} prompts: called important, and important", fontsize=10)
     found = {model: _effects(model) for model in ("toy-turbo", "toy")}
     ways = list(dict.fromkeys(way for effects, _ in found.values() for way in effects))
     for offset, model, about in ((0.15, "toy-turbo", "2 steps"), (-0.15, "toy", "10 steps, guidance 3")):
@@ -47,7 +47,7 @@ def main() -> None:
     right.set_ylim(-0.6, len(ways) + 1)
     right.legend(fontsize=8, loc="upper left")
     right.set_xlabel("score, x - vanilla (paired), 95% interval over prompts")
-    right.set_title(f"Weights in {RANGE}, importance and its controls; two seeds", fontsize=10)
+    right.set_title(f"Weights in {RANGE}, importance and its controls", fontsize=10)
     drawn.savefig(DOCS / "findings.png", dpi=110)
 
 

@@ -6,9 +6,7 @@ from .embedded import atlas, defaults
 from .embedded import picture_quality as toy
 from .embedded import scorer_quality as toy_scorer
 from .overhead import full_size, live, parts, plan
-from .peers import compare as peers_compare
-from .peers import full_size as peers_full_size
-from .peers import which_steps
+from .peers import full_size_peers, peer_study, which_steps
 from .published import whole_run, write_documents
 from .studies import agreement, pruning
 from .studies import error_parabola as proposition
@@ -17,7 +15,7 @@ from .studies import probe_cost as probe
 from .studies import surrogate_savings as surrogate
 from .tables import table2
 from .tables import table_commands as tables
-from .tuned import command as tuned
+from .tuned import tuned_study
 
 app = typer.Typer(no_args_is_help=True, help=__doc__)
 app.command("agreement")(agreement.command)
@@ -27,8 +25,8 @@ app.command("full-size")(full_size.command)
 app.command("parts")(parts.command)
 app.command("importance")(importance.command)
 app.command("live")(live.command)
-app.command("peers")(peers_compare.command)
-app.command("peers-full-size")(peers_full_size.command)
+app.command("peers")(peer_study.command)
+app.command("peers-full-size")(full_size_peers.command)
 app.command("peers-steps")(which_steps.command)
 app.command("probe")(probe.command)
 app.command("proposition")(proposition.command)
@@ -38,7 +36,7 @@ app.command("report")(write_documents.command)
 app.command("surrogate")(surrogate.command)
 app.command("toy")(toy.command)
 app.command("toy-scorer")(toy_scorer.command)
-app.command("tuned")(tuned.command)
+app.command("tuned")(tuned_study.command)
 for _name in tables.SUMMARY:
     app.command(_name)(tables.command_for(_name))
 app.command("table2")(table2.command)

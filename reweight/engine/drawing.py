@@ -18,9 +18,11 @@ from ..methods.columns import parts
 from ..models.folder import ModelError, out_of_memory
 from ..models.loading import LoadedModel
 from ..patching.blocks import target_blocks
+from .events import Step
 from .pictures import Made, Pictures
 from .request import Request
 from .resolving import Chosen, places_of
+from .worker import Job
 
 
 class _NotFinite(ModelError):
@@ -29,13 +31,21 @@ class _NotFinite(ModelError):
 
 @dataclass(frozen=True)
 class Start:
-    """A picture to begin with instead of noise alone, at the request's size, and how much of it is drawn anew, (0, 1]."""
+    """A picture to begin with instead of noise alone, at the request's size, and how much of it is drawn anew, (0, 1].
+
+    described: what it shows, if it is to be inverted, see `engine.inversion`; then every step runs. noise: the latents
+    that inversion gave, which every column begins with.
+    """
 
     image: Image.Image
     strength: float
+    described: str | None = None
+    noise: torch.Tensor | None = None
 
     def running(self, steps: int) -> range:
         """The steps that really run, counted from 1. ValueError of one sentence where there is none."""
+        if self.described is not None:
+            return range(1, steps + 1)
         count = min(int(steps * self.strength), steps)
         if count < 1:
             raise ValueError(
@@ -140,6 +150,25 @@ def applied(pipe: Any, column: str, settings: Mapping[str, Any], drawing: Drawin
         }
 
 
+def stepping(job: Job, column: str, steps: int) -> Callable[[int], None]:
+    """What a drawing calls after each step: it says so, and stops there when nobody waits any more."""
+
+    def on_step(step: int) -> None:
+        job.step()
+        job.emit(Step(column, step, steps))
+
+    return on_step
+
+
+def check_blocks(loaded: LoadedModel, scores: np.ndarray) -> None:
+    """ValueError of one sentence where scores or weights (T, m) are for another number of blocks."""
+    m = len(target_blocks(loaded.pipe.unet))
+    if scores.ndim != 2 or scores.shape[1] != m:
+        raise ValueError(
+            f"The importance table has shape {scores.shape}, but the model has {m} blocks: probe it again."
+        )
+
+
 def overlong(loaded: LoadedModel, request: Request) -> Iterator[str]:
     """A sentence for each of the prompts that the text encoder does not read whole."""
     tokenizer = loaded.pipe.tokenizer
@@ -178,6 +207,8 @@ def _drawn(loaded: LoadedModel, request: Request, column: str, drawing: Drawing,
     pipe, n = loaded.pipe, len(work.seeds)
     if work.start is None:
         begin: dict[str, Any] = {"height": request.size, "width": request.size}
+    elif work.start.noise is not None:
+        begin = {"height": request.size, "width": request.size, "latents": work.start.noise.clone()}
     else:
         work.start.running(request.steps)
         pipe = _from_pictures(pipe)

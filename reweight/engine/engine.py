@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import nullcontext
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -30,15 +31,16 @@ from ..tuning.loop import TuneSnapshot
 from ..tuning.one_prompt import PromptTuning
 from ..weight_table import WeightTable
 from . import measuring
-from .drawing import Start, draw, drawing_of, overlong, picture_of
-from .events import Agreement, Batch, Loading, Notice, Picture, Preview, Scores, Step, Watched
+from .drawing import Start, check_blocks, draw, drawing_of, overlong, picture_of, sentences, stepping
+from .events import INVERSION, Agreement, Batch, Loading, Notice, Picture, Preview, Scores, Step, Watched
+from .inversion import invert
 from .parabola import Parabolas, parabolas
 from .pictures import Made, Pictures
 from .request import REWEIGHTED, Request
 from .resident import ResidentModels
 from .resolving import Chosen, choose
-from .sweep import Cell, Done, Point, cost, draw_points
-from .watching import predictions, previews
+from .sweep import Cell, Done, Point, cost, draw_points, draw_tables
+from .watching import previews, watch
 from .worker import Busy, Job, Waiting, Worker
 
 __all__ = [
@@ -142,7 +144,7 @@ class Engine:
         request.weights(chosen.scores, [("", 0)] * chosen.scores.shape[-1], chosen.weights)
 
         def work(loaded: LoadedModel, job: Job) -> Generator[None, None, None]:
-            _check_blocks(loaded, chosen.scores)
+            check_blocks(loaded, chosen.scores)
             for text in overlong(loaded, request):
                 job.emit(Notice(text))
             begun = False
@@ -165,24 +167,9 @@ class Engine:
         weights: (n, T, m). bypass: the same shape, bool. seeds: n of them in the place of the request's. together: the
         most pictures at once, by default what is 24 of 128 by 128 pixels. Nothing of this is cached.
         """
-        count = together or max(1, 24 * 128**2 // request.size**2)
 
         def work(loaded: LoadedModel, job: Job) -> Generator[None, None, None]:
-            _check_blocks(loaded, weights[0])
-
-            on_step = _stepping(job, REWEIGHTED, request.steps)
-            for first in range(0, len(weights), count):
-                if first:
-                    yield
-                part = slice(first, first + count)
-                drawing = Drawing(
-                    request.steps, request.guidance, loaded.card.family, weights=weights[part],
-                    bypass=None if bypass is None or not bypass[part].any() else bypass[part],
-                )  # fmt: skip
-                start = time.perf_counter()
-                chosen = None if seeds is None else seeds[part]
-                drawn = draw(loaded, request, REWEIGHTED, drawing, seeds=chosen, on_step=on_step)
-                job.emit(Batch(first, drawn.images, time.perf_counter() - start))
+            return draw_tables(loaded, request, weights, bypass, job, together=together, seeds=seeds)
 
         return self._run(request.model, work, client)
 
@@ -192,14 +179,7 @@ class Engine:
         """What each column takes the clean picture to be at every step, from one drawing each; see `predictions`."""
 
         def work(loaded: LoadedModel, job: Job) -> Generator[None, None, None]:
-            _check_blocks(loaded, chosen.scores)
-            drawing = drawing_of(request, chosen, loaded)
-            for i, column in enumerate(columns):
-                if i:
-                    yield
-
-                on_step = _stepping(job, column, request.steps)
-                job.emit(Watched(column, predictions(loaded, request, column, drawing, noisy=noisy, on_step=on_step)))
+            return watch(loaded, request, chosen, columns, job, noisy=noisy)
 
         return self._run(request.model, work, client)
 
@@ -264,18 +244,30 @@ class Engine:
     def edit(
         self, request: Request, chosen: Chosen, start: Start, columns: Sequence[str], *, client: str = ""
     ) -> Iterator[Waiting | Step | Picture]:
-        """A picture drawn anew by each column from the same noise; nothing of this is cached."""
+        """A picture drawn anew by each column from the same noise; nothing of this is cached.
+
+        Where it is inverted first, the steps of that are those of a column INVERSION.
+        """
         running = start.running(request.steps)
 
         def work(loaded: LoadedModel, job: Job) -> Generator[None, None, None]:
             drawing = drawing_of(request, chosen, loaded)
+            begin = start
+            if start.described is not None:
+
+                def undone(step: int) -> None:
+                    job.check()
+                    job.emit(Step(INVERSION, step, request.steps))
+
+                with sentences():
+                    begin = replace(start, noise=invert(loaded, request, start.image, start.described, undone))
             for n, column in enumerate(columns):
                 if n:
                     yield
 
-                on_step = _stepping(job, column, len(running))
+                on_step = stepping(job, column, len(running))
                 began = time.perf_counter()
-                drawn = draw(loaded, request, column, drawing, on_step=on_step, start=start)
+                drawn = draw(loaded, request, column, drawing, on_step=on_step, start=begin)
                 seconds = time.perf_counter() - began
                 job.emit(Picture(column, drawn.images[0], seconds, False, request.seed, drawing, None, drawn.reports))
 
@@ -311,7 +303,7 @@ class Engine:
         """How far scores (T, m) agree with the direct sensitivity of the blocks on this prompt."""
 
         def work(loaded: LoadedModel, job: Job) -> Generator[None, None, None]:
-            _check_blocks(loaded, scores)
+            check_blocks(loaded, scores)
             return measuring.agree(loaded, request, job, scores)
 
         return self._run(request.model, work, client)
@@ -363,7 +355,7 @@ class Engine:
 
         beside = previews(loaded.pipe, request.steps, shown) if preview else lambda pipe: nullcontext()
         made = picture_of(
-            self._pictures, loaded, request, column, drawing, _stepping(job, column, request.steps), beside
+            self._pictures, loaded, request, column, drawing, stepping(job, column, request.steps), beside
         )
         return self._shown(made, column, request.seed, chosen, drawing)
 
@@ -374,21 +366,3 @@ class Engine:
         return Picture(
             column, made.image.copy(), made.seconds, made.cached, seed, drawing, used and used.sha256, made.reports
         )  # fmt: skip
-
-
-def _stepping(job: Job, column: str, steps: int) -> Callable[[int], None]:
-    """What a drawing calls after each step: it says so, and stops there when nobody waits any more."""
-
-    def on_step(step: int) -> None:
-        job.step()
-        job.emit(Step(column, step, steps))
-
-    return on_step
-
-
-def _check_blocks(loaded: LoadedModel, scores: np.ndarray) -> None:
-    m = len(target_blocks(loaded.pipe.unet))
-    if scores.ndim != 2 or scores.shape[1] != m:
-        raise ValueError(
-            f"The importance table has shape {scores.shape}, but the model has {m} blocks: probe it again."
-        )

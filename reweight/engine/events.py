@@ -11,6 +11,8 @@ from ..methods.base import Drawing, Report
 from ..schedule import ImportanceTable
 from .request import REWEIGHTED
 
+INVERSION = "inversion"  # in the place of a column, for the steps that an inversion undoes
+
 
 @dataclass(frozen=True)
 class Loading:

@@ -16,7 +16,7 @@ from ..models.loading import LoadedModel
 from ..probing.ablation import agreement, sensitivity
 from ..probing.checkpoints import resumed
 from ..probing.importance_probe import ProbeSnapshot, iter_probe
-from ..probing.request import ProbeRequest
+from ..probing.probe_request import ProbeRequest
 from ..scoring import Scorer
 from ..tuning.loop import TuneSnapshot
 from ..tuning.one_prompt import PromptTuning, tune_prompt

@@ -73,7 +73,7 @@ def settings_of(
     asked = request.settings()
     if asked["model"] not in REGISTRY and asked["model"].partition("@")[0] != loaded.source:
         asked["model"] = loaded.source
-    return _checked(
+    return checked(
         {
             "format": FORMAT,
             "method": method,
@@ -134,7 +134,7 @@ def png_bytes(image: Image.Image, settings: dict[str, Any]) -> bytes:
     Nothing else that the image carried, such as where a photograph was taken, goes with it. The same image and
     settings give the same bytes. ValueError of one sentence for settings that `read_png` would refuse.
     """
-    settings = _checked(settings)
+    settings = checked(settings)
     text = json.dumps(settings, allow_nan=False)
     if len(text) > MAX_JSON:
         raise ValueError(f"The settings are larger than {MAX_JSON} bytes: leave out the weights.")
@@ -167,10 +167,11 @@ def read_png(source: bytes | str | os.PathLike[str]) -> dict[str, Any]:
     text = _chunk(bytes(source))
     if text is None:
         raise ValueError("This PNG holds no settings: only a picture saved here, and not changed since, brings them.")
-    return _checked(read_object(text, WHAT, MAX_JSON))
+    return checked(read_object(text, WHAT, MAX_JSON))
 
 
-def _checked(settings: dict[str, Any]) -> dict[str, Any]:
+def checked(settings: dict[str, Any]) -> dict[str, Any]:
+    """Settings of the right form. ValueError of one sentence otherwise."""
     try:
         return _Document.model_validate(plain(settings)).model_dump()
     except ValidationError as error:

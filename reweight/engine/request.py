@@ -132,7 +132,7 @@ class Request(BaseModel):
         return values | own | named | {"size": self.size} | columns
 
     def controlled(self, scores: np.ndarray, places: Places = ()) -> np.ndarray:
-        """Scores (T, m) after the schedule's control, such as turned round by "inverted"."""
+        """Scores (T, m) after the schedule's control, such as reversed by "inverted"."""
         return self.reweighting.control().apply(np.asarray(scores, dtype=np.float64), places, self.seed)
 
     def weights(self, scores: np.ndarray, places: Places = (), base: np.ndarray | None = None) -> np.ndarray:

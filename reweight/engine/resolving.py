@@ -27,7 +27,9 @@ EXAMPLES = (
     "a photo of a gift on a table",
     "a painting of a house in the snow",
 )
-CALIBRATED = "calibrated"  # the schedule, and the preset of the probe, that follow the direct check
+CALIBRATED = (
+    "calibrated"  # the preset of the probe that follows the direct check, and the schedule that takes its tables
+)
 
 
 @dataclass(frozen=True)
@@ -78,7 +80,7 @@ def choose(
     RequestError where the schedule is "tuned" and no weights are shipped for so many steps.
     """
     labels, control = tuple(block.label for block in blocks), request.reweighting.control()
-    ours = control.key == CALIBRATED
+    ours = control.preset == CALIBRATED
 
     def serves(table: ImportanceTable | WeightTable) -> bool:
         known = revision is None or table.revision in (None, revision)

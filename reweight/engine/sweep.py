@@ -16,13 +16,15 @@ from ..models.loading import LoadedModel
 from ..models.registry import ModelCard
 from ..patching.blocks import TargetBlock
 from .axes import Axis, changed
-from .drawing import draw, drawing_of, picture_of
+from .drawing import check_blocks, draw, drawing_of, picture_of, stepping
+from .events import Batch
 from .pictures import Made, Pictures
 from .request import REWEIGHTED, Request, RequestError
 from .resolving import Chosen
 from .worker import Job
 
 MOST_CELLS = 100
+MOST_PUBLIC = 64  # of a sweep where strangers share the machine
 ROOM = {"cpu": 8 * 128**2, "cuda": 8 * 512**2}  # pixels that are drawn together
 
 
@@ -55,13 +57,24 @@ class Done:
 
 
 def grid(
-    request: Request, card: ModelCard, blocks: Sequence[TargetBlock], across: Axis, down: Axis | None
+    request: Request,
+    card: ModelCard,
+    blocks: Sequence[TargetBlock],
+    across: Axis,
+    down: Axis | None,
+    *,
+    public: bool = False,
 ) -> dict[tuple[int, int], tuple[Request, str] | str]:
     """The request and column of each (row, column) of a sweep, or a sentence why it cannot be drawn.
 
-    RequestError where there are more than MOST_CELLS, or both axes are one.
+    RequestError where there are more than MOST_CELLS (public: MOST_PUBLIC), or both axes are one.
     """
     n = len(across.values) * (len(down.values) if down else 1)
+    if public and n > MOST_PUBLIC:
+        raise RequestError(
+            f"A sweep on this public page has at most {MOST_PUBLIC} pictures, not {n}: give fewer values, or run the demo on "
+            "a machine of your own."
+        )
     if n > MOST_CELLS:
         raise RequestError(f"A sweep has at most {MOST_CELLS} pictures, not {n}: give fewer values.")
     if down and down.name == across.name:
@@ -131,6 +144,28 @@ def draw_points(
                 for point in same[key]:
                     job.emit(Cell(point, made, drawings[id(point)], len(some) > 1))
             done += sum(point.request.steps for point in wanted)
+
+
+def draw_tables(
+    loaded: LoadedModel, request: Request, weights: np.ndarray, bypass: np.ndarray | None, job: Job, *,
+    together: int = 0, seeds: Sequence[int] | None = None,
+) -> Generator[None, None, None]:  # fmt: skip
+    """Emit a `Batch` of pictures of one request for every few of n tables, see `Engine.batches`; yields in between."""
+    check_blocks(loaded, weights[0])
+    count = together or max(1, 24 * 128**2 // request.size**2)
+    on_step = stepping(job, REWEIGHTED, request.steps)
+    for first in range(0, len(weights), count):
+        if first:
+            yield
+        part = slice(first, first + count)
+        drawing = Drawing(
+            request.steps, request.guidance, loaded.card.family, weights=weights[part],
+            bypass=None if bypass is None or not bypass[part].any() else bypass[part],
+        )  # fmt: skip
+        start = time.perf_counter()
+        own = None if seeds is None else seeds[part]
+        drawn = draw(loaded, request, REWEIGHTED, drawing, seeds=own, on_step=on_step)
+        job.emit(Batch(first, drawn.images, time.perf_counter() - start))
 
 
 def _drawn(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from functools import wraps
 from typing import Any
@@ -14,8 +14,11 @@ from PIL import Image
 
 from ..methods.base import Drawing
 from ..models.loading import LoadedModel
-from .drawing import draw
+from .drawing import check_blocks, draw, drawing_of, stepping
+from .events import Watched
 from .request import Request
+from .resolving import Chosen
+from .worker import Job
 
 TOGETHER = 8  # latents decoded at once
 FIRST, NEXT = 0.1, 0.5  # seconds until a preview
@@ -65,6 +68,19 @@ def _clean(scheduler: Any, output: torch.Tensor, timestep: Any, sample: torch.Te
     if kind == "epsilon":
         return (sample - (1 - a).sqrt() * output) / a.sqrt()
     return a.sqrt() * sample - (1 - a).sqrt() * output if kind == "v_prediction" else output
+
+
+def watch(
+    loaded: LoadedModel, request: Request, chosen: Chosen, columns: Sequence[str], job: Job, *, noisy: bool = False
+) -> Generator[None, None, None]:
+    """Emit what each column takes the clean picture to be at every step; yields between two columns."""
+    check_blocks(loaded, chosen.scores)
+    drawing = drawing_of(request, chosen, loaded)
+    for i, column in enumerate(columns):
+        if i:
+            yield
+        on_step = stepping(job, column, request.steps)
+        job.emit(Watched(column, predictions(loaded, request, column, drawing, noisy=noisy, on_step=on_step)))
 
 
 def predictions(

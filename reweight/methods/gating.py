@@ -7,9 +7,9 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Any
 
+from ..patching.attention_gate import Gate, KeptAttention, OneHalf
 from ..patching.blocks import as_unet
 from ..patching.clock import Clock, clocked
-from ..patching.gating import Gate, KeptAttention, OneHalf
 from ..patching.stand_in import standing_in
 from ..patching.tokens import places
 from .base import Drawing, Method, Report

@@ -49,7 +49,7 @@ class Vocabulary(BaseModel):
         return tuple(sorted(set(words)))
 
     def surprise(self, seed: int) -> str:
-        """A caption by chance: one subject or two, in a setting and a style. Equal seeds give equal captions."""
+        """A random caption: one subject or two, in a setting and a style. Equal seeds give equal captions."""
         chance = random.Random(seed)
         two = chance.random() < 0.25
         text, *second = (

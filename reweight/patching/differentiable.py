@@ -34,7 +34,7 @@ def weighted(pipe_or_unet: Any, weights: Tensor, *, per: Per = "stage", schedule
     """Multiply every Transformer2DModel's output by an element of `weights`, through which gradients flow.
 
     weights: (T, k), or (n, T, k) with a row per sample, which serves that sample in each of the parts of a U-Net call
-    under guidance; k is the number of `columns`. Which row of T is due is found as `reweighted` finds it. ValueError for
+    under guidance; k is the number of `columns`. The row of a call is found as `reweighted` finds it. ValueError for
     another number of columns, on entry; of steps or samples, at the first U-Net call. RuntimeError when the U-Net is
     re-weighted already.
     """
@@ -62,7 +62,7 @@ class _Row:
         self.weights = weights if weights.ndim == 3 else weights[None]
         self.pipe, self.scheduler = pipe, scheduler
         self.finder = RowFinder(self.weights.shape[1])
-        self.due = self.weights[:, 0]
+        self.current = self.weights[:, 0]
 
     def __call__(self, unet: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         batch, n = (args[0] if args else kwargs["sample"]).shape[0], len(self.weights)
@@ -70,7 +70,7 @@ class _Row:
             raise ValueError(f"There are weights for {n} samples but the U-Net was called with a batch of {batch}.")
         timestep = args[1] if len(args) > 1 else kwargs["timestep"]
         scheduler = self.scheduler if self.scheduler is not None else getattr(self.pipe, "scheduler", None)
-        self.due = self.weights[:, 0 if scheduler is None else self.finder.row(timestep, scheduler)]
+        self.current = self.weights[:, 0 if scheduler is None else self.finder.row(timestep, scheduler)]
 
 
 class _Multiply:
@@ -80,7 +80,7 @@ class _Multiply:
         self.row, self.column = row, column
 
     def __call__(self, module: nn.Module, args: tuple[Any, ...], output: Any) -> Any:
-        h, w = output[0], self.row.due[:, self.column]
+        h, w = output[0], self.row.current[:, self.column]
         wide = torch.promote_types(h.dtype, torch.float32)
         factors = w.to(h.device, wide).repeat(h.shape[0] // len(w)).view(-1, *[1] * (h.ndim - 1))
         return replaced(output, (h * factors).to(h.dtype))

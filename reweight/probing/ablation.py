@@ -9,7 +9,7 @@ import numpy as np
 
 from ..patching.blocks import as_unet, target_blocks
 from .arguments import checked_batch_size
-from .request import Trajectory
+from .probe_request import Trajectory
 from .teacher import check_pipeline, record_teacher
 
 

@@ -16,7 +16,7 @@ from ..patching.blocks import as_unet, target_blocks
 from ..schedule import ImportanceTable, importance_scores, vote
 from .calibrated import BypassRuns
 from .loss_cache import Ledger
-from .request import ProbeRequest
+from .probe_request import ProbeRequest
 from .search import ProbeSettings, Runs, bootstrap_means, interval
 from .surrogate import Surrogate
 from .teacher import Teacher, check_pipeline, record_teacher

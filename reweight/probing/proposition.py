@@ -12,7 +12,7 @@ import torch
 from ..patching.blocks import as_unet, target_blocks
 from ..patching.patch import BlockControl
 from .arguments import checked_batch_size
-from .request import Trajectory
+from .probe_request import Trajectory
 from .search import bootstrap_means, interval
 from .teacher import ddim_of, record_teacher, stacked
 

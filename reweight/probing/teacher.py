@@ -12,7 +12,7 @@ from diffusers import DDIMScheduler
 
 from ..patching.blocks import as_unet
 from ..patching.patch import BlockControl, UNetCall, captured, not_finite_blocks
-from .request import Trajectory
+from .probe_request import Trajectory
 
 POSITIONS = {"cuda": 65_536}  # latent positions in one U-Net call by default
 OPTIONAL = ("guidance_scale", "negative_prompt", "height", "width")  # passed to the pipeline where they are given

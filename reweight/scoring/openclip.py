@@ -37,7 +37,7 @@ IN_PROJECTION = re.compile(r"(visual\.)?transformer\.resblocks\.(\d+)\.attn\.in_
 def clip_model(state: State, *, vision_head_width: int, text_head_width: int) -> CLIPModel:
     """A CLIPModel in float32 and evaluation mode, of the sizes that the weights have.
 
-    The head widths are in channels: they cannot be told from the weights. ValueError of one sentence when a weight is
+    The head widths are in channels: they cannot be read off the weights. ValueError of one sentence when a weight is
     missing, unknown, of a shape that does not fit, or not finite.
     """
     if missing := [name for name in OUTSIDE if name not in state]:

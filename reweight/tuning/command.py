@@ -53,7 +53,7 @@ def command(
     from ..scoring import scorer_named
     from ..scoring.scorers import Loading, checked_scorer
     from .loop import TuneSnapshot, TuningStopped, iter_tune
-    from .settings import Tuning
+    from .tuning_settings import Tuning
 
     if scorer not in ("auto", "none"):
         checked_scorer(scorer)
@@ -102,7 +102,7 @@ def command(
     found = last.best.diagnostics
     low, high = found["validation_interval"]
     console.print(
-        f"Wrote {out}: {found['validation_gain']:+.4f} [{low:+.4f}, {high:+.4f}] over vanilla on the validation set, after "
+        f"Wrote {out}: {found['validation_gain']:+.4f} [{low:+.4f}, {high:+.4f}] paired difference from vanilla on the validation set, after "
         f"{found['iterations']} iterations and {found['pictures']} pictures in {found['seconds'] / 60:.1f} minutes.",
         markup=False, highlight=False, soft_wrap=True,
     )  # fmt: skip

@@ -20,11 +20,11 @@ from ..models.folder import out_of_memory
 from ..patching.differentiable import columns
 from ..scoring.scorer import DifferentiableScorer, Scorer
 from ..weight_table import WeightTable
+from .differentiable_sampling import Pair, Sampling, prepared
 from .objective import NotFinite, Objective, Worth
-from .sampling import Pair, Sampling, prepared
-from .settings import HIGH, LOW, Tuning
 from .state import read_state, write_state
 from .steppers import Evolution, Gradient, Stepper
+from .tuning_settings import HIGH, LOW, Tuning
 
 NOISE, VALIDATION_NOISE = 10_000_000, 20_000_000  # where the seeds of tuning and of validation noises begin
 
@@ -41,7 +41,7 @@ class TuningStopped(ValueError):
 class TuneSnapshot:
     """What a tuning knows after an iteration, counted from 1.
 
-    done: share of the iterations, 1 at the end, also an early one. gain: mean gain of score over vanilla that the iteration saw,
+    done: share of the iterations, 1 at the end, also an early one. gain: mean paired difference in score from vanilla in the iteration,
     on its own few pictures. weights: (T, k), where it is. validation_gain, validation_low, validation_high: of the
     best table on the validation set, with its 95% interval; 0 before the first look. best: the table that is kept.
     """
@@ -242,7 +242,7 @@ def _pairs(prompts: list[str], validation: Sequence[str] | None, settings: Tunin
 
 
 def _batch(pairs: list[Pair], settings: Tuning, iteration: int) -> list[Pair]:
-    """The pairs of an iteration: each of them once, in an order by chance, before any comes again."""
+    """The pairs of an iteration: each of them once, in random order, before any comes again."""
     size = min(settings.batch, len(pairs))
     first = (iteration - 1) * size
     found = []

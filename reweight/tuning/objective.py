@@ -1,4 +1,4 @@
-"""What a table of weights is worth: the score it gains over vanilla from the same noise, less what it costs."""
+"""What a table of weights is worth: the paired difference in score from vanilla (same noise), less penalties."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from PIL import Image
 from torch import Tensor
 
 from ..scoring.scorer import DifferentiableScorer, ImageFeatures, Scorer
-from .sampling import Pair, Sampling, pictures
-from .settings import Tuning
+from .differentiable_sampling import Pair, Sampling, pictures
+from .tuning_settings import Tuning
 
 
 class NotFinite(ValueError):
@@ -22,7 +22,7 @@ class NotFinite(ValueError):
 
 @dataclass(frozen=True)
 class Worth:
-    """Of n pictures each, tensors (n,). gain: of score over vanilla. match: of the cosine with the prompt over vanilla's,
+    """Of n pictures each, tensors (n,). gain: score minus vanilla's. match: the cosine with the prompt minus vanilla's,
     where the scorer tells. likeness: to vanilla, 1 for the same picture."""
 
     gain: Tensor
@@ -74,9 +74,9 @@ class Objective:
 
     def vanilla(self, pairs: Sequence[Pair]) -> dict[Pair, _Vanilla]:
         """Everything known of the unpatched pictures, these among them."""
-        due = [pair for pair in dict.fromkeys(pairs) if pair not in self._vanilla]
-        for i in range(0, len(due), self.settings.together):
-            part = due[i : i + self.settings.together]
+        missing = [pair for pair in dict.fromkeys(pairs) if pair not in self._vanilla]
+        for i in range(0, len(missing), self.settings.together):
+            part = missing[i : i + self.settings.together]
             with torch.no_grad():
                 made = pictures(self.pipe, part, self.sampling, check=self.check)
                 score, match, features = self._look(made, part)

@@ -8,7 +8,7 @@ from typing import Any
 
 from ..scoring.scorer import Scorer
 from .loop import TuneSnapshot, iter_tune
-from .settings import Tuning
+from .tuning_settings import Tuning
 
 OVERFITTED = (
     "These weights were tuned on this prompt alone and raise one scorer on a few noises: for another prompt, or by "

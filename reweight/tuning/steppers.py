@@ -8,9 +8,9 @@ from typing import Any, Protocol
 import numpy as np
 import torch
 
+from .differentiable_sampling import Pair
 from .objective import Objective
-from .sampling import Pair
-from .settings import HIGH, LOW, Tuning
+from .tuning_settings import HIGH, LOW, Tuning
 
 
 class Stepper(Protocol):
@@ -20,7 +20,7 @@ class Stepper(Protocol):
     def free(self) -> np.ndarray: ...
 
     def step(self, objective: Objective, pairs: Sequence[Pair]) -> float:
-        """One iteration on these pairs; the mean gain over vanilla that it saw before it moved."""
+        """One iteration on these pairs; the mean paired gain from vanilla that it saw before it moved."""
         ...
 
     def state(self) -> dict[str, Any]: ...

@@ -129,7 +129,7 @@ def _swept(engine: Engine, base: Request, across: Any, down: Any, client: str) -
         if not isinstance(text, str) or not equals:
             raise RequestError('An axis is a setting and its values, such as "low=0.9-1.1 x5".')
         axes.append(read_axis(name.strip(), values, known))
-    cells = grid(base, loaded.card, blocks, axes[0], axes[1] if len(axes) > 1 else None)
+    cells = grid(base, loaded.card, blocks, axes[0], axes[1] if len(axes) > 1 else None, public=not engine.local)
     points = [Point(place, *cell, engine.chosen(cell[0])) for place, cell in cells.items() if not isinstance(cell, str)]
     if not points:
         raise RequestError(next(why for why in cells.values() if isinstance(why, str)))

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from reweight.bench.embedded.held_out import captions
-from reweight.bench.peers import drawing, full_size, summary, which_steps
+from reweight.bench.peers import full_size_peers, peer_pictures, peer_summary, which_steps
 from reweight.bench.peers.flops import flops
 from reweight.bench.peers.variants import VANILLA, Variant, variants
 from reweight.engine.request import validate
@@ -29,16 +29,16 @@ def rows(turbo, tmp_path_factory):
     folder = tmp_path_factory.mktemp("rows")
     options = dict(steps=(2,), judge=load_judge(), scorer=scorer_named("toy"), batch=2)
     prompts = captions(4)
-    assert not drawing.draw_all(turbo, prompts, folder, minutes=0, **options)
-    assert drawing.draw_all(turbo, prompts, folder, **options)
+    assert not peer_pictures.draw_all(turbo, prompts, folder, minutes=0, **options)
+    assert peer_pictures.draw_all(turbo, prompts, folder, **options)
     before = (folder / "rows-0.jsonl").read_bytes()
-    assert drawing.draw_all(turbo, prompts, folder, **options)
+    assert peer_pictures.draw_all(turbo, prompts, folder, **options)
     assert (folder / "rows-0.jsonl").read_bytes() == before
     return list(read_rows(folder).values())
 
 
 def test_every_variant_is_drawn_for_every_prompt(turbo, rows):
-    drawn = [variant for variant in variants("toy-turbo", 2) if not drawing.why_not(turbo, variant, 2)]
+    drawn = [variant for variant in variants("toy-turbo", 2) if not peer_pictures.why_not(turbo, variant, 2)]
     assert {row["variant"] for row in rows} == {variant.label for variant in drawn}
     assert len(rows) == 4 * len(drawn)
     vanilla = [row for row in rows if row["variant"] == VANILLA]
@@ -48,8 +48,8 @@ def test_every_variant_is_drawn_for_every_prompt(turbo, rows):
 
 def test_what_does_nothing_is_said_and_not_drawn(turbo):
     labels = {variant.label: variant for variant in variants("toy-turbo", 2)}
-    assert "key step" in drawing.why_not(turbo, labels["faster-diffusion"], 2)
-    assert not drawing.why_not(turbo, labels["tgate"], 2)
+    assert "key step" in peer_pictures.why_not(turbo, labels["faster-diffusion"], 2)
+    assert not peer_pictures.why_not(turbo, labels["tgate"], 2)
 
 
 def test_lines_table_and_picture(rows, tmp_path):
@@ -57,7 +57,7 @@ def test_lines_table_and_picture(rows, tmp_path):
     assert len(rows) == 4 * 3
     labels = list(dict.fromkeys(row["variant"] for row in rows))
     work = {(label, 2): 10 + i for i, label in enumerate([VANILLA, *(label for label in labels if label != VANILLA)])}
-    lines = summary.lines(rows, work, load_judge())
+    lines = peer_summary.lines(rows, work, load_judge())
     assert [line.variant for line in lines] == [label for label, _ in work]
     first = lines[0]
     assert first.time == first.cpu == (1, 1, 1) and first.flops == 1 and first.over_vanilla == (0, 0, 0)
@@ -65,17 +65,17 @@ def test_lines_table_and_picture(rows, tmp_path):
         assert line.prompts == 4
         for value, low, high in (line.time, line.cpu, line.over_vanilla, line.ssim):
             assert low <= value <= high
-    read = list(csv.DictReader(StringIO(summary.as_csv(lines))))
+    read = list(csv.DictReader(StringIO(peer_summary.as_csv(lines))))
     assert [row["variant"] for row in read] == [line.variant for line in lines]
-    assert len(summary.table(lines, "toy-turbo").rows) == len(lines)
-    summary.pareto(lines, "toy-turbo").savefig(tmp_path / "pareto.png")
-    assert summary.ratio(rows, VANILLA, VANILLA, 2) == (1, 1, 1)
+    assert len(peer_summary.table(lines, "toy-turbo").rows) == len(lines)
+    peer_summary.pareto(lines, "toy-turbo").savefig(tmp_path / "pareto.png")
+    assert peer_summary.ratio(rows, VANILLA, VANILLA, 2) == (1, 1, 1)
 
 
 def test_flops_of_a_picture_fall_with_what_is_saved(turbo):
-    whole = drawing.cost_in_flops(turbo, Variant(VANILLA), 2, "a photo of a cat")
+    whole = peer_pictures.cost_in_flops(turbo, Variant(VANILLA), 2, "a photo of a cat")
     half = Variant("inherit", "inherit", {"inherit": {"interval": 2}})
-    assert drawing.cost_in_flops(turbo, half, 2, "a photo of a cat") < whole
+    assert peer_pictures.cost_in_flops(turbo, half, 2, "a photo of a cat") < whole
 
 
 def test_flops_count_the_fused_attention():
@@ -112,7 +112,7 @@ def test_steps_are_drawn_and_movement_is_measured(turbo, tmp_path):
 
 @pytest.mark.slow
 def test_full_size_shares():
-    found = full_size.measure("sd-turbo")
+    found = full_size_peers.measure("sd-turbo")
     assert found["vanilla"]["share"] == 1
     assert found["vanilla"]["teraflops"] == pytest.approx(80, rel=0.05)  # 0.8 T a call, twice for guidance, 50 steps
     assert all(line["share"] < 1 for label, line in found.items() if label != "vanilla")

@@ -45,7 +45,7 @@ def test_the_command_prints_and_writes_the_figures(sd_folder, tmp_path):
 def test_peak_memory_is_what_the_work_takes():
     code = """
 import numpy as np
-from reweight.bench.overhead.memory import peak
+from reweight.bench.overhead.peak_memory import peak
 result, megabytes = peak(lambda: float(np.ones(6_250_000).sum()), "cpu")
 assert result == 6_250_000
 print(megabytes)

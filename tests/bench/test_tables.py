@@ -316,6 +316,7 @@ class TestRuns:
         assert [pair["variant"] for pair in about["paired"]] == list(alone.experiment.labels[1:])
         assert about["cells"][0]["row"] == "vanilla" and about["cells"][0]["ssim"] == pytest.approx([1, 1, 1])
 
+    @pytest.mark.slow
     def test_two_processes_make_the_rows_of_one(self, alone, loaded, tmp_path):
         parts = [bench(loaded, tmp_path, place=Share(i, 2)) for i in range(2)]
         parts[1].draw()

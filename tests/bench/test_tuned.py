@@ -7,7 +7,7 @@ import pytest
 from tiny import build_sd_unet
 from typer.testing import CliRunner
 
-from reweight.bench.tuned import summary, tunings
+from reweight.bench.tuned import tuned_summary, tunings
 from reweight.bench.tuned.captions import caption_sets
 from reweight.patching.blocks import target_blocks
 
@@ -24,19 +24,19 @@ def test_the_sets_of_captions_are_disjoint_and_always_the_same():
 def test_claims_of_the_paper_on_weights_that_follow_them():
     blocks = target_blocks(build_sd_unet())  # levels 0 1 2 mid(3) 2 1 0
     w = np.array([[0.9, 1.0, 1.1, 1.2, 1.1, 1.0, 0.95], [1.1, 1.0, 0.9, 1.2, 0.95, 1.0, 1.15]])
-    found = {c["claim"]: c for c in summary.claims(w, blocks)}
+    found = {c["claim"]: c for c in tuned_summary.claims(w, blocks)}
     assert len(found) == 6
     assert found["the bottleneck is above the mean at every step"]["holds"]
     assert found["the decoder is above the encoder"]["difference"] == pytest.approx(6.15 / 6 - 1.0)
-    assert not any(c["holds"] for c in summary.claims(2 - w, blocks) if c["claim"].startswith("the bottleneck"))
-    assert len(summary.claims(w[:1], blocks)) == 2
+    assert not any(c["holds"] for c in tuned_summary.claims(2 - w, blocks) if c["claim"].startswith("the bottleneck"))
+    assert len(tuned_summary.claims(w[:1], blocks)) == 2
 
 
 def test_likeness_by_hand():
     a = np.array([[1.1, 0.9, 1.0]])
-    assert summary.likeness(a, a) == pytest.approx({"cosine": 1.0, "tau_b": 1.0})
-    assert summary.likeness(a, 2 - a) == pytest.approx({"cosine": -1.0, "tau_b": -1.0})
-    assert np.isnan(summary.likeness(a, np.ones((1, 3)))["cosine"])
+    assert tuned_summary.likeness(a, a) == pytest.approx({"cosine": 1.0, "tau_b": 1.0})
+    assert tuned_summary.likeness(a, 2 - a) == pytest.approx({"cosine": -1.0, "tau_b": -1.0})
+    assert np.isnan(tuned_summary.likeness(a, np.ones((1, 3)))["cosine"])
 
 
 def test_weights_for_another_number_of_steps():

@@ -15,6 +15,7 @@ from PIL import Image
 from playwright.sync_api import Page, expect
 
 from reweight.engine.provenance import read_png
+from reweight.engine.resolving import EXAMPLES
 
 pytestmark = pytest.mark.browser
 SCREENS = ("Compare", "Importance", "Ablate", "Watch", "Sweep", "Edit", "History", "Learn")
@@ -82,7 +83,7 @@ def test_a_saved_picture_brings_its_settings_back_and_history_does_too(visit, tm
     assert page.evaluate("() => [reweight.settings.low, reweight.settings.seed]") == [0.6, 7]
     painted = page.locator("#history-strip button", has_text="painted").first
     assert painted.locator(".rw-made span").all_text_contents() == [
-        "a fox in snow",
+        EXAMPLES[0],
         "painted · seed 7",
         "tiny-sd, 2 steps",
     ]
@@ -95,14 +96,29 @@ def test_a_saved_picture_brings_its_settings_back_and_history_does_too(visit, tm
     expect(page.locator("#status")).to_contain_text("choose a picture that was saved here")
 
 
-def test_a_picture_is_edited_and_the_steps_that_run_are_said(visit):
+def pixels(png: bytes) -> bytes:
+    with Image.open(io.BytesIO(png)) as image:
+        return image.convert("RGB").tobytes()
+
+
+def test_a_picture_is_edited_and_the_file_brings_everything_back(visit, tmp_path):
     page = visit("steps=4")
     screen(page, "Edit")
     page.locator("#edit-vanilla").click()
     expect(page.locator("#edit-steps")).to_contain_text("Steps 3 to 4 of 4 run")
     expect(page.locator("#edit-pictures .rw-save")).to_have_count(3)
+    edited = saved(page, "[data-edited='reweighted'] .rw-save")
+    assert "reweight-edit" in Image.open(io.BytesIO(edited)).text
     page.locator("#edit-strength-range").fill("0.1")
     expect(page.locator("#status")).to_contain_text("no step is left to run")
+    (tmp_path / "edited.png").write_bytes(edited)
+    page.evaluate("() => { reweight.set({ seed: 3 }); document.querySelector('#edit-pictures').replaceChildren(); }")
+    screen(page, "History")
+    page.locator("#history-file").set_input_files(tmp_path / "edited.png")
+    page.wait_for_function("() => window.reweight.screen === 'Edit' && window.reweight.settings.seed === 7")
+    expect(page.locator("#edit-strength-says")).to_have_text("0.60")
+    expect(page.locator("#edit-pictures .rw-save")).to_have_count(3)
+    assert pixels(saved(page, "[data-edited='reweighted'] .rw-save")) == pixels(edited)
 
 
 def test_an_examples_pictures_are_there_before_the_model_is_asked(visit):
@@ -114,8 +130,8 @@ def test_an_examples_pictures_are_there_before_the_model_is_asked(visit):
     expect(page.locator("#status")).to_contain_text("Precomputed")
     expect(page.locator("figure[data-column='freeu'] .rw-change")).to_contain_text("changed")
     before = png(page, "vanilla")
-    page.unroute("**/reweight/compare/draw")
     held[-1].continue_()
+    page.unroute("**/reweight/compare/draw")
     expect(page.locator(".rw-precomputed")).to_have_count(0)
     expect(page.locator("#status")).not_to_contain_text("Precomputed")
     assert read_png(png(page, "vanilla"))["request"] == read_png(before)["request"]

@@ -148,6 +148,9 @@ def test_on_a_phone_the_picture_is_in_view_while_one_slides_and_nothing_is_cut_o
     before = strip.locator('[data-column="reweighted"]').get_attribute("src")
     slide(page, "low", "ArrowLeft", 9)
     expect(strip.locator('[data-column="reweighted"]')).not_to_have_attribute("src", before)
+    page.set_viewport_size({"width": 844, "height": 390})  # a phone is turned
+    expect(strip).to_be_hidden()
+    page.set_viewport_size({"width": 390, "height": 844})
     page.evaluate("() => scrollTo(0, 0)")
     expect(strip).to_be_hidden()
     block(page, 5).click()

@@ -1,4 +1,4 @@
-"""Words the model knows: chips, unknown words named, and a caption by chance."""
+"""Words the model knows: chips, unknown words named, and a random caption."""
 
 from __future__ import annotations
 

@@ -112,7 +112,7 @@ def test_tune_writes_a_table_that_generate_draws_with(sd_folder, tmp_path):
         "--resume", tmp_path / "state.json",
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
-    assert "over vanilla on the validation set" in done.stderr
+    assert "paired difference from vanilla on the validation set" in done.stderr
     made = WeightTable.load(tmp_path / "new" / "w.json")
     assert made.steps == 2 and made.diagnostics["iterations"] == 2
     drawn = run_here(

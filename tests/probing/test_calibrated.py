@@ -11,7 +11,7 @@ from reweight.models.loading import load
 from reweight.probing.ablation import agreement, sensitivity
 from reweight.probing.calibrated import BypassRuns
 from reweight.probing.importance_probe import iter_probe
-from reweight.probing.request import ProbeRequest
+from reweight.probing.probe_request import ProbeRequest
 from reweight.probing.search import PRESETS
 from reweight.schedule import importance_scores, vote
 

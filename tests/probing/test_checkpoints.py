@@ -13,7 +13,7 @@ from reweight.probing import loss_cache
 from reweight.probing.checkpoints import checkpoint, resumed
 from reweight.probing.importance_probe import iter_probe, probe
 from reweight.probing.loss_cache import StateError
-from reweight.probing.request import ProbeRequest
+from reweight.probing.probe_request import ProbeRequest
 from reweight.storage.sealed import read_sealed, write_sealed
 
 PROMPT = "a red apple on the table"

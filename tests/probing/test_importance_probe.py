@@ -14,7 +14,7 @@ from diffusers.models.transformers.transformer_2d import Transformer2DModel
 
 from reweight.probing.ablation import agreement, sensitivity
 from reweight.probing.importance_probe import iter_probe, probe
-from reweight.probing.request import ProbeRequest, Trajectory
+from reweight.probing.probe_request import ProbeRequest, Trajectory
 from reweight.probing.search import PRESETS, ProbeSettings, Runs, bootstrap_means, interval, update_thresholds
 from reweight.probing.teacher import record_teacher
 

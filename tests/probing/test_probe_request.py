@@ -11,7 +11,7 @@ import torch
 from reweight.patching.blocks import target_blocks
 from reweight.probing.ablation import sensitivity
 from reweight.probing.importance_probe import probe
-from reweight.probing.request import ProbeRequest, Trajectory
+from reweight.probing.probe_request import ProbeRequest, Trajectory
 from reweight.probing.search import PRESETS, ProbeSettings
 from reweight.probing.teacher import record_teacher
 

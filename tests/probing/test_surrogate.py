@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 from reweight.__main__ import app
 from reweight.models.loading import load_model
 from reweight.probing.importance_probe import iter_probe, probe
-from reweight.probing.request import ProbeRequest, Trajectory
+from reweight.probing.probe_request import ProbeRequest, Trajectory
 from reweight.probing.search import PRESETS
 from reweight.probing.surrogate import CHECK_STUDENTS, FD_STEP, Surrogate
 from reweight.probing.teacher import Teacher, record_teacher

@@ -6,6 +6,7 @@ import asyncio
 import base64
 import io
 import json
+from dataclasses import replace
 from importlib.util import find_spec
 from typing import Any
 
@@ -13,6 +14,7 @@ import httpx
 import pytest
 from PIL import Image
 from server import no_insides, program, serving
+from test_guard import SMALL, App, ask
 
 from reweight.serving.rules import MCP, Rules
 from reweight.serving.server import rules_for
@@ -27,6 +29,19 @@ def test_it_is_closed_unless_asked_for():
     assert rules_for(False, "127.0.0.1", {}, mcp=True).mcp
     assert all(MCP.fullmatch(f"/{path}") for path in (PATH, "gradio_api/mcp", "gradio_api/mcp/http"))
     assert not any(MCP.fullmatch(f"/{PATH}{path}") for path in ("sse", "messages/", "schema", "../upload"))
+
+
+def test_calls_take_places_and_no_file_of_this_machine_is_named():
+    rules = replace(SMALL, mcp=True, live_bytes=500)
+    app, call = App(), {"content": b'{"method": "tools/call"}'}
+    file = {"content": b'{"a": [{"_type": "\\u0067radio.FileData"}]}'}
+    good, read, named, large = ask(
+        app, ("POST", f"/{PATH}", call), ("GET", f"/{PATH}", {}), ("POST", f"/{PATH}", file),
+        ("POST", f"/{PATH}", {"content": b"x" * 600}), rules=rules,
+    )  # fmt: skip
+    assert [one.status_code for one in (good, read, named, large)] == [200, 405, 400, 413] and len(app.seen) == 1
+    assert ask(App(), ("POST", f"/{PATH}", call), rules=replace(rules, stateless=0))[0].status_code == 429
+    assert ask(App(), ("POST", f"/{PATH}", call))[0].status_code == 404
 
 
 @pytest.mark.skipif(find_spec("mcp") is not None, reason="the mcp package is installed")

@@ -24,7 +24,7 @@ from reweight.toy.distill import student as distill
 from reweight.toy.distill.critic import Critic
 from reweight.toy.distill.matching import critic_loss
 from reweight.toy.distill.trajectory import GRID, Trajectory
-from reweight.toy.train import build, checkpoint, denoiser, examples
+from reweight.toy.train import build, checkpoint, denoiser, training_examples
 from reweight.toy.train.autoencoder import (
     ANCHOR,
     FINEST,
@@ -161,15 +161,15 @@ def test_the_unet_has_seven_target_blocks():
 def small(monkeypatch):
     """Batches of four, and few examples: what the steps do is the same."""
     monkeypatch.setitem(denoiser.BATCH, "cpu", 4)
-    monkeypatch.setattr(examples, "HELD", 4)
+    monkeypatch.setattr(training_examples, "HELD", 4)
     monkeypatch.setattr(distill, "JUDGED", 2)
-    monkeypatch.setattr(examples, "VARIANTS", 2)
+    monkeypatch.setattr(training_examples, "VARIANTS", 2)
 
 
 @pytest.fixture
 def known(small, tmp_path):
     latents = np.random.default_rng(0).standard_normal((24, 8, 16, 16)).astype(np.float16)
-    return examples.read_examples(tmp_path, latents, build_tokenizer(), seed=1, workers=1)
+    return training_examples.read_examples(tmp_path, latents, build_tokenizer(), seed=1, workers=1)
 
 
 def narrow_unet():
@@ -191,9 +191,9 @@ def test_the_captions_of_the_examples_say_their_scenes(known, tmp_path, monkeypa
             assert said.setting in ("", scene.setting)
         assert (i in known.pairs) == (len(scene.things) == 2) == (i not in known.singles)
     assert not torch.equal(known.ids[:, 0], known.ids[:, 1])
-    monkeypatch.setattr(examples, "CHUNK", 7)
+    monkeypatch.setattr(training_examples, "CHUNK", 7)
     (tmp_path / "again").mkdir()
-    again = examples.read_examples(tmp_path / "again", known.latents.numpy(), tokenizer, seed=1, workers=2)
+    again = training_examples.read_examples(tmp_path / "again", known.latents.numpy(), tokenizer, seed=1, workers=2)
     assert torch.equal(again.ids, known.ids)
 
 
@@ -298,6 +298,7 @@ def test_every_stage_trains_resumes_and_exports(tmp_path, known):
     }
 
 
+@pytest.mark.slow
 def test_everything_is_trained_in_order_and_what_is_there_stays(tmp_path, base, small, monkeypatch):
     work = Path(shutil.copytree(base[0], tmp_path / "work"))
     (work / "unet.pt").unlink()
@@ -500,6 +501,7 @@ def test_the_schedulers_that_ship_do_what_the_students_learned(steps):
         assert torch.allclose(ours, theirs, atol=1e-4)
 
 
+@pytest.mark.slow
 def test_every_distillation_trains_resumes_and_ships(tmp_path, base, small, monkeypatch):
     work, teacher = Path(shutil.copytree(base[0], tmp_path / "work")), base[1]
     monkeypatch.setattr(endpoints, "CHUNK", 2)
@@ -634,7 +636,10 @@ assert not any(name.startswith("reweight") for name in sys.modules)
     assert done.returncode == 0, done.stderr
 
 
-@pytest.mark.parametrize(("name", "numbers", "guidance"), [("toy", (2,), 7.5), ("toy-turbo", (1, 2, 4), 0)])
+@pytest.mark.parametrize(
+    ("name", "numbers", "guidance"),
+    [pytest.param("toy", (2,), 7.5, marks=pytest.mark.slow), ("toy-turbo", (1, 2, 4), 0)],
+)
 def test_plain_diffusers_opens_the_shipped_models_without_this_package(tmp_path, name, numbers, guidance):
     if not (ASSETS / name).is_dir():
         pytest.skip(f"{name} is not built yet")

@@ -6,9 +6,9 @@ import torch
 
 from reweight.scoring.scorer import Look
 from reweight.scoring.toy_scorer import load_toy_scorer
+from reweight.tuning.differentiable_sampling import Sampling, pictures
 from reweight.tuning.loop import TuningStopped, iter_tune, tune
-from reweight.tuning.sampling import Sampling, pictures
-from reweight.tuning.settings import Tuning
+from reweight.tuning.tuning_settings import Tuning
 
 PROMPTS = ["a red apple on table", "the blue cat in rain", "red cat", "blue apple", "low quality cat"]
 OPTIONS = dict(steps=2, guidance_scale=3.0)

@@ -9,7 +9,7 @@ import torch
 
 from ...models.loading import LoadedModel
 from ...patching.blocks import target_blocks
-from ...probing.request import Trajectory
+from ...probing.probe_request import Trajectory
 from ...probing.teacher import Teacher, record_teacher
 from ..stats.figure import Figure
 from ..stats.intervals import bootstrap

@@ -77,8 +77,8 @@ def measure(
     from ...models.registry import REGISTRY
     from ...patching.blocks import target_blocks
     from .full_size_models import build
-    from .memory import peak
     from .paired_timing import REWEIGHTED, costs, draw
+    from .peak_memory import peak
 
     side = latent or (LATENT_ON_CPU if device == "cpu" else model.unet["sample_size"])
 

@@ -15,7 +15,7 @@ from ...methods.freeu import FreeU, freeu
 from ...patching.blocks import target_blocks
 from ...patching.patch import reweighted
 from ..stats.intervals import bootstrap
-from .memory import peak
+from .peak_memory import peak
 
 VANILLA, REWEIGHTED, FREEU = METHODS = ("vanilla", "re-weighted", "FreeU")
 PROMPT = "a photo of a red apple on a wooden table"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from ...tuning.settings import Tuning
+from ...tuning.tuning_settings import Tuning
 from ..tables.table_commands import Device, Dtype, Limit, Model, Runs, Seeds, Steps, whole_numbers
 
 TUNING_COST = 5  # times drawing: vanilla once, forward, recomputation under checkpointing, and backward as two forwards

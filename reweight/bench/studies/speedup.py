@@ -13,10 +13,10 @@ from ...models.loading import LoadedModel
 from ...patching.blocks import target_blocks
 from ...probing.ablation import agreement, sensitivity
 from ...probing.importance_probe import iter_probe
-from ...probing.request import ProbeRequest, Trajectory
+from ...probing.probe_request import ProbeRequest, Trajectory
 from ...probing.teacher import record_teacher
 from ...schedule import importance_scores, vote
-from ..overhead.memory import peak
+from ..overhead.peak_memory import peak
 from . import public_loop
 
 PUBLIC, SAME, ADAPTIVE = "public code's order", "ours, equal work", "ours, adaptive runs"

@@ -93,7 +93,7 @@ def compare(
     import numpy as np
 
     from ...probing.importance_probe import iter_probe
-    from ...probing.request import ProbeRequest
+    from ...probing.probe_request import ProbeRequest
 
     for prompt in prompts:
         for preset in presets:

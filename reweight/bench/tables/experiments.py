@@ -31,7 +31,7 @@ class Variant:
     """One row of a table at a number of steps.
 
     column: what is drawn. table: of re-weighting, makes weights or, as bool, a bypass mask (T, m) of scores (T, m) and
-    a seed for what is drawn by chance. probed: whether the scores are needed. draw: which of several random orders,
+    a seed for what is random. probed: whether the scores are needed. draw: which of several random orders,
     averaged in the row's figures.
     """
 
@@ -143,11 +143,9 @@ def _ranges(
 
 
 def controls() -> list[str]:
-    """The rows of Tables V and VI: every registered schedule that starts from probed scores, and the flat counterpart
-    of the one that has another mean than the rest."""
-    keys = [
-        key for key, control in schedule.CONTROLS.items() if control.probed and key != "calibrated"
-    ]  # a table's source
+    """The rows of Tables V and VI: every registered schedule that starts from whatever scores were probed, and the flat
+    counterpart of the one that has another mean than the rest."""
+    keys = [key for key, control in schedule.CONTROLS.items() if control.probed and not control.preset]
     keys.insert(keys.index("flat") + 1, INVERTED_FLAT)
     return keys
 

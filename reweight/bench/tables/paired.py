@@ -14,7 +14,7 @@ from ...storage.rowfile import Row
 from ..stats.intervals import paired_difference
 from .experiments import Experiment, label_of
 
-Pictures = dict[tuple[str, int], list[Row]]  # by prompt and seed; several where an order was drawn by chance
+Pictures = dict[tuple[str, int], list[Row]]  # by prompt and seed; several where the order is random
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from ...engine.resolving import choose
 from ...models.loading import LoadedModel
 from ...patching.blocks import target_blocks
 from ...probing.importance_probe import ProbeSnapshot, iter_probe
-from ...probing.request import ProbeRequest
+from ...probing.probe_request import ProbeRequest
 from ...schedule import ImportanceTable
 
 SOURCES = ("probe", "shipped", "empirical")

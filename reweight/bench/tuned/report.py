@@ -45,7 +45,7 @@ def screen(result: dict[str, Any]) -> Iterator[Table]:
         names = " / ".join(f"{way} at {steps}" for way, steps in (pair["a"], pair["b"]))
         table.add_row(names, f"{pair['cosine']:+.2f}", f"{pair['tau_b']:+.2f}")
     yield table
-    table = Table("", "steps", "CPU s", "over vanilla at", "CPU s", "score", "obeyed", title="Fewer steps")
+    table = Table("", "steps", "CPU s", "vanilla's steps", "CPU s", "score difference", "obeyed", title="Fewer steps")
     for f in result["fewer_steps"]:
         table.add_row(
             f["variant"], str(f["steps"]), f"{f['cpu_seconds']:.2f}", str(f["over_vanilla_at"]),
@@ -56,7 +56,7 @@ def screen(result: dict[str, Any]) -> Iterator[Table]:
 
 def _effects(title: str, found: Sequence[dict[str, Any]]) -> Table:
     table = Table(
-        "", "score", "over vanilla", "obeyed", "over vanilla", "SSIM", "saturation over vanilla", "Frechet", "over vanilla",
+        "", "score", "- vanilla", "obeyed", "- vanilla", "SSIM", "saturation - vanilla", "Frechet", "- vanilla",
         title=f"{title}, {found[0]['captions']} captions, {found[0]['pictures']} pictures",
     )  # fmt: skip
     for e in found:

@@ -13,7 +13,7 @@ from ...probing.importance_probe import probe
 from ...schedule import ImportanceTable, weights
 from ...scoring.toy_scorer import ToyScorer
 from ...tuning.loop import TuneSnapshot, tune
-from ...tuning.settings import Tuning
+from ...tuning.tuning_settings import Tuning
 from ...weight_table import WeightTable
 from .captions import CaptionSets
 

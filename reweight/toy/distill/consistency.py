@@ -13,7 +13,7 @@ import torch
 from diffusers import DDIMScheduler, LCMScheduler, UNet2DConditionModel
 
 from ..train.denoiser import BATCH, PAIRS
-from ..train.examples import Examples
+from ..train.training_examples import Examples
 from .trajectory import GRID, GUIDANCE, Teacher, Trajectory, pseudo_huber
 
 

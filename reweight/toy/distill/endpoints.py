@@ -13,8 +13,8 @@ import torch
 from diffusers import DDIMScheduler
 
 from ..train.denoiser import BATCH, PAIRS
-from ..train.examples import Examples
 from ..train.memmap import fill
+from ..train.training_examples import Examples
 from .trajectory import Teacher, Trajectory, pseudo_huber
 
 STEPS = (1, 2, 4)

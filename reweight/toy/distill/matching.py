@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from diffusers import UNet2DConditionModel
 
 from ..train.denoiser import BATCH, PAIRS, draw_timesteps
-from ..train.examples import Examples
+from ..train.training_examples import Examples
 from .consistency import Consistency
 from .critic import Critic
 from .trajectory import GRID, Teacher, Trajectory

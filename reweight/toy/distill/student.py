@@ -14,9 +14,9 @@ from diffusers import AutoencoderKL, UNet2DConditionModel
 from ...models.loading import load_model
 from ..train import checkpoint
 from ..train.autoencoder import shipped
-from ..train.examples import read_examples
 from ..train.replay import Gradient
 from ..train.saving import coarsen, write_folder
+from ..train.training_examples import read_examples
 from .consistency import Consistency
 from .endpoints import Endpoints
 from .matching import Matching

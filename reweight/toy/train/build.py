@@ -17,11 +17,11 @@ from ..world.dataset import render
 from . import checkpoint
 from .autoencoder import SHARPENED, sharpen, shipped, to_tensor, train_autoencoder
 from .denoiser import SHAPE, Denoiser, new_scheduler, new_unet, train_denoiser
-from .examples import read_examples
 from .memmap import fill
 from .saving import write_folder
 from .text import new_text_encoder, train_text_encoder
 from .tokenizer import build_tokenizer
+from .training_examples import read_examples
 
 DRAWN = 512
 FEWEST = 2000

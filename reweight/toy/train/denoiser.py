@@ -16,9 +16,9 @@ from transformers import CLIPTextModel
 
 from ..distill.trajectory import Trajectory
 from . import checkpoint
-from .examples import Examples
 from .replay import Gradient
 from .text import WIDTH
+from .training_examples import Examples
 
 SHAPE = "unet"  # where the U-Net's configuration is kept, beside its checkpoint
 BATCH = {"cpu": 64, "cuda": 512}

@@ -206,7 +206,7 @@ def open_model(call: Call) -> Iterator[Event | None]:
 
 
 def surprise(call: Call) -> Iterator[Event | None]:
-    """A caption by chance, of the words that the model knows."""
+    """A random caption, of the words that the model knows."""
     vocabulary = call.engine.opened(call.request().model).vocabulary
     if vocabulary is not None:
         yield {"kind": "prompt", "text": vocabulary.surprise(random.randrange(2**32))}

@@ -9,12 +9,13 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from PIL import Image
-from PIL.PngImagePlugin import PngInfo
 
 from ...engine.drawing import Start
+from ...engine.edited import edited_png
 from ...engine.engine import Picture, Step, Waiting
+from ...engine.events import INVERSION
 from ...engine.naming import cell_name
-from ...engine.provenance import parameters_text, settings_of
+from ...engine.provenance import settings_of
 from ...engine.request import RequestError
 from ...methods import columns
 from ...scoring import distance
@@ -23,6 +24,7 @@ from ..wording import caption, change, waiting
 from .base import Act, Call, Event, Page, Screen
 
 MOST_BYTES = 1_800_000
+MOST_TEXT = 2000
 
 
 class Edit(Screen):
@@ -41,6 +43,9 @@ class Edit(Screen):
   <button type="button" id="edit-vanilla">begin with the vanilla picture</button><span class="rw-note">or drop one here. It is cut to a square in your browser.</span></div>
   <div class="rw-slider" id="edit-strength"><label for="edit-strength-range">How much is drawn anew</label>
   <output id="edit-strength-says">0.60</output><input type="range" id="edit-strength-range" min="0.05" max="1" step="0.05" value="0.6"></div>
+  <div class="rw-line"><label class="rw-check"><input type="checkbox" id="edit-invert">invert it (DDIM): begin with the noise that draws your picture</label>
+  <input type="text" id="edit-described" maxlength="2000" placeholder="what your picture shows" aria-label="What your picture shows" hidden></div>
+  <p class="rw-note">A PNG saved here carries your picture within, so that dropping it on the page brings everything back.</p>
   <div class="rw-line"><button type="button" class="rw-primary" id="edit-draw" disabled>Draw</button><span id="edit-steps" class="rw-note" aria-live="polite"></span></div></div>
 <div class="rw-card" id="edit-result" hidden><div class="rw-pictures" id="edit-pictures"></div></div>
 <div class="rw-slot"></div>
@@ -70,11 +75,14 @@ def picture_in(given: Mapping[str, Any], size: int) -> Image.Image:
 
 
 def draw(call: Call) -> Iterator[Event | None]:
-    """The picture drawn anew by every column. given: `picture`, base64; `strength`."""
+    """The picture drawn anew by every column. given: `picture`, base64; `strength`; `described`, what it shows, to invert it."""
     request, strength = call.request(), call.given.get("strength")
     if type(strength) not in (int, float) or not 0 < strength <= 1:
         raise RequestError("How much is drawn anew is a number above 0 and up to 1.")
-    start = Start(picture_in(call.given, request.size), float(strength))
+    described = call.given.get("described")
+    if described is not None and (not isinstance(described, str) or len(described) > MOST_TEXT):
+        raise RequestError(f"What your picture shows is a text of at most {MOST_TEXT} letters.")
+    start = Start(picture_in(call.given, request.size), float(strength), described)
     running = start.running(request.steps)
     yield {
         "kind": "start", "first": running[0], "last": running[-1], "steps": request.steps,
@@ -86,6 +94,9 @@ def draw(call: Call) -> Iterator[Event | None]:
     for event in call.engine.edit(request, call.chosen(request), start, order, client=call.client):
         if isinstance(event, Waiting):
             yield waiting(event)
+        elif isinstance(event, Step) and event.column == INVERSION:
+            text = f"Inverting your picture: step {event.step} of {event.steps}"
+            yield {"kind": "status", "done": event.step / event.steps, "text": text}
         elif isinstance(event, Step):
             yield {
                 "kind": "status",
@@ -96,19 +107,12 @@ def draw(call: Call) -> Iterator[Event | None]:
             vanilla = event.image if event.column == "vanilla" else vanilla
             told: Event = {
                 "kind": "picture", "column": event.column, "caption": caption(event, request),
-                "png": base64.b64encode(_png(event, settings_of(request, loaded, event.column, event.weights), strength)).decode(),
-                "name": cell_name(request.prompt, request.seed, event.column, {"strength": float(strength)}),
+                "png": base64.b64encode(edited_png(
+                    event.image, settings_of(request, loaded, event.column, event.weights), strength, start.image, described
+                )).decode(),
+                "name": cell_name(request.prompt, request.seed, event.column, {"inverted" if described is not None else "strength": float(strength)}),
                 "original": change(distance(event.image, start.image)),
             }  # fmt: skip
             if vanilla is not None and event.column != "vanilla":
                 told["vanilla"] = change(distance(event.image, vanilla))
             yield told
-
-
-def _png(picture: Picture, settings: dict[str, Any], strength: float) -> bytes:
-    """With the settings as a text only: without the picture that it began with they would not bring it back."""
-    info = PngInfo()
-    info.add_text("parameters", f"{parameters_text(settings)}, Denoising strength: {strength:g}")
-    file = io.BytesIO()
-    picture.image.save(file, format="PNG", pnginfo=info)
-    return file.getvalue()

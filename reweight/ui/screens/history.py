@@ -9,6 +9,7 @@ from typing import Any
 
 from ...engine.axes import flat
 from ...engine.drawing import drawing_of
+from ...engine.edited import read_edited
 from ...engine.engine import Engine
 from ...engine.foreign import read_parameters
 from ...engine.provenance import read_png
@@ -67,16 +68,25 @@ def cite(call: Call) -> Iterator[Event | None]:
 
 
 def restore(call: Call) -> Iterator[Event | None]:
-    """The settings of a picture. given: `png`, the picture's text chunks as a PNG in base64, or `text`, another tool's."""
-    text = call.given.get("text")
+    """The settings of a picture. given: `png`, the picture's text chunks as a PNG in base64; or `text`, another tool's; or
+    `edit`, that of an edited picture."""
+    text, edit = call.given.get("text"), call.given.get("edit")
     if isinstance(text, str):
         yield from _foreign(call, text)
+        return
+    if isinstance(edit, str):
+        settings, strength, described = read_edited(edit)
+        yield _brought(call, settings) | {"edit": {"strength": strength, "described": described}}
         return
     try:
         data = base64.b64decode(call.given.get("png") or "", validate=True)
     except (binascii.Error, TypeError, ValueError) as error:
         raise RequestError("This is not a PNG: choose one that was saved here.") from error
-    settings = read_png(data)
+    yield _brought(call, read_png(data))
+
+
+def _brought(call: Call, settings: Mapping[str, Any]) -> Event:
+    """The settings of a picture made here, with its very weights."""
     model = _model(call.engine, settings)
     asked = {name: value for name, value in settings["request"].items() if name not in ("columns", "model")}
     request = validate(call.engine.card(model), **asked, model=model)
@@ -87,7 +97,7 @@ def restore(call: Call) -> Iterator[Event | None]:
         if painted:
             request = validate(call.engine.card(model), **changed, model=model)
             note = " Its importance table is not here, so its weights are painted as they were."
-    yield _restored(call, request, model, settings["method"], note)
+    return _restored(call, request, model, settings["method"], note)
 
 
 def _foreign(call: Call, text: str) -> Iterator[Event | None]:

@@ -13,13 +13,14 @@ from ...engine.engine import Notice, Picture, Scores, Waiting
 from ...engine.naming import cell_name
 from ...engine.provenance import png_bytes, settings_of
 from ...engine.request import REWEIGHTED, Request, RequestError
-from ...engine.sweep import Cell, Done, Point, grid
+from ...engine.sweep import MOST_CELLS, MOST_PUBLIC, Cell, Done, Point, grid
 from ...methods import columns
 from ...scoring import distance
 from ..files import STATIC
 from ..pace import about_seconds
 from ..panels.names import block_name
 from ..wording import caption, waiting
+from . import batches
 from .base import Act, Call, Event, Page, Screen
 
 PAIRS = "pairs"  # Fig. 1a: N - 1 steps re-weighted above N steps vanilla
@@ -30,11 +31,18 @@ class Sweep(Screen):
 
     key = "sweep"
     title = "Sweep"
-    scripts = (STATIC / "files.js", STATIC / "figures.js", STATIC / "sweep.js", STATIC / "takeaway.js")
+    scripts = (
+        STATIC / "files.js",
+        STATIC / "figures.js",
+        STATIC / "sweep.js",
+        STATIC / "batch.js",
+        STATIC / "takeaway.js",
+    )
     styles = (STATIC / "sweep.css",)
 
     def build(self, page: Page) -> None:
-        page.html("""
+        page.html(
+            """
 <div class="rw-card" id="sweep">
   <p class="rw-lead">Vary one setting across and another down; everything else, the noise too, stays as it is.</p>
   <div class="rw-line" role="group" aria-label="Ready-made sweeps" id="sweep-presets"></div>
@@ -58,10 +66,12 @@ class Sweep(Screen):
   <p class="rw-note" id="sweep-note" aria-live="polite"></p>
   <div id="sweep-chart"></div>
 </div>
-""")
+"""
+            + batches.MARKUP
+        )
 
     def acts(self) -> dict[str, Act]:
-        return {"settings": settings, "cost": cost, "draw": draw}
+        return {"settings": settings, "cost": cost, "draw": draw, "batch-cost": batches.cost, "batch": batches.draw}
 
 
 def settings(call: Call) -> Iterator[Event | None]:
@@ -104,7 +114,7 @@ class Plan:
         if given.get(PAIRS) is True:
             self._pairs()
         else:
-            self.cells = grid(request, card, blocks, self.across, self.down)
+            self.cells = grid(request, card, blocks, self.across, self.down, public=not call.engine.local)
         self.points = [
             Point(place, *found, call.chosen(found[0])) for place, found in self.cells.items() if not isinstance(found, str)
         ]  # fmt: skip
@@ -160,7 +170,8 @@ def cost(call: Call) -> Iterator[Event | None]:
     plan = Plan(call)
     cells, all_of_it = (call.engine.sweep_cost(points) for points in (plan.points, [*plan.points, *plan.baselines()]))
     n, (steps, there), extra = len(plan.points), cells, all_of_it[0] - cells[0]
-    text = f"{n} picture{'s' * (n != 1)}"
+    most = MOST_CELLS if call.engine.local else MOST_PUBLIC
+    text = f"{n} picture{'s' * (n != 1)} (at most {most})"
     if there:
         text += f", {there} of them drawn already"
     text += f": {steps} U-Net step{'s' * (steps != 1)}" if steps else ": nothing left to draw"

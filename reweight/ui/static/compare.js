@@ -201,9 +201,9 @@
     line.replaceChildren(
       part("span", "", `${act.text}: `),
       part("b", "", phrase),
-      part("span", "", `${little}. `),
-      part("span", "rw-bars", `${bars(n)} `),
-      part("span", "rw-soft", `SSIM ${ssim(s)} with the picture before`),
+      part("span", "", `${little} `),
+      part("span", "rw-bars", bars(n)),
+      part("span", "rw-soft rw-with", `SSIM ${ssim(s)} with the picture before`),
     );
   }
 
@@ -227,9 +227,13 @@
   rw.on("picture", () => strip.hidden || fillStrip());
   rw.on("begun", () => {
     document.body.append(strip);
-    new IntersectionObserver(([{ isIntersecting, boundingClientRect }]) => {
-      strip.hidden = isIntersecting || innerWidth > 700 || !boundingClientRect.height; // without height on another screen
+    const pictures = $("#pictures");
+    let seen = true;
+    const look = () => {
+      strip.hidden = seen || innerWidth > 700 || !pictures.offsetHeight; // without height on another screen
       if (!strip.hidden) fillStrip();
-    }).observe($("#pictures"));
+    };
+    new IntersectionObserver(([entry]) => ((seen = entry.isIntersecting), look())).observe(pictures);
+    addEventListener("resize", look);
   });
 })();

@@ -29,7 +29,8 @@
   async function draw() {
     if (!begun) return;
     if (begun.side !== rw.settings.size) return take(begun.source);
-    const given = { picture: begun.data, strength: +$("#edit-strength-range").value };
+    const inverted = $("#edit-invert").checked;
+    const given = { picture: begun.data, strength: +$("#edit-strength-range").value, described: inverted ? $("#edit-described").value : null };
     const end = await rw.act("edit", "draw", given, put);
     if (end === "done") rw.status("");
   }
@@ -58,7 +59,7 @@
     if (event.kind === "start") {
       $("#edit-result").hidden = false;
       const { first, last, steps } = event;
-      $("#edit-steps").textContent = first === last ? `Only step ${last} of ${steps} runs, with its own row of weights. More steps (under More) leave more to do.` : `Steps ${first} to ${last} of ${steps} run, each with its own row of weights.`;
+      $("#edit-steps").textContent = $("#edit-invert").checked ? `All ${steps} steps run, from the noise that inversion finds.` : first === last ? `Only step ${last} of ${steps} runs, with its own row of weights. More steps (under More) leave more to do.` : `Steps ${first} to ${last} of ${steps} run, each with its own row of weights.`;
       place.style.setProperty("--columns", event.columns.length + 1);
       place.replaceChildren(figure("Your picture", begun.url, `${begun.side} × ${begun.side}`));
       event.columns.forEach(({ key, title }) => {
@@ -87,6 +88,27 @@
     }
   }
   const open = () => rw.screen === "Edit";
+  // What a dropped picture brings: its strength, and what it began with where that is in the file. Drawn once Edit is open.
+  let later = null;
+  rw.editLater = ({ strength, described }, source) => (later = { strength, described, source });
+  async function bring() {
+    const { strength, described, source } = later;
+    later = null;
+    $("#edit-strength-range").value = strength;
+    shown();
+    $("#edit-invert").checked = described !== null;
+    $("#edit-described").value = described ?? "";
+    $("#edit-described").hidden = described === null;
+    if (source) await take(`data:image/png;base64,${source}`);
+    else begun = null;
+  }
+  function shown() {
+    const range = $("#edit-strength-range");
+    if (!range) return;
+    $("#edit-strength-says").textContent = (+range.value).toFixed(2);
+    range.style.setProperty("--at", `${(100 * (range.value - 0.05)) / 0.95}%`);
+    range.disabled = $("#edit-invert").checked;
+  }
   document.addEventListener("click", (event) => {
     const id = event.target.closest?.("button")?.id;
     if (id === "edit-choose") $("#edit-file").click();
@@ -97,15 +119,19 @@
     }
   });
   document.addEventListener("change", (event) => {
-    if (event.target.id === "edit-strength-range") draw();
+    if (event.target.id === "edit-strength-range" || event.target.id === "edit-described") draw();
+    if (event.target.id === "edit-invert") {
+      $("#edit-described").hidden = !event.target.checked;
+      if (event.target.checked && !$("#edit-described").value) $("#edit-described").value = rw.settings.prompt;
+      shown();
+      draw();
+    }
     if (event.target.id !== "edit-file" || !event.target.files[0]) return;
     take(URL.createObjectURL(event.target.files[0]));
     event.target.value = "";
   });
   document.addEventListener("input", (event) => {
-    if (event.target.id !== "edit-strength-range") return;
-    $("#edit-strength-says").textContent = (+event.target.value).toFixed(2);
-    event.target.style.setProperty("--at", `${(100 * (event.target.value - 0.05)) / 0.95}%`);
+    if (event.target.id === "edit-strength-range") shown();
   });
   document.addEventListener("dragover", (event) => event.target.closest?.("#edit-drop") && event.preventDefault());
   document.addEventListener("drop", (event) => {
@@ -113,6 +139,10 @@
     event.preventDefault();
     take(URL.createObjectURL(event.dataTransfer.files[0]));
   });
-  rw.on("drawn", () => open() && draw());
-  rw.on("screen", () => open() && $("#edit-strength-range")?.style.setProperty("--at", `${(100 * ($("#edit-strength-range").value - 0.05)) / 0.95}%`));
+  rw.on("drawn", () => open() && (later ? bring() : draw()));
+  rw.on("screen", () => {
+    if (!open()) return;
+    shown();
+    if (later) bring();
+  });
 })();

@@ -122,7 +122,15 @@
     const found = file.size < 3e7 ? await chunks(file) : null;
     if (!found) return rw.say("This is no PNG, a damaged one, or too large: choose a picture that was saved here.", true);
     const given = {};
-    if (!("reweight" in found.texts) && found.texts.parameters) given.text = found.texts.parameters;
+    let source = null; // what an edited picture began with stays in the browser
+    if ("reweight-edit" in found.texts) {
+      try {
+        ({ source, ...given.edit } = JSON.parse(found.texts["reweight-edit"]));
+        given.edit = JSON.stringify(given.edit);
+      } catch {
+        return rw.say("This picture's settings are damaged: save it again.", true);
+      }
+    } else if (!("reweight" in found.texts) && found.texts.parameters) given.text = found.texts.parameters;
     else {
       const whole = new Uint8Array(await new Blob(found.parts).arrayBuffer());
       let text = "";
@@ -131,7 +139,9 @@
     }
     let back = null;
     await rw.act("history", "restore", given, (event) => event.kind === "restored" && (back = event));
-    if (back) await rw.restore(back.settings, back);
+    if (back?.edit) rw.editLater(back.edit, source);
+    if (back) await rw.restore(back.settings, back.edit ? { ...back, text: source ? back.text : `${back.text} The picture that it began with is not in the file: choose it again.` } : back);
+    if (back?.edit) all('#screens [role="tab"], #screens .overflow-dropdown button').find((tab) => tab.textContent.trim() === "Edit")?.click();
   }
   const carries = (event) => [...(event.dataTransfer?.types ?? [])].includes("Files");
   document.addEventListener("dragover", (event) => {

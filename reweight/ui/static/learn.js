@@ -260,7 +260,7 @@
     names.forEach((name, i) => {
       const line = element("li", `rw-c${i % 7}`);
       const sharp = Math.max(...curves[i]) > 1e-3 && low[i] !== null;
-      line.textContent = sharp ? `${name}: least wrong at ${minimum[i].toFixed(2)} (95% ${low[i].toFixed(2)} to ${high[i].toFixed(2)})` : `${name}: flat, no minimum can be told`;
+      line.textContent = sharp ? `${name}: least wrong at ${minimum[i].toFixed(2)} (95% ${low[i].toFixed(2)} to ${high[i].toFixed(2)})` : `${name}: flat, so no minimum can be located`;
       told.append(line);
     });
     chart.firstChild.dataset.table = JSON.stringify([["block", ...w], ...names.map((name, i) => [name, ...curves[i]])]);

@@ -45,8 +45,8 @@ def draw_rows(
             name: {"category": kind, "prompt": prompt, "seed": seed, "steps": steps, "variant": name} for name in names
         }
         wanted += [key_of(row) for row in rows.values()]
-        due = [name for name in tables if key_of(rows[name]) not in done]
-        if not due and key_of(rows[VANILLA]) in done:
+        missing = [name for name in tables if key_of(rows[name]) not in done]
+        if not missing and key_of(rows[VANILLA]) in done:
             continue
         on_progress(f"{steps} steps, {prompt}", number / len(jobs))
         request = validate(loaded.card, model=loaded.card.key, prompt=prompt, seed=seed, steps=steps, guidance=guidance)
@@ -54,13 +54,13 @@ def draw_rows(
         clock = time.process_time()
         pictures = draw(loaded, request, VANILLA, drawing).images
         seconds = [time.process_time() - clock]
-        if due:
+        if missing:
             clock = time.process_time()
-            weights = np.stack([tables[name] for name in due])
+            weights = np.stack([tables[name] for name in missing])
             drawing = Drawing(steps, guidance, loaded.card.family, weights=weights)
             pictures += draw(loaded, request, "reweighted", drawing).images
-            seconds += [(time.process_time() - clock) / len(due)] * len(due)
-        for name, seen, took in zip([VANILLA, *due], _seen(pictures, prompt, scorer, judge), seconds, strict=True):
+            seconds += [(time.process_time() - clock) / len(missing)] * len(missing)
+        for name, seen, took in zip([VANILLA, *missing], _seen(pictures, prompt, scorer, judge), seconds, strict=True):
             if key_of(rows[name]) not in done:
                 file.append(rows[name] | seen | {"cpu_seconds": round(took, 4)})
     there = read_rows(folder)

@@ -43,10 +43,10 @@ def command(
     from ...weight_table import WeightTable
     from ..stats.run_info import run_info
     from .captions import caption_sets
-    from .figure import SHOWN, figure, pairs
     from .report import screen
-    from .rows import draw_rows
-    from .summary import claims, differences, effects, fewer_steps, likeness
+    from .tuned_figure import SHOWN, figure, pairs
+    from .tuned_rows import draw_rows
+    from .tuned_summary import claims, differences, effects, fewer_steps, likeness
     from .tunings import WAYS, ranked, resampled, tuned
 
     counts, noises = whole_numbers(steps, "steps"), whole_numbers(seeds, "seeds")

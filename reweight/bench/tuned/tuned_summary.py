@@ -1,4 +1,4 @@
-"""What the rows say: each table over vanilla in pairs, dynamic against static, and N - 1 steps against N."""
+"""What the rows say: each table's paired difference from vanilla, dynamic against static, and N - 1 steps against N."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from ...storage.rowfile import Row
 from ...toy.judges.classifier import Judge
 from ..stats.frechet import frechet
 from ..stats.intervals import paired_difference
-from .rows import VANILLA
+from .tuned_rows import VANILLA
 
 Interval = tuple[float, float, float]
 MEASURES = ("score", "match", "obeyed", "saturation")
@@ -52,7 +52,7 @@ def differences(rows: Sequence[Row], pairs: Sequence[tuple[str, str]]) -> list[d
 
 
 def fewer_steps(rows: Mapping[int, Sequence[Row]], variant: str) -> list[dict[str, Any]]:
-    """A variant, and vanilla, at fewer steps over vanilla at the next number of steps there is."""
+    """A variant, and vanilla, at fewer steps: paired differences from vanilla at the next number of steps there is."""
     counts = sorted(rows)
     found = []
     for fewer, more in pairwise(counts):

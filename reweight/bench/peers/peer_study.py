@@ -28,7 +28,7 @@ def command(
     from ..embedded.held_out import captions
     from ..stats.result_file import write_figure, write_json, write_text
     from ..stats.run_info import run_info
-    from . import drawing, summary
+    from . import peer_pictures, peer_summary
     from .variants import FEWER, STEPS, VANILLA, variants
 
     if model not in STEPS:
@@ -39,7 +39,7 @@ def command(
     console, folder = Console(stderr=True, width=160), rows / model
     with Progress(console=console, transient=True) as bar:
         task = bar.add_task("drawing", total=1.0)
-        whole = drawing.draw_all(
+        whole = peer_pictures.draw_all(
             loaded, captions(limit), folder, steps=chosen, judge=judge, scorer=scorer, batch=batch_size, minutes=minutes,
             on_progress=lambda text, done: bar.update(task, completed=done, description=text),
         )  # fmt: skip
@@ -51,15 +51,15 @@ def command(
     flops, left_out = {}, {}
     for number in chosen:
         for variant in variants(model, number):
-            reason = drawing.why_not(loaded, variant, number)
+            reason = peer_pictures.why_not(loaded, variant, number)
             if reason:
                 left_out[f"{variant.label}, {number} steps"] = reason
             else:
-                flops[variant.label, number] = drawing.cost_in_flops(loaded, variant, number, first)
-    lines = summary.lines(found, flops, judge)
+                flops[variant.label, number] = peer_pictures.cost_in_flops(loaded, variant, number, first)
+    lines = peer_summary.lines(found, flops, judge)
     packages: dict[str, Any] = {
         f"{kind} of {variant.ours} over {variant.label}, {number} steps":
-            summary.ratio(found, variant.ours, variant.label, number, kind)
+            peer_summary.ratio(found, variant.ours, variant.label, number, kind)
         for number in chosen for variant in variants(model, number) if variant.ours
         for kind in ("seconds", "cpu")
     }  # fmt: skip
@@ -70,9 +70,9 @@ def command(
         "lines": [line.as_json() for line in lines], "packages": packages, "does_nothing": left_out,
     }  # fmt: skip
     write_json(out / f"peers-{model}.json", told)
-    write_text(out / f"peers-{model}.csv", summary.as_csv(lines))
-    write_figure(out / f"peers-{model}.png", summary.pareto(lines, model), dpi=110)
-    Console(width=160).print(summary.table(lines, model))
+    write_text(out / f"peers-{model}.csv", peer_summary.as_csv(lines))
+    write_figure(out / f"peers-{model}.png", peer_summary.pareto(lines, model), dpi=110)
+    Console(width=160).print(peer_summary.table(lines, model))
     for name, (value, low, high) in packages.items():
         console.print(f"{name}: {value:.3f} [{low:.3f}, {high:.3f}].", highlight=False)
     for name, reason in left_out.items():

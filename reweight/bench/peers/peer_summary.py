@@ -110,7 +110,7 @@ def table(found: Sequence[Line], model: str) -> Any:
     from rich.table import Table
 
     made = Table(
-        "steps", "method", "time / vanilla", "CPU / vanilla", "FLOPs / vanilla", "score over vanilla", "obeyed", "Frechet", "SSIM",
+        "steps", "method", "time / vanilla", "CPU / vanilla", "FLOPs / vanilla", "score - vanilla", "obeyed", "Frechet", "SSIM",
         title=f"{model}: {found[0].prompts} held-out prompts, 95% intervals",
     )  # fmt: skip
     for line in found:

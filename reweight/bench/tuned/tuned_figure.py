@@ -84,5 +84,5 @@ def _gains(axes: Any, result: dict[str, Any]) -> None:
     axes.axvline(0, color="grey", lw=0.8)
     axes.set_yticks(y, labels, fontsize=8)
     axes.invert_yaxis()
-    axes.set_title("over vanilla, with 95% intervals", fontsize=9)
+    axes.set_title("paired difference from vanilla, 95% intervals", fontsize=9)
     axes.legend(fontsize=7)

@@ -1,0 +1,50 @@
+"""A picture that began with another picture: its PNG carries settings, strength, and what it began with where that is small."""
+
+from __future__ import annotations
+
+import base64
+import io
+import json
+from typing import Any
+
+from PIL import Image
+from PIL.PngImagePlugin import PngInfo
+
+from ..storage.strict_json import read_object
+from .provenance import MAX_JSON, WHAT, checked, parameters_text
+
+FORMAT, CHUNK = "reweight-edit-1", "reweight-edit"
+MOST_SOURCE = 400_000  # bytes of a picture to begin with that is kept
+
+
+def edited_png(
+    image: Image.Image, settings: dict[str, Any], strength: float, source: Image.Image, described: str | None = None
+) -> bytes:
+    """The image as a PNG; the source lies within as a PNG in base64, unless that is larger than MOST_SOURCE.
+
+    settings: of `settings_of`. described: what the source shows, where it was inverted.
+    """
+    begun = io.BytesIO()
+    source.save(begun, format="PNG")
+    kept = base64.b64encode(begun.getvalue()).decode() if len(begun.getvalue()) <= MOST_SOURCE else None
+    told = {"format": FORMAT, "settings": checked(settings), "strength": strength, "described": described}
+    info = PngInfo()
+    info.add_text("parameters", f"{parameters_text(settings)}, Denoising strength: {strength:g}")
+    info.add_text(CHUNK, json.dumps(told | {"source": kept}, allow_nan=False))
+    file = io.BytesIO()
+    image.convert("RGB").save(file, format="PNG", pnginfo=info)
+    return file.getvalue()
+
+
+def read_edited(text: str) -> tuple[dict[str, Any], float, str | None]:
+    """(settings, strength, described) of an edited PNG's text without its source. ValueError of one sentence otherwise."""
+    told = read_object(text.encode(), WHAT, MAX_JSON)
+    strength, described = told.get("strength"), told.get("described")
+    known = told.get("format") == FORMAT and isinstance(told.get("settings"), dict)
+    if not known or type(strength) not in (int, float) or not 0 < strength <= 1:
+        raise ValueError(
+            "This picture's settings cannot be read: only one saved here, and not changed since, brings them."
+        )
+    if described is not None and not isinstance(described, str):
+        raise ValueError("This picture's settings cannot be read: what its source shows is no text.")
+    return checked(told["settings"]), float(strength), described
