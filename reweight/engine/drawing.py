@@ -247,7 +247,7 @@ def _from_pictures(pipe: Any) -> Any:
     from diffusers import StableDiffusionImg2ImgPipeline, StableDiffusionXLImg2ImgPipeline
 
     xl = "XL" in type(pipe).__name__
-    changed = (StableDiffusionXLImg2ImgPipeline if xl else StableDiffusionImg2ImgPipeline).from_pipe(pipe)
+    changed = (StableDiffusionXLImg2ImgPipeline if xl else StableDiffusionImg2ImgPipeline).from_pipe(pipe, vae=pipe.vae)
     changed.set_progress_bar_config(disable=True)
     return changed
 

@@ -99,6 +99,7 @@ def main(arguments: Sequence[str] | None = None, program: str | None = None) -> 
         _serve(options, host, scratch, stop, lend)
     finally:
         scratch.close()
+        stop.leave()
 
 
 def _serve(options: argparse.Namespace, host: str, scratch: Scratch, stop: Stop, lend: Any = None) -> None:

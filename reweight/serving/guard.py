@@ -123,6 +123,8 @@ class _Request:
             return query.get("session_hash", [""])[0]
         if self.path.startswith(f"{API}/call/"):
             event = self.path.rstrip("/").rpartition("/")[2]
+            if event in self.house.recent:  # Gradio would have its listener wait for ever
+                raise Refused(410, "This request has ended, or was stopped because nobody listened: ask again.")
             place = self.house.places.held.get(event)
             return place.session if place else event
         if self.path.startswith(f"{API}/heartbeat/"):

@@ -108,7 +108,7 @@ def test_it_serves_as_a_plain_user_on_a_read_only_root():
         session = httpx.post(f"{url}reweight/begin", json={"query": ""}, trust_env=False, timeout=60).json()
         body = {"session": session["session"], "settings": session["settings"], "given": {}}
         answer = httpx.post(f"{url}reweight/compare/draw", json=body, trust_env=False, timeout=120).text
-        assert answer.count('"kind":"picture"') == 3 and answer.rstrip().endswith('{"kind":"done"}')
+        assert answer.count('"kind":"picture"') >= 3 and answer.rstrip().endswith('{"kind":"done"}')
         file = httpx.post(f"{url}gradio_api/upload", files={"files": ("a.png", b"\0" * 1000)}, trust_env=False)
         assert file.status_code == 200
         busy = inner[0].memory_info().rss / 1e6

@@ -19,7 +19,7 @@ LONG = ("paper-code", 100, "a photo of a fox in the snow", "toy", 0.9, 1.2, "imp
 
 def whole(name: str, data: tuple[Any, ...]) -> list[Any]:
     """An endpoint's values with the last ones, which are optional, left to it."""
-    return [*data, *[None] * {"reweight": 2}.get(name, 1)]
+    return [*data, *[None] * {"reweight": 2, "score": 0}.get(name, 1)]
 
 
 @dataclass

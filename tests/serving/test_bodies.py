@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import struct
 import time
+import zlib
 
 import httpx
 from calling import Caller, memory_of
@@ -48,3 +50,29 @@ def test_depth_and_names_get_a_sentence(caller: Caller):
             answer = caller.http.post(f"gradio_api/{path}", content=body, headers={"content-type": "application/json"})
             assert 400 <= answer.status_code < 500 or answer.status_code == 200, (path, body[:20], answer.status_code)
             assert "Traceback" not in answer.text and ".py" not in answer.text
+
+
+def bomb(side: int = 20_000) -> bytes:
+    """A PNG of some ten thousand bytes that unpacks to more than a gigabyte."""
+
+    def chunk(kind: bytes, body: bytes) -> bytes:
+        return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+
+    pack, rows = zlib.compressobj(9), bytearray()
+    for _ in range(side // 100):
+        rows += pack.compress(bytes(100 * (1 + side // 8)))
+    head = struct.pack(">IIBBBBB", side, side, 1, 0, 0, 0, 0)
+    return (
+        b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + chunk(b"IDAT", bytes(rows) + pack.flush()) + chunk(b"IEND", b"")
+    )
+
+
+def test_a_picture_that_unpacks_to_a_gigabyte_is_refused(public: Server, caller: Caller):
+    picture, before = bomb(), memory_of(public)
+    (path,) = caller.http.post("gradio_api/upload", files={"files": ("a.png", picture)}).json()
+    began = time.monotonic()
+    kind, said = caller.ask("score", ({"path": path, "meta": {"_type": "gradio.FileData"}}, "a red apple", None))
+    print(
+        f"{len(picture) / 1000:.0f} kB, {kind} after {time.monotonic() - began:.1f} s, {memory_of(public) - before:+.0f} MB"
+    )
+    assert kind == "error" and said["error"].endswith(".") and memory_of(public) - before < 150

@@ -93,6 +93,28 @@ def test_throughput_with_24_clients_is_that_of_one(public: Server, caller: Calle
     assert share > 0.9
 
 
+def test_a_long_picture_keeps_a_short_one_waiting_for_a_step(public: Server, caller: Caller):
+    long = ("a photo of a fox in the snow", "toy", 0.9, 1.2, "importance", 7, 50, 3, "")
+
+    def took(mine: Caller, name: str, data: tuple[Any, ...]) -> float:
+        began = time.monotonic()
+        assert mine.ask(name, data)[0] == "complete"
+        return time.monotonic() - began
+
+    other = Caller(public, "7.7.7.6", new_session())
+    whole, alone = took(caller, "reweight", long), min(took(other, "reweight", asked(n)) for n in range(3))
+    with ThreadPoolExecutor(1) as pool:
+        drawing = pool.submit(took, caller, "reweight", (*long[:5], 8, *long[6:]))
+        until(lambda: caller.health()["running"])
+        beside = [took(other, "reweight", asked(n)) for n in range(10, 13) if not drawing.done()]
+        total = drawing.result()
+    print(
+        f"a short picture takes {alone:.2f} s alone and {', '.join(f'{s:.2f}' for s in beside)} s beside a long one, which "
+        f"takes {whole:.2f} s alone and {total:.2f} s beside them"
+    )
+    assert beside and beside[0] < alone + whole / 2
+
+
 def test_visits_leave_nothing_behind(public: Server, caller: Caller):
     process = psutil.Process(public.process.pid)
 

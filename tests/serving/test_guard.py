@@ -149,7 +149,7 @@ def test_only_a_trusted_proxy_may_say_under_which_name_the_page_is_served():
 
 
 def test_a_caller_without_a_session_holds_a_few_places_and_a_job_without_a_listener_is_stopped():
-    async def run() -> tuple[list[int], bool, int]:
+    async def run() -> tuple[list[int], bool, int, httpx.Response]:
         app, numbers = App(), iter(range(100))
 
         async def numbered(scope: Any, receive: Any, send: Any) -> None:
@@ -169,10 +169,12 @@ def test_a_caller_without_a_session_holds_a_few_places_and_a_job_without_a_liste
                 if not house.places.held:
                     break
                 await asyncio.sleep(0.05)
-        return codes, app.left.is_set(), len(house.places.held)
+            late = await client.get(f"/gradio_api/call/x/{0:032x}")
+        return codes, app.left.is_set(), len(house.places.held), late
 
-    codes, left, held = asyncio.run(run())
+    codes, left, held, late = asyncio.run(run())
     assert codes == [200] * 4 + [429] * 2 and left and held == 0
+    assert late.status_code == 410 and "nobody listened" in sentence(late)
 
 
 def test_a_body_that_trickles_in_for_ever_is_ended():

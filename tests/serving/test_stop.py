@@ -1,0 +1,37 @@
+"""The end of the program: nothing that is taken apart after it keeps the process."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+
+from server import ROOT
+
+SLOW = """
+import sys
+from reweight.serving.server import Stop
+
+class Slow:
+    def __del__(self, sleep=__import__("time").sleep):
+        sleep(60)  # as large libraries take long to go
+
+slow, stop = Slow(), Stop()
+try:
+    stop.await_it()
+    print("ready", flush=True)
+    stop.wait()
+    print("closed", end="")
+finally:
+    stop.leave()
+"""
+
+
+def test_the_process_goes_as_soon_as_everything_is_closed():
+    process = subprocess.Popen(
+        [sys.executable, "-c", SLOW], cwd=ROOT, stdout=subprocess.PIPE, text=True, encoding="utf-8"
+    )
+    assert process.stdout.readline() == "ready\n"
+    process.send_signal(signal.SIGTERM)
+    said, _ = process.communicate(timeout=30)
+    assert said == "closed" and process.returncode == 0
