@@ -57,7 +57,8 @@ def _weights(axes: Any, table: dict[str, Any], result: dict[str, Any]) -> None:
     far = max(0.05, float(np.abs(w - 1).max()))
     axes.imshow(w.T, cmap="RdBu_r", vmin=1 - far, vmax=1 + far, aspect="auto")
     for (t, i), value in np.ndenumerate(w):
-        axes.text(t, i, f"{value:.2f}", ha="center", va="center", fontsize=7)
+        dark = abs(value - 1) > 0.65 * far
+        axes.text(t, i, f"{value:.2f}", ha="center", va="center", fontsize=7, color="white" if dark else "black")
     axes.set(xlabel="step", ylabel="block", title=f"{result['model']}: weights tuned at {table['steps']} steps")
     axes.set_xticks(range(len(w)), range(1, len(w) + 1))
     held = [
@@ -85,4 +86,4 @@ def _gains(axes: Any, result: dict[str, Any]) -> None:
     axes.set_yticks(y, labels, fontsize=8)
     axes.invert_yaxis()
     axes.set_title("paired difference from vanilla, 95% intervals", fontsize=9)
-    axes.legend(fontsize=7)
+    axes.legend(fontsize=7, loc="lower center", bbox_to_anchor=(0.5, -0.3), ncols=2)
