@@ -20,7 +20,7 @@ from .bodies import Receive, counted, drain, elsewhere, replay, too_large, whole
 from .callers import PROXY_HEADERS, address_of, host_named
 from .house import House
 from .leaving import leaving
-from .messages import FAILED, FULL, Refused, answer, ended, told
+from .messages import FAILED, FULL, LOST, Refused, answer, ended, lost_event, told
 from .places import Place
 from .rules import API, CLOSED, LIVE, MCP
 
@@ -52,9 +52,14 @@ class Guard:
                 await drain(receive)
             await request.answer(refused.status, refused.sentence)
         except asyncio.CancelledError:
-            if not self.house.closing:
+            task = asyncio.current_task()
+            if task in self.house.given_up:
+                task.uncancel()
+                await request.lost()
+            elif self.house.closing:
+                await request.finish()
+            else:
                 raise
-            await request.finish()
         except Exception as error:
             if not request.stalled:
                 await request.failed(error)
@@ -124,7 +129,7 @@ class _Request:
         if self.path.startswith(f"{API}/call/"):
             event = self.path.rstrip("/").rpartition("/")[2]
             if event in self.house.recent:  # Gradio would have its listener wait for ever
-                raise Refused(410, "This request has ended, or was stopped because nobody listened: ask again.")
+                raise Refused(410, LOST)
             place = self.house.places.held.get(event)
             return place.session if place else event
         if self.path.startswith(f"{API}/heartbeat/"):
@@ -142,11 +147,16 @@ class _Request:
         house.sessions.opened(session)
         if task is not None:
             house.streams.add(task)
+            if not page:
+                house.listeners.setdefault(session, set()).add(task)
         try:
             await self.app(self.scope, self.receive, self.send)
         finally:
             if task is not None:
                 house.streams.discard(task)
+                house.listeners.get(session, set()).discard(task)
+                if not house.listeners.get(session):
+                    house.listeners.pop(session, None)
             house.connections.listens(self.address, -1)
             house.sessions.closed(session)
             if not page:
@@ -321,6 +331,14 @@ class _Request:
             return
         for message in answer(status, sentence, **({"retry_after": "30"} if status in (429, 503) else {})):
             await self.send(message)
+
+    async def lost(self) -> None:
+        """Tell a listener that its job is no more."""
+        if not self.started:
+            await self.answer(410, LOST)
+        elif not self.done:
+            self.done = True
+            await self._send({"type": "http.response.body", "body": lost_event(), "more_body": False})
 
     async def finish(self) -> None:
         """End an answer that was begun."""

@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+import weakref
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from typing import Any
 
 import anyio.to_thread
@@ -32,6 +33,9 @@ class House:
         self.uploads = Quota(rules.hourly_bytes)
         self.sessions = Sessions(self.places, rules.linger, rules.idle, rules.sessions)
         self.connections = Connections()
+        self.listeners: dict[str, set[asyncio.Task[Any]]] = {}  # the streams of each visit
+        self.given_up: weakref.WeakSet[asyncio.Task[Any]] = weakref.WeakSet()
+        self._lost: set[str] = set()
         self.closing = False
         self.streams: set[asyncio.Task[Any]] = set()
         self.loop: asyncio.AbstractEventLoop | None = None
@@ -65,10 +69,26 @@ class House:
         self.connections.sweep(time.monotonic())
         known = getattr(getattr(self.sessions.demo, "_queue", None), "event_ids_to_events", None)
         if known is not None:
-            for event, place in list(self.places.held.items()):
-                listened = self.sessions.is_open(place.session)
-                if event not in known and listened and not event.startswith(("joining ", "mcp ")):
-                    self.release(event)
+            self._let_go_of_lost(known)
+
+    def _let_go_of_lost(self, known: Container[str]) -> None:
+        """Free the places of events that Gradio has dropped without a word, such as when another of the same visit was
+        left, and end the streams that would wait for them for ever. An event that only just ended gets a round more."""
+        lost = {
+            event
+            for event, place in self.places.held.items()
+            if event not in known
+            and self.sessions.is_open(place.session)
+            and not event.startswith(("joining ", "mcp "))
+        }
+        for event in lost & self._lost:
+            session = self.places.held[event].session
+            self.release(event)
+            if not any(other in known for other in self.places.of_session(session)):
+                for task in self.listeners.get(session, ()):
+                    self.given_up.add(task)
+                    task.cancel()
+        self._lost = lost
 
     async def _keep(self) -> None:
         while True:

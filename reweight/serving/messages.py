@@ -13,6 +13,14 @@ FAILED = "Something went wrong on the server, and it has been noted: try again, 
 FULL = "The server's disk is full, so the result cannot be shown: try again later, or tell whoever runs this demo."
 
 
+LOST = "This request has ended, or was stopped because nobody listened: ask again."
+
+
+def lost_event() -> bytes:
+    """LOST, in a stream of events."""
+    return b"event: error\ndata: " + orjson.dumps({"error": LOST}) + b"\n\n"
+
+
 class Refused(Exception):
     """A request that is answered by a status and a sentence. drain: read the rest of its body first."""
 

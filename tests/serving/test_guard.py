@@ -12,6 +12,7 @@ import pytest
 
 from reweight.serving.guard import Guard
 from reweight.serving.house import House
+from reweight.serving.places import Place
 from reweight.serving.rules import Rules
 
 SMALL = Rules(json_bytes=1000, upload_bytes=5000, hourly_bytes=8000, grace=1.0)
@@ -292,3 +293,38 @@ def test_no_file_is_fetched_from_an_address(address):
         app, ("POST", "/gradio_api/call/score", {"json": {"data": ["http://a prompt", {"path": "/tmp/a.png"}]}})
     )
     assert good.status_code == 200
+
+
+def test_a_listener_whose_job_was_dropped_without_a_word_is_told():
+    async def silent(scope: Any, receive: Any, send: Any) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await asyncio.Event().wait()
+
+    async def run() -> tuple[list[Any], int, int]:
+        house, said = House(SMALL), []
+        known = {"b" * 32: None}
+        for event in ("a" * 32, "b" * 32):
+            house.places.held[event] = Place("127.0.0.1", "", event)
+
+        async def listen(event: str) -> None:
+            async def send(message: Any) -> None:
+                said.append((event[0], message))
+
+            scope = {"type": "http", "method": "GET", "path": f"/gradio_api/call/x/{event}", "query_string": b"",
+                     "headers": [(b"host", b"localhost")], "client": ("127.0.0.1", 1)}  # fmt: skip
+            await Guard(silent, house)(scope, None, send)
+
+        tasks = [asyncio.create_task(listen(event)) for event in list(house.places.held)]
+        while len(said) < 2:
+            await asyncio.sleep(0.01)
+        house._let_go_of_lost(known)
+        await asyncio.sleep(0)
+        before = sum(task.done() for task in tasks)
+        house._let_go_of_lost(known)
+        await asyncio.wait_for(tasks[0], 20)
+        tasks[1].cancel()
+        return said, before, len(house.places.held)
+
+    said, before, held = asyncio.run(run())
+    assert before == 0 and held == 1, "one that has only just ended gets a round more"
+    assert said[-1][0] == "a" and b"nobody listened" in said[-1][1]["body"] and not said[-1][1]["more_body"]
