@@ -27,7 +27,7 @@ ABOUT = {
     "across": 'A setting and its values, such as "low=0.9-1.1 x5", "seed=1-4", "block.3=off, 1" or "column=vanilla, reweighted".',
     "down": "A second setting and its values, or nothing.",
     "pictures": "Whether each picture comes along, as PNG in base64.",
-    "picture": "The picture: the URL of a PNG or JPEG file.",
+    "picture": "The picture, a PNG or JPEG: a file that was uploaded, or by MCP a data: URL.",
 }  # fmt: skip
 
 
