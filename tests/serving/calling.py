@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import itertools
 import json
 import secrets
 import time
+from collections.abc import Coroutine
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,6 +18,12 @@ from server import Server
 
 QUICK = ("the blue cat in rain", "toy-turbo", 0.9, 1.2, "importance", 7, 1, 0, "")
 LONG = ("paper-code", 100, "a photo of a fox in the snow", "toy", 0.9, 1.2, "importance", 7, 12, 3, "")
+
+
+def finished(work: Coroutine[Any, Any, Any]) -> Any:
+    """What a coroutine returns, run in a thread of its own: a browser's session may have a loop in this one."""
+    with ThreadPoolExecutor(1) as threads:
+        return threads.submit(asyncio.run, work).result()
 
 
 def whole(name: str, data: tuple[Any, ...]) -> list[Any]:

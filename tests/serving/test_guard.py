@@ -9,6 +9,7 @@ from typing import Any
 
 import httpx
 import pytest
+from calling import finished
 
 from reweight.serving.guard import Guard
 from reweight.serving.house import House
@@ -52,7 +53,7 @@ def ask(app: App, *requests: tuple[str, str, dict[str, Any]], rules: Rules = SMA
         async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as client:
             return [await client.request(method, path, **options) for method, path, options in requests]
 
-    return asyncio.run(run())
+    return finished(run())
 
 
 def sentence(answer: httpx.Response) -> str:
@@ -173,7 +174,7 @@ def test_a_caller_without_a_session_holds_a_few_places_and_a_job_without_a_liste
             late = await client.get(f"/gradio_api/call/x/{0:032x}")
         return codes, app.left.is_set(), len(house.places.held), late
 
-    codes, left, held, late = asyncio.run(run())
+    codes, left, held, late = finished(run())
     assert codes == [200] * 4 + [429] * 2 and left and held == 0
     assert late.status_code == 410 and "nobody listened" in sentence(late)
 
@@ -207,7 +208,7 @@ def test_a_web_socket_is_closed():
 
         await Guard(App(), House(SMALL))({"type": "websocket", "path": "/gradio_api/queue/join"}, None, send)
 
-    asyncio.run(run())
+    finished(run())
     assert said == ["websocket.close"]
 
 
@@ -240,7 +241,7 @@ def test_an_address_has_so_many_open_streams_and_another_still_gets_one():
         await asyncio.gather(*tasks)
         return codes, held, house.connections.open.total()
 
-    codes, held, after = asyncio.run(run())
+    codes, held, after = finished(run())
     assert codes == [429, 429] and held == 5 and after == 0
 
 
@@ -275,7 +276,7 @@ def test_an_answer_that_nobody_takes_is_given_up_and_its_connection_dropped():
         await asyncio.wait_for(Guard(endless, house)(scope, None, send), 20)
         return connection.aborted
 
-    assert asyncio.run(run())
+    assert finished(run())
 
 
 @pytest.mark.parametrize(
@@ -325,6 +326,6 @@ def test_a_listener_whose_job_was_dropped_without_a_word_is_told():
         tasks[1].cancel()
         return said, before, len(house.places.held)
 
-    said, before, held = asyncio.run(run())
+    said, before, held = finished(run())
     assert before == 0 and held == 1, "one that has only just ended gets a round more"
     assert said[-1][0] == "a" and b"nobody listened" in said[-1][1]["body"] and not said[-1][1]["more_body"]

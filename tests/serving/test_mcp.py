@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import base64
 import io
 import json
@@ -12,6 +11,7 @@ from typing import Any
 
 import httpx
 import pytest
+from calling import finished
 from PIL import Image
 from server import no_insides, program, serving
 from test_guard import SMALL, App, ask
@@ -54,7 +54,7 @@ def test_without_the_package_it_is_said_what_to_install():
 @needed
 def test_a_client_calls_every_public_endpoint():
     with serving(None, None, "--mcp") as server:
-        told = asyncio.run(called(server.url))
+        told = finished(called(server.url))
         refused = post(server.url, {"settings": {"meta": {"_type": "gradio.FileData"}, "path": "/etc/hostname"}})
         assert refused.status_code == 400 and "data: URL" in refused.text
         assert httpx.get(server.url + PATH, trust_env=False).status_code == 405
