@@ -168,6 +168,9 @@ def pareto(found: Sequence[Line], model: str) -> Figure:
                 alpha=0.8,
             )  # fmt: skip
         axes.set_xscale("log")
+        axes.set_xticks([line.gigaflops for line in plain], [f"{line.gigaflops:.0f}" for line in plain])
+        axes.minorticks_off()
+        axes.grid(axis="y", alpha=0.25)
         axes.set_xlabel("GFLOPs of a picture")
         axes.set_ylabel(name)
     figure.legend(*axes.get_legend_handles_labels(), loc="outside right center", fontsize=8)
