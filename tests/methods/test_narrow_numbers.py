@@ -10,9 +10,9 @@ import pytest
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from reweight.engine.drawing import applied
 from reweight.methods import METHODS
 from reweight.methods.base import Drawing
-from reweight.methods.columns import applied
 from reweight.probing.ablation import sensitivity
 
 HANDED_ON = {

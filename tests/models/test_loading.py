@@ -174,7 +174,7 @@ class TestLoading:
     def test_a_copy_of_the_embedded_model_is_of_its_family(self, tmp_path):
         folder = shutil.copytree(REGISTRY["toy-turbo"].repositories[0], tmp_path / "my-turbo")
         card = load_model(str(folder), local=True).card
-        assert (card.family, card.steps, card.guidance, card.low, card.high) == ("toy", 2, 0.0, 0.9, 1.5)
+        assert (card.family, card.steps, card.guidance, card.low, card.high) == ("toy", 2, 0.0, 1.0, 1.5)
 
     def test_sdxl(self, sdxl_folder):
         loaded = load_model(str(sdxl_folder), local=True)
@@ -258,7 +258,7 @@ class TestLoading:
     def test_devices_and_formats_that_are_not_there(self, sd_folder):
         refused(sd_folder, "no such device", device="cuda:99")
         refused(sd_folder, "no such device", device="abacus")
-        refused(sd_folder, "float16 or float32", dtype="bfloat16")
+        refused(sd_folder, "float16 or bfloat16 or float32", dtype="int8")
 
     @pytest.mark.parametrize(
         "error",
@@ -461,7 +461,7 @@ class TestHub:
         shutil.copy(folder / UNET, folder / "unet/diffusion_pytorch_model.fp16.safetensors")
         (folder / "unet/code.py").write_text("raise SystemExit", encoding="utf-8")
         online.served["one/good"] = folder
-        load_model("one/good", local=True)
+        load_model("one/good", local=True, dtype="float32")
         asked = " ".join(online.asked)
         assert UNET in asked
         assert not any(name in asked for name in ("ckpt", "non_ema", "fp16", "code.py"))
