@@ -24,6 +24,7 @@ def has_drawn(page: Page) -> None:
     page.wait_for_function(
         """() => { const images = [...document.querySelectorAll('#pictures img')];
              return images.length && images.every((image) => image.naturalWidth > 0)
+               && !document.body.classList.contains('rw-drawing')
                && !document.querySelector('.rw-stale') && !document.querySelector('#status .rw-bar'); }"""
     )
 

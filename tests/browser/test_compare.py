@@ -77,7 +77,7 @@ def at_first_progress(page, act):
 
 
 def test_stop_stops_a_drawing_and_another_can_begin(visit):
-    page = visit()
+    page = visit("steps=3&prompt=a+drawing+that+is+stopped")
     page.locator("#more > summary").click()
     at_first_progress(page, "document.querySelector('#stop').click()")
     number(page, "steps").fill("50")
@@ -103,7 +103,7 @@ def test_after_stop_nothing_is_said_of_what_had_arrived_already(visit):
 
 
 def test_a_newer_wish_abandons_the_drawing_under_way(visit):
-    page = visit("steps=3")
+    page = visit("steps=3&prompt=a+drawing+that+is+abandoned")  # its own: one from the cache has no progress
     page.locator("#more > summary").click()
     at_first_progress(
         page,

@@ -76,6 +76,7 @@ def inner(page: Page, server: Server) -> Frame:
     frame.wait_for_function(
         """() => { const images = [...document.querySelectorAll('#pictures img')];
              return images.length && images.every((image) => image.naturalWidth > 0)
+               && !document.body.classList.contains('rw-drawing')
                && !document.querySelector('.rw-stale') && !document.querySelector('#status .rw-bar'); }"""
     )
     return frame
