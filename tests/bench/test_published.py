@@ -124,6 +124,18 @@ class TestClaims:
             assert gain["dynamic"][1] > 0 and gain["static"][1] > 0
             assert pair["static"][1] <= 0 <= pair["static"][2] and pair["calibrated"][1] > 0 and pair["paper-code"][1] > 0
 
+    def test_beside_peers_inheritance_loses_nothing_and_gates_cost_adherence(self):
+        def lines(model, method):
+            found = Results(ROOT)[f"peers-{model}"]["lines"]
+            return [line for line in found if line["variant"].split(",")[0] == method]
+
+        assert all(min(line["over_vanilla"][2], line["obeyed_over_vanilla"][2]) >= 0 for line in lines("toy", "inherit"))
+        for method in ("tgate", "faster-diffusion"):
+            assert all(line["obeyed_over_vanilla"][2] < 0 for line in lines("toy", method))
+        assert all(line["over_vanilla"][1] > 0 for line in lines("toy", "deis"))
+        assert all(line["over_vanilla"][2] < 0 for line in lines("toy", "freeu"))
+        assert all(line["obeyed_over_vanilla"][2] < 0 for line in lines("toy-turbo", "inherit"))
+
     def test_several_results_of_a_model_stand_in_one_table(self, tmp_path):
         folder = tmp_path / "docs" / "results"
         folder.mkdir(parents=True)
