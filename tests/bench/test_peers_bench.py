@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from reweight.bench.embedded.held_out import captions
-from reweight.bench.peers import full_size_peers, peer_pictures, peer_summary, which_steps
+from reweight.bench.peers import full_size_peers, full_size_times, peer_pictures, peer_summary, which_steps
 from reweight.bench.peers.flops import flops
 from reweight.bench.peers.variants import VANILLA, Variant, variants
 from reweight.engine.drawing import draw
@@ -138,3 +138,15 @@ def test_full_size_shares():
     assert found["vanilla"]["teraflops"] == pytest.approx(80, rel=0.05)  # 0.8 T a call, twice for guidance, 50 steps
     assert all(line["share"] < 1 for label, line in found.items() if label != "vanilla")
     assert found["inherit, every 5"]["share"] < found["inherit, every 3"]["share"] < found["inherit, every 2"]["share"]
+
+
+@pytest.mark.slow
+def test_full_size_times():
+    import torch
+
+    found = full_size_times.measure(
+        "sd-turbo", torch.bfloat16, "cpu", latent=8, repeats=1, on_progress=lambda text, done: None
+    )
+    assert list(found) == list(full_size_peers.REGIMES)
+    assert found["vanilla"]["time"] == (1, 1, 1) and all(line["seconds"] > 0 for line in found.values())
+    assert found["inherit, every 5"]["cpu"][0] < 1
