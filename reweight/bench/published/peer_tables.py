@@ -97,7 +97,5 @@ def steps(results: Results) -> str:
             for label, line in found["lines"].items()
         ]  # fmt: skip
         text = markdown(["chosen by", "steps in full", "SSIM with vanilla", "SSIM, x - even", "score, x - even"], rows)
-        parts.append(
-            f"{method} on {found['model']}, {found['prompts']} held-out prompts, 95% intervals.\n\n{text}"
-        )
+        parts.append(f"{method} on {found['model']}, {found['prompts']} held-out prompts, 95% intervals.\n\n{text}")
     return "\n\n".join(parts) or "Not measured on this checkout yet: `python -m reweight bench peers-steps`."
