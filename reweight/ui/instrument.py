@@ -9,8 +9,10 @@ from ..engine.engine import Engine
 from ..engine.request import Request
 from ..engine.resolving import Chosen, places_of
 from ..methods.reweighting import OFF
+from ..patching.insides import inside
 from .panels.curves import curves
 from .panels.heat import heatmap, legend
+from .panels.inside import opened
 from .panels.names import block_facts
 from .panels.unet import unet
 
@@ -37,10 +39,14 @@ MARKUP = """
   <div class="rw-line rw-foot"><span class="rw-line" id="block-own">
       <label for="block-weight" id="block-name">Drag a block up or down, or click one</label>
       <input type="range" id="block-weight" min="0" max="2" step="0.05" value="1" disabled>
-      <button type="button" id="block-off" class="rw-small-button" disabled>switch off</button></span>
+      <button type="button" id="block-off" class="rw-small-button" disabled>switch off</button>
+      <button type="button" id="block-inside" class="rw-small-button" aria-expanded="false" aria-controls="inside">look inside</button></span>
     <span class="rw-source" id="source"></span>
     <span class="rw-tools"><button type="button" class="rw-link" id="painted-save">save the weights</button>
     <button type="button" class="rw-link" id="painted-load">load</button><input type="file" id="painted-file" accept=".json" hidden></span></div>
+  <section id="inside" aria-label="Inside a block" hidden><div class="rw-line"><h3><label for="inside-which">Inside</label></h3>
+    <select id="inside-which"></select><button type="button" id="inside-close" class="rw-small-button">close</button></div>
+    <div id="inside-of"></div></section>
 </section>
 """
 
@@ -79,5 +85,15 @@ def drawings(engine: Engine, request: Request, chosen: Chosen) -> dict[str, str]
     title = "The weight of each block at each step"
     return {
         "unet": unet(facts), "heat": heatmap(weights, names, kind="weight", title=title), "curves": curves(weights, names),
-        "legend": legend("weight"),
+        "legend": legend("weight"), "insides": insides(engine, request.model, facts),
     }  # fmt: skip
+
+
+def insides(engine: Engine, model: str, facts: list[dict[str, Any]]) -> list[str]:
+    """Each block opened, for `facts` of a number of steps and a size."""
+    pipe = engine.opened(model).pipe
+    blocks = engine.blocks(model)
+    return [
+        opened(fact, inside(pipe.unet, block), pipe.tokenizer.model_max_length)
+        for fact, block in zip(facts, blocks, strict=True)
+    ]
