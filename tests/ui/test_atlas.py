@@ -63,9 +63,9 @@ def test_the_page_begins_with_them_and_other_settings_find_nothing(engine: Engin
 
 
 def test_the_pages_html_has_them_too(engine: Engine):
-    with build_demo(engine) as demo:
-        assert demo.painted("").count("data:image/png") == 3
-        assert demo.painted("prompt=a+fish") == ""
+    demo = build_demo(engine)
+    assert demo.painted("").count("data:image/png") == 3
+    assert demo.painted("prompt=a+fish") == ""
 
 
 def test_an_examples_pictures_come_before_the_drawing_and_only_once(engine: Engine):
