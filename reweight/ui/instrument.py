@@ -21,7 +21,8 @@ MARKUP = """
   <div class="rw-bench">
     <div class="rw-unet-side">
       <div class="rw-line rw-over"><span class="rw-soft">a click acts on</span>
-        <span id="steps-chosen" role="radiogroup" aria-label="Steps that a click acts on"></span></div>
+        <span id="steps-chosen" role="radiogroup" aria-label="Steps that a click acts on"></span>
+        <button type="button" id="block-inside" class="rw-link" aria-expanded="false" aria-controls="inside">look inside</button></div>
       <div id="unet"></div>
     </div>
     <div class="rw-heat-side">
@@ -39,8 +40,7 @@ MARKUP = """
   <div class="rw-line rw-foot"><span class="rw-line" id="block-own">
       <label for="block-weight" id="block-name">Drag a block up or down, or click one</label>
       <input type="range" id="block-weight" min="0" max="2" step="0.05" value="1" disabled>
-      <button type="button" id="block-off" class="rw-small-button" disabled>switch off</button>
-      <button type="button" id="block-inside" class="rw-small-button" aria-expanded="false" aria-controls="inside">look inside</button></span>
+      <button type="button" id="block-off" class="rw-small-button" disabled>switch off</button></span>
     <span class="rw-source" id="source"></span>
     <span class="rw-tools"><button type="button" class="rw-link" id="painted-save">save the weights</button>
     <button type="button" class="rw-link" id="painted-load">load</button><input type="file" id="painted-file" accept=".json" hidden></span></div>

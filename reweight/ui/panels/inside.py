@@ -11,11 +11,7 @@ from typing import Any
 
 from ...patching.insides import Attention, Part
 
-ONWARD = {
-    "down": "on, and kept for the decoder as a skip",
-    "mid": "on to the decoder",
-    "up": "on",
-}
+ONWARD = {"down": "then on, and kept for the decoder as a skip", "mid": "then on to the decoder", "up": "then on"}
 
 
 def opened(fact: dict[str, Any], parts: Sequence[Part], tokens: int) -> str:
@@ -32,7 +28,7 @@ def opened(fact: dict[str, Any], parts: Sequence[Part], tokens: int) -> str:
         f"{side}×{side}. The weight multiplies what leaves {each}. <span class='rw-soft'>({escape(fact['path'])})</span></p>"
         f'<ol class="rw-stack" aria-label="The parts of {escape(fact["name"])}, in order">'
         f"{''.join(_part(part, side) for part in parts)}</ol>"
-        f"{_transformer(transformers[0], side, tokens, fact['stage'])}"
+        f"{_transformer(transformers[0], side, tokens, fact['stage'], 'The Transformer' if len(transformers) == 1 else 'One of the Transformers')}"
     )
 
 
@@ -40,9 +36,7 @@ def _part(part: Part, side: int) -> str:
     before, after = part.channels
     if part.kind == "resnet":
         width = f"{before - part.skip} + {part.skip} skip" if part.skip else f"{before}"
-        return _item(
-            "resnet", "ResNet", f"{width} → {after} channels", "looks at each place’s neighbours, and at the step"
-        )
+        return _item("resnet", "ResNet", f"{width} → {after} channels", "sees a place’s neighbours, and the step")
     if part.kind == "transformer":
         layers = "" if part.layers == 1 else f", {part.layers} layers"
         return _item("transformer", "Transformer", f"{after} channels{layers}", '× <b class="rw-w">1.00</b>')
@@ -55,7 +49,7 @@ def _item(kind: str, name: str, width: str, does: str) -> str:
     return f'<li class="rw-part rw-part-{kind}"><b>{name}</b><span>{width}</span><small>{does}</small></li>'
 
 
-def _transformer(part: Part, side: int, tokens: int, stage: str) -> str:
+def _transformer(part: Part, side: int, tokens: int, stage: str, title: str) -> str:
     width, places = part.channels[1], side * side
     steps = [_box("map", f"{width} × {side} × {side}", "what comes in: <i>h</i>")]
     steps.append(_box("map", f"{places} tokens of {width}", "every place of the map is a token"))
@@ -71,7 +65,7 @@ def _transformer(part: Part, side: int, tokens: int, stage: str) -> str:
         steps.append(_box("ff", "Feed-forward", f"{width} → {part.hidden} → {width}, each place by itself", plus=True))
     repeated = f'<p class="rw-soft">The three, {part.layers} times in a row.</p>' if part.layers > 1 else ""
     return (
-        '<div class="rw-opened"><h4>Its Transformer</h4><div class="rw-flow">'
+        f'<div class="rw-opened"><h4>{title}</h4><div class="rw-flow">'
         '<p class="rw-round"><span>h goes round as well, and is added at the end</span></p>'
         f"<ol>{''.join(steps)}{_box('map', '+ <i>h</i>', 'back to a map, and what went round is added')}</ol></div>"
         f'<p class="rw-times"><b class="rw-w">1.00</b><span class="rw-eq"><i>h</i> ← <i>w</i> · Transformer(<i>h</i>)</span>'

@@ -28,13 +28,14 @@
     if (table.block !== null && table.block < table.data.blocks.length) show(table.block);
     const { value } = table.overall(shown);
     const off = value === OFF;
+    const pale = +$("#heat-weights svg").dataset.pale;
     const v = off ? 0 : Math.max(-1, Math.min(1, (value - 1) / 0.5));
     const inside = $("#inside-of");
     inside.style.setProperty("--v", v.toFixed(3));
     inside.classList.toggle("rw-is-off", off);
     all(".rw-w", inside).forEach((one) => {
       one.textContent = table.text(value);
-      one.classList.toggle("rw-pale", off || Math.abs(v) > 0.78);
+      one.classList.toggle("rw-pale", off || Math.abs(v) > pale);
     });
     $(".rw-at-steps", inside).textContent = table.hovered === null && table.at === null ? list(table.steps().map((t) => rw.weight(t, shown))) : `step ${(table.hovered ?? table.at) + 1}`;
     $(".rw-inside-says", inside).textContent = SAYS[off ? "off" : Math.abs(value - 1) < 0.005 ? "one" : value < 1 ? "below" : "above"];
@@ -61,6 +62,12 @@
     $("#inside-which").focus({ preventScroll: true });
   }
 
+  // Rules of a container's width do not outlive Gradio's rewriting of styles.
+  const fit = new ResizeObserver(([{ target, contentRect }]) => {
+    target.classList.toggle("rw-narrow", contentRect.width < 780);
+    target.classList.toggle("rw-slim", contentRect.width < 520);
+  });
+  rw.on("begun", () => fit.observe($("#inside")));
   rw.on("painted", fill);
   rw.on("about", (event) => {
     if (!event.drawings || !$("#inside")) return;
