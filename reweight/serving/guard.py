@@ -22,7 +22,7 @@ from .house import House
 from .leaving import leaving
 from .messages import FAILED, FULL, LOST, Refused, answer, ended, lost_event, told
 from .places import Place
-from .rules import API, CLOSED, LIVE, MCP
+from .rules import API, LIVE, MCP, served
 
 log = logging.getLogger(__name__)
 Scope = MutableMapping[str, Any]
@@ -94,8 +94,8 @@ class _Request:
         ):
             raise Refused(404, "There is nothing of that name here.")
         by_mcp = self.rules.mcp and MCP.fullmatch(self.path) is not None
-        if CLOSED.match(self.path) and not by_mcp:
-            raise Refused(404, "There is nothing of that name here.")
+        if not by_mcp and not served(self.path):
+            raise Refused(404, "There is nothing of that name here.", drain=self.method == "POST")
         self._vouch()
         if by_mcp:
             await self._mcp()
@@ -113,9 +113,10 @@ class _Request:
             await self.app(self.scope, self.receive, self.send)
 
     def _vouch(self) -> None:
-        """Let the app know who asks, and nothing that only a proxy may say."""
+        """Let the app know who asks, and nothing that only a proxy may say; parts of files are not served, as what Gradio
+        answers then repeats the request's headers."""
         port = (self.scope.get("client") or ("", 0))[1]
-        drop = {b"x-gradio-server"} | (set() if self.rules.behind_proxy else set(PROXY_HEADERS))
+        drop = {b"x-gradio-server", b"range"} | (set() if self.rules.behind_proxy else set(PROXY_HEADERS))
         self.scope["headers"] = [pair for pair in self.scope["headers"] if pair[0] not in drop]
         self.scope["client"] = (self.address, port)
 

@@ -117,13 +117,22 @@ def test_what_the_app_raises_is_a_sentence(error, status):
     [
         "/gradio_api/file=http://169.254.169.254/", "/gradio_api/proxy=http://127.1/", "/gradio_api/deep_link?session_hash=x",
         "/gradio_api/file=a%00b", "/%0d%0aset-cookie:x", "/?page=%00", "/monitoring/x", "/gradio_api/file=ftp://x",
-        "/gradio_api/stream/x", "/gradio_api/custom_component/a/client/b/c", "/svelte/x",
+        "/gradio_api/stream/x", "/gradio_api/custom_component/a/client/b/c", "/svelte/x", "/gradio_api/process_recording",
+        "/gradio_api/upload_progress", "/gradio_api/run/compare", "/gradio_api/api/compare", "/gradio_api/vibe-edit/",
+        "/gradio_api/whatever/comes/next", "/gradio_api/token", "/gradio_api",
     ],
 )  # fmt: skip
 def test_what_the_page_does_not_use_is_closed(path):
     app = App()
     (answer,) = ask(app, ("GET", path, {}))
     assert answer.status_code == 404 and app.seen == []
+
+
+def test_parts_of_files_are_not_asked_for():
+    app = App()
+    ask(app, ("GET", "/gradio_api/file=/tmp/a.png", {"headers": {"range": "bytes=0-5", "x-mine": "1"}}))
+    names = {name for name, _ in app.headers}
+    assert b"range" not in names and b"x-mine" in names
 
 
 def test_another_sites_name_for_this_machine_is_refused_and_health_is_told():
