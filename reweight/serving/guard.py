@@ -25,9 +25,11 @@ from .places import Place
 from .rules import API, LIVE, MCP, served
 
 log = logging.getLogger(__name__)
+NAMED = "The session's name must be letters and digits."
 Scope = MutableMapping[str, Any]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 SESSION = re.compile(r"[\w-]{1,64}", re.ASCII)
+HOST = re.compile(r"[\w.:\[\]%-]{0,260}", re.ASCII)  # what Gradio writes into the page as it was sent
 
 
 class Guard:
@@ -87,6 +89,8 @@ class _Request:
             return
         if self.house.closing:
             raise Refused(503, "This demo is shutting down: try again in a minute.")
+        if not HOST.fullmatch(self.host):
+            raise Refused(400, "The address that this was asked for by is not one.")
         if self.rules.hosts is not None and not host_named(self.host, self.rules.hosts):
             raise Refused(403, "This server is not known by that name: open it by its address, or set REWEIGHT_HOSTS.")
         if any(letter < " " or letter == "\x7f" for letter in self.path) or b"%00" in self.scope.get(
@@ -97,10 +101,12 @@ class _Request:
         if not by_mcp and not served(self.path):
             raise Refused(404, "There is nothing of that name here.", drain=self.method == "POST")
         self._vouch()
+        stream = self._stream()
+        if stream and not SESSION.fullmatch(stream):
+            raise Refused(400, NAMED)
         if by_mcp:
             await self._mcp()
             return
-        stream = self._stream()
         if self.method == "POST" and self.path.startswith((f"{API}/queue/join", f"{API}/call/")):
             await self._join()
         elif self.method == "POST" and self.path.startswith(f"{LIVE}/"):
@@ -143,6 +149,8 @@ class _Request:
         page = "/heartbeat/" in self.path
         if refusal := house.connections.refusal(self.address, rules.streams_each, rules.streams):
             raise Refused(429, refusal)
+        if not page:
+            self._own(session)
         house.connections.listens(self.address, 1)
         house.sessions.seen(session, self.address, time.monotonic(), page)
         house.sessions.opened(session)
@@ -166,6 +174,11 @@ class _Request:
                 if self.path.endswith(session):
                     house.sessions.forget(session)
 
+    def _own(self, session: str) -> None:
+        """Refuse what another address has named its own, such as "test": one would get the other's pictures."""
+        if not self.house.sessions.belongs(session, self.address):
+            raise Refused(403, "Another visitor's session has that name: choose another, or reload the page.")
+
     async def _join(self) -> None:
         """Give a job a place, where the caller may have another one."""
         body = await self._body(self.rules.json_bytes)
@@ -175,7 +188,9 @@ class _Request:
         session = asked.get("session_hash")
         session = session if isinstance(session, str) and session else None
         if session and not SESSION.fullmatch(session):
-            raise Refused(400, "The session's name must be letters and digits.")
+            raise Refused(400, NAMED)
+        if session:
+            self._own(session)
         house, visitor = self.house, session or ""
         if refusal := house.places.refusal(self.address, visitor):
             raise Refused(429, refusal)

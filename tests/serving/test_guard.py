@@ -128,6 +128,37 @@ def test_what_the_page_does_not_use_is_closed(path):
     assert answer.status_code == 404 and app.seen == []
 
 
+def test_a_sessions_name_serves_one_address():
+    app, join = App(), ("POST", "/gradio_api/queue/join", {"json": {"data": [], "session_hash": "test"}})
+    listen = ("GET", "/gradio_api/queue/data?session_hash=test", {})
+
+    def by(request, address):
+        method, path, options = request
+        return method, path, options | {"headers": {"x-forwarded-for": address}}
+
+    first, *others = ask(
+        app, by(join, "8.8.8.8"), by(join, "9.9.9.9"), by(listen, "9.9.9.9"), rules=Rules(behind_proxy=True)
+    )
+    assert first.status_code == 200 and len(app.seen) == 1
+    assert all(other.status_code == 403 and "another" in sentence(other).lower() for other in others)
+
+
+@pytest.mark.parametrize("path", ["heartbeat/", "queue/data?session_hash=", "call/compare/"])
+def test_a_visit_has_a_short_name(path):
+    app = App()
+    for name in ("a" * 60_000, "a%20b", "a%3Cb%3E"):
+        (answer,) = ask(app, ("GET", f"/gradio_api/{path}{name}", {}))
+        assert answer.status_code == 400 and sentence(answer)
+    assert app.seen == []
+
+
+@pytest.mark.parametrize("host", ['"><script>x</script>', "a b", "a" * 300, "a\\b", "a@b"])
+def test_what_is_no_name_of_a_server_is_not_written_into_a_page(host):
+    app = App()
+    (answer,) = ask(app, ("GET", "/", {"headers": {"host": host}}))
+    assert answer.status_code == 400 and sentence(answer) and app.seen == []
+
+
 def test_parts_of_files_are_not_asked_for():
     app = App()
     ask(app, ("GET", "/gradio_api/file=/tmp/a.png", {"headers": {"range": "bytes=0-5", "x-mine": "1"}}))
