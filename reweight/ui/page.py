@@ -26,6 +26,7 @@ SCRIPTS = (
     "server.js", "settings.js", "page.js", "weights.js", "unet.js", "heatmap.js", "instrument.js", "compare.js",
     "differ.js", "guide.js", "words.js",
 )  # fmt: skip
+MOST_QUERY = 50_000
 STYLES = ("style.css", "pictures.css", "instrument.css")
 FONT = ["system-ui", "-apple-system", "Segoe UI", "sans-serif"]
 MONO = ["ui-monospace", "Consolas", "monospace"]
@@ -101,11 +102,12 @@ def build_demo(engine: Engine) -> gr.Blocks:
 
 
 def begin(engine: Engine, query: str) -> dict[str, Any]:
-    """The settings in an address's query, and what the page knows of their model.
+    """The settings in an address's query, and what the page knows of their model. No link that the page makes has more than
+    MOST_QUERY letters, and one that has is taken for none.
 
     In local mode only a model that is open already, so that no link can start a download.
     """
-    asked = dict(parse_qsl(query.removeprefix("?"), keep_blank_values=True))
+    asked = dict(parse_qsl(query.removeprefix("?") if len(query) <= MOST_QUERY else "", keep_blank_values=True))
     name = asked.get("model", "")
     name = name if name in engine.models or engine.is_open(name) else engine.models[0]
     facts = about(engine, name)

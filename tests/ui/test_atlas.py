@@ -62,6 +62,11 @@ def test_the_page_begins_with_them_and_other_settings_find_nothing(engine: Engin
     assert begin(engine, "prompt=a+fish&model=toy-turbo")["first"] == []
 
 
+def test_an_address_of_megabytes_is_taken_for_none(engine):
+    begun = begin(engine, "prompt=a+fish&" + "&".join(f"a{n}=1" for n in range(50_000)))
+    assert begun["settings"]["prompt"] != "a fish" and begun["first"]
+
+
 def test_an_examples_pictures_come_before_the_drawing_and_only_once(engine: Engine):
     settings = defaults(engine.card(DEFAULT)) | {"prompt": EXAMPLES[1]}
 
