@@ -151,7 +151,8 @@ class Batch:
         text = io.StringIO()
         writer = csv.DictWriter(text, names, extrasaction="ignore", lineterminator="\n")
         writer.writeheader()
-        writer.writerows(self.rows[item.file.name] for item in self.items if item.file.name in self.rows)
+        rows = (self.rows[item.file.name] for item in self.items if item.file.name in self.rows)
+        writer.writerows({name: _as_text(value) for name, value in row.items()} for row in rows)
         return text.getvalue()
 
 
@@ -209,6 +210,17 @@ def read_prompts(file: Path) -> list[str]:
     if not prompts:
         raise ValueError(f"{file} has no prompts: give one a line.")
     return prompts
+
+
+def _as_text(value: Any) -> Any:
+    """A text that a spreadsheet would take for a formula, as a text; numbers as they are."""
+    if not isinstance(value, str) or not value.startswith(("=", "+", "-", "@")):
+        return value
+    try:
+        float(value)
+    except ValueError:
+        return f"'{value}"
+    return value
 
 
 def _rows(table: Path) -> dict[str, dict[str, Any]]:

@@ -43,9 +43,7 @@ class ResidentModels:
     which is the original and the others are copies that share its weights.
     """
 
-    def __init__(
-        self, served: tuple[str, ...], load: Load, size: Callable[[str], float], *, levels: int = 1
-    ) -> None:
+    def __init__(self, served: tuple[str, ...], load: Load, size: Callable[[str], float], *, levels: int = 1) -> None:
         self.served, self.levels = served, levels
         self._load, self._size = load, size
         self._loaded: dict[str, LoadedModel] = {}

@@ -115,21 +115,26 @@ class TestClaims:
         _, low, high = found["random [0.95, 1.15]"]["minus_flat"]
         assert low <= 0 <= high
 
-
     def test_tuned_weights_gain_and_dynamic_is_not_told_from_static(self):
         for model, steps in (("toy", "10"), ("toy-turbo", "2")):
             found = Results(ROOT)[f"tuned-{model}"]["steps"][steps]
-            gain = {line["variant"]: line.get("score_over_vanilla") for line in found["effects"] if line["set"] == "all"}
+            gain = {
+                line["variant"]: line.get("score_over_vanilla") for line in found["effects"] if line["set"] == "all"
+            }
             pair = {line["over"]: line["score"] for line in found["differences"] if line["set"] == "all"}
             assert gain["dynamic"][1] > 0 and gain["static"][1] > 0
-            assert pair["static"][1] <= 0 <= pair["static"][2] and pair["calibrated"][1] > 0 and pair["paper-code"][1] > 0
+            assert (
+                pair["static"][1] <= 0 <= pair["static"][2] and pair["calibrated"][1] > 0 and pair["paper-code"][1] > 0
+            )
 
     def test_beside_peers_inheritance_loses_nothing_and_gates_cost_adherence(self):
         def lines(model, method):
             found = Results(ROOT)[f"peers-{model}"]["lines"]
             return [line for line in found if line["variant"].split(",")[0] == method]
 
-        assert all(min(line["over_vanilla"][2], line["obeyed_over_vanilla"][2]) >= 0 for line in lines("toy", "inherit"))
+        assert all(
+            min(line["over_vanilla"][2], line["obeyed_over_vanilla"][2]) >= 0 for line in lines("toy", "inherit")
+        )
         for method in ("tgate", "faster-diffusion"):
             assert all(line["obeyed_over_vanilla"][2] < 0 for line in lines("toy", method))
         assert all(line["over_vanilla"][1] > 0 for line in lines("toy", "deis"))
