@@ -1,6 +1,5 @@
 """Deterministic, offline, one thread; tiny pipelines built once, and fresh for each test."""
 
-import copy
 import os
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
@@ -21,6 +20,7 @@ import transformers
 from diffusers import StableDiffusionPipeline, StableDiffusionXLPipeline
 from diffusers.utils import logging
 from hub_server import Hub, serving_hub
+from lending import Lender
 from server import Server, serving
 
 torch.set_num_threads(1)
@@ -88,26 +88,22 @@ def sdxl_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def _loaded_sd(sd_folder: Path) -> StableDiffusionPipeline:
-    return StableDiffusionPipeline.from_pretrained(sd_folder, local_files_only=True)
+def _sd(sd_folder: Path) -> Lender:
+    return Lender(lambda: StableDiffusionPipeline.from_pretrained(sd_folder, local_files_only=True))
 
 
 @pytest.fixture(scope="session")
-def _loaded_sdxl(sdxl_folder: Path) -> StableDiffusionXLPipeline:
-    return StableDiffusionXLPipeline.from_pretrained(sdxl_folder, local_files_only=True)
+def _sdxl(sdxl_folder: Path) -> Lender:
+    return Lender(lambda: StableDiffusionXLPipeline.from_pretrained(sdxl_folder, local_files_only=True))
 
 
 @pytest.fixture
-def sd_pipe(_loaded_sd: StableDiffusionPipeline) -> StableDiffusionPipeline:
-    return _fresh(_loaded_sd)
+def sd_pipe(_sd: Lender) -> Iterator[StableDiffusionPipeline]:
+    with _sd.lent() as pipe:
+        yield pipe
 
 
 @pytest.fixture
-def sdxl_pipe(_loaded_sdxl: StableDiffusionXLPipeline) -> StableDiffusionXLPipeline:
-    return _fresh(_loaded_sdxl)
-
-
-def _fresh(pipe):
-    pipe = copy.deepcopy(pipe)
-    pipe.set_progress_bar_config(disable=True)
-    return pipe
+def sdxl_pipe(_sdxl: Lender) -> Iterator[StableDiffusionXLPipeline]:
+    with _sdxl.lent() as pipe:
+        yield pipe
