@@ -39,12 +39,12 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave out tests marked slow or full unless a marker expression, or a test's own id, asks for them."""
+    """Leave out what takes long unless a marker expression, or a test's own id, asks for it."""
     if config.option.markexpr or any("::" in argument for argument in config.args):
         return
-    slow = [item for item in items if item.get_closest_marker("slow") or item.get_closest_marker("full")]
-    items[:] = [item for item in items if item not in slow]
-    config.hook.pytest_deselected(items=slow)
+    whole = items[:]
+    items[:] = [item for item in whole if not any(map(item.get_closest_marker, ("slow", "full", "thorough")))]
+    config.hook.pytest_deselected(items=list(set(whole) - set(items)))
 
 
 @pytest.fixture(autouse=True)
