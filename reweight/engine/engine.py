@@ -303,6 +303,10 @@ class Engine:
         """The error of switching each block off at each step, (T, m), measured on a request's prompt."""
         return self._run(request.model, lambda loaded, job: measuring.direct(loaded, request, job), client)
 
+    def remembered(self) -> int:
+        """Bytes of the pictures that are remembered."""
+        return self._pictures.size()
+
     def cancel(self) -> None:
         """Stop the job under way within one step, and take no more; returns at once."""
         self.worker.cancel()

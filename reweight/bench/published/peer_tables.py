@@ -95,15 +95,25 @@ def full_size(results: Results) -> str:
     return markdown(["method", *(titles.get(key, key) for key in found["models"]), "claimed by its authors"], rows)
 
 
+STUDIES = {
+    "Feature inheritance": "peers-steps-toy",
+    "AT-EDM": "peers-steps-at-edm-toy",
+    "ToMe": "peers-steps-tomesd-toy",
+}
+
+
 def steps(results: Results) -> str:
-    """Full steps of feature inheritance by each way of choosing them."""
-    found = results.found.get("peers-steps-toy")
-    if found is None:
-        return "Not measured on this checkout yet: `python -m reweight bench peers-steps`."
-    rows = [
-        [label, " ".join(map(str, line["full_steps"])), interval(line["ssim"], "{:.3f}"),
-         interval(line["ssim_over_even"], "{:+.3f}"), interval(line["score_over_even"], "{:+.3f}")]
-        for label, line in found["lines"].items()
-    ]  # fmt: skip
-    text = markdown(["chosen by", "steps in full", "SSIM with vanilla", "SSIM, x - even", "score, x - even"], rows)
-    return f"{found['model']}, {found['prompts']} held-out prompts, 95% intervals.\n\n{text}"
+    """The steps that a method leaves in full, by each way of choosing them."""
+    parts = []
+    for method, name in STUDIES.items():
+        found = results.found.get(name)
+        if found is None:
+            continue
+        rows = [
+            [label, " ".join(map(str, line["full_steps"])), interval(line["ssim"], "{:.3f}"),
+             interval(line["ssim_over_even"], "{:+.3f}"), interval(line["score_over_even"], "{:+.3f}")]
+            for label, line in found["lines"].items()
+        ]  # fmt: skip
+        text = markdown(["chosen by", "steps in full", "SSIM with vanilla", "SSIM, x - even", "score, x - even"], rows)
+        parts.append(f"{method} on {found['model']}, {found['prompts']} held-out prompts, 95% intervals.\n\n{text}")
+    return "\n\n".join(parts) or "Not measured on this checkout yet: `python -m reweight bench peers-steps`."
