@@ -57,7 +57,8 @@ def of_method(results: Results, key: str) -> str:
 
 
 def numbers(found: dict[str, Any]) -> Iterator[tuple[str, str]]:
-    """Of a comparison, the range of each method over its variants and numbers of steps: "tgate.saved" is "27 to 31%"."""
+    """Of a comparison: a method's range over its variants and numbers of steps, "tgate.saved", and each interval,
+    "inherit, every 3@50.adherence"."""
     own: dict[str, list[dict[str, Any]]] = {}
     for line in found["lines"]:
         if " + " not in line["variant"] and "package" not in line["variant"] and line["variant"] != "vanilla":
@@ -68,6 +69,8 @@ def numbers(found: dict[str, Any]) -> Iterator[tuple[str, str]]:
         for kind, name in (("over_vanilla", "score"), ("obeyed_over_vanilla", "adherence")):
             values = sorted((line[kind][0] for line in lines), key=abs)
             yield f"{method}.{name}", f"{values[0]:+.3f} to {values[-1]:+.3f}"
+            for line in lines:
+                yield f"{line['variant']}@{line['steps']}.{name}", interval(line[kind], "{:+.3f}")
 
 
 def packages(results: Results) -> str:
