@@ -11,7 +11,10 @@ LEFT, TOP, ROW, BOTTOM = 118, 26, 30, 34
 CELL = (12, 64)  # least and largest width of a cell
 WIDTH = 480
 WEIGHT_SPAN = 0.5  # a weight this far from 1 has the full colour
-PALE_FROM = {"importance": 0.69, "weight": 0.94}  # the shade from which white reads better than black: at least 4.5 to 1
+PALE_FROM = {
+    "importance": 0.69,
+    "weight": 0.94,
+}  # the shade from which white reads better than black: at least 4.5 to 1
 
 
 def weight_shade(w: float) -> float:
