@@ -29,6 +29,7 @@ SCRIPTS = (
     "differ.js", "guide.js", "words.js",
 )  # fmt: skip
 STYLES = ("style.css", "pictures.css", "instrument.css", "inside.css")
+MOST_QUERY = 50_000  # letters; no link that the page makes has more
 FONT = ["system-ui", "-apple-system", "Segoe UI", "sans-serif"]
 MONO = ["ui-monospace", "Consolas", "monospace"]
 
@@ -111,11 +112,11 @@ def begin(engine: Engine, query: str) -> dict[str, Any]:
 
 
 def settings_asked(engine: Engine, query: str) -> tuple[str, dict[str, Any]]:
-    """The model and the settings that an address's query asks for.
+    """The model and the settings that an address's query asks for; of a query above MOST_QUERY, the defaults.
 
     In local mode only a model that is open already, so that no link can start a download.
     """
-    asked = dict(parse_qsl(query.removeprefix("?"), keep_blank_values=True))
+    asked = dict(parse_qsl(query.removeprefix("?") if len(query) <= MOST_QUERY else "", keep_blank_values=True))
     name = asked.get("model", "")
     name = name if name in engine.models or engine.is_open(name) else engine.models[0]
     settings = settings_in(asked, engine.card(name))

@@ -68,6 +68,11 @@ def test_the_pages_html_has_them_too(engine: Engine):
     assert demo.painted("prompt=a+fish") == ""
 
 
+def test_an_address_of_megabytes_is_taken_for_none(engine):
+    begun = begin(engine, "prompt=a+fish&" + "&".join(f"a{n}=1" for n in range(50_000)))
+    assert begun["settings"]["prompt"] != "a fish" and begun["first"]
+
+
 def test_an_examples_pictures_come_before_the_drawing_and_only_once(engine: Engine):
     settings = defaults(engine.card(DEFAULT)) | {"prompt": EXAMPLES[1]}
 
