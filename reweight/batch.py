@@ -24,7 +24,7 @@ from .storage.atomic import write_atomic
 
 MOST = 100_000
 BASIC = ("file", "prompt", "seed", "method")
-FIGURES = ("ssim_with_vanilla", "mean_difference", "score", "scorer", "seconds")
+FIGURES = ("ssim_with_vanilla", "mean_difference", "score", "scorer", "seconds", "report")
 
 
 @dataclass(frozen=True)
@@ -119,6 +119,7 @@ class Batch:
                 self.rows[place.name] = {
                     "file": place.name, "prompt": item.request.prompt, "seed": item.request.seed, "method": item.column,
                     **item.changes, "seconds": round(event.made.seconds, 3),
+                    "report": "; ".join(filter(None, (found.sentence() for found in event.made.reports.values()))),
                 }  # fmt: skip
         pictures, prompts = [images[item.file] for item in items], [item.request.prompt for item in items]
         found = self.engine.scores(items[0].request.model, pictures, prompts, client=self.client)

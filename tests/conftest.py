@@ -1,6 +1,7 @@
 """Deterministic, offline, one thread; tiny pipelines built once, and fresh for each test."""
 
-import copy
+from __future__ import annotations
+
 import os
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
@@ -12,23 +13,41 @@ os.environ.setdefault("TORCHINDUCTOR_COMPILE_THREADS", "1")  # no pool of worker
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-import huggingface_hub
 import pytest
-import tiny
-import torch
-import transformers
-from diffusers import StableDiffusionPipeline, StableDiffusionXLPipeline
-from diffusers.utils import logging
-from hub_server import Hub, serving_hub
 from server import Server, serving
 
-torch.set_num_threads(1)
-torch.use_deterministic_algorithms(True, warn_only=True)
-logging.set_verbosity_error()
-logging.disable_progress_bar()
-transformers.logging.set_verbosity_error()
-transformers.logging.disable_progress_bar()
+if TYPE_CHECKING:  # the process that hands tests out to others runs none: it does without what they import
+    from diffusers import StableDiffusionPipeline, StableDiffusionXLPipeline
+    from hub_server import Hub
+    from lending import Lender
+
+
+SHARED = {"page": ("browser/", "ui/test_api.py", "serving/test_local.py"), "public": ("serving/",)}
+ALONE = ("browser/test_outside.py",)
+
+
+def group_of(file: str) -> str:
+    """What runs on one worker: the tests that share a server, else those of a file."""
+    within = file.removeprefix("tests/")
+    for name, starts in SHARED.items():
+        if within.startswith(starts) and within not in ALONE:
+            return name
+    return within
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Hand tests out by groups, in their order."""
+    from xdist.scheduler import LoadScopeScheduling
+
+    class Groups(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            return group_of(nodeid.split("::")[0])
+
+    config.option.loadscopereorder = False
+    return Groups(config, log)
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -39,22 +58,44 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave out tests marked slow or full unless a marker expression, or a test's own id, asks for them."""
+    """Leave out what takes long unless a marker expression, or a test's own id, asks for it."""
     if config.option.markexpr or any("::" in argument for argument in config.args):
         return
-    slow = [item for item in items if item.get_closest_marker("slow") or item.get_closest_marker("full")]
-    items[:] = [item for item in items if item not in slow]
-    config.hook.pytest_deselected(items=slow)
+    whole = items[:]
+    items[:] = [item for item in whole if not any(map(item.get_closest_marker, ("slow", "full", "thorough")))]
+    config.hook.pytest_deselected(items=list(set(whole) - set(items)))
+    order = [*SHARED, *dict.fromkeys(group_of(item.nodeid.split("::")[0]) for item in items)]
+    items.sort(key=lambda item: order.index(group_of(item.nodeid.split("::")[0])))  # the longest first
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _calm() -> None:
+    """One thread, always the same numbers, and no progress bars."""
+    import torch
+    import transformers
+    from diffusers.utils import logging
+
+    torch.set_num_threads(1)
+    torch.use_deterministic_algorithms(True, warn_only=True)
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    transformers.logging.set_verbosity_error()
+    transformers.logging.disable_progress_bar()
 
 
 @pytest.fixture(autouse=True)
-def _seeded() -> None:
+def _seeded(_calm: None) -> None:
+    import torch
+
     torch.manual_seed(0)
 
 
 @pytest.fixture(scope="session")
 def sd_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tiny.build_sd(tmp_path_factory.mktemp("models") / "tiny-sd")
+    """Half as deep as Stable Diffusion, with as many target blocks; where depth matters, `whole` has another."""
+    import tiny
+
+    return tiny.build_sd(tmp_path_factory.mktemp("models") / "tiny-sd", layers_per_block=1)
 
 
 @pytest.fixture(scope="session")
@@ -67,6 +108,9 @@ def server(sd_folder: Path) -> Iterator[Server]:
 @pytest.fixture
 def online(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, sd_folder: Path) -> Iterator[type[Hub]]:
     """A hub on this machine in the place of huggingface.co, an empty cache, and no commits recorded."""
+    import huggingface_hub
+    from hub_server import serving_hub
+
     constants = huggingface_hub.constants
     with serving_hub(sd_folder) as (hub, address):
         template = address + "/{repo_id}/resolve/{revision}/{filename}"
@@ -84,30 +128,34 @@ def online(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, sd_folder: Path) -> 
 
 @pytest.fixture(scope="session")
 def sdxl_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    import tiny
+
     return tiny.build_sdxl(tmp_path_factory.mktemp("models") / "tiny-sdxl")
 
 
 @pytest.fixture(scope="session")
-def _loaded_sd(sd_folder: Path) -> StableDiffusionPipeline:
-    return StableDiffusionPipeline.from_pretrained(sd_folder, local_files_only=True)
+def _sd(sd_folder: Path) -> Lender:
+    from diffusers import StableDiffusionPipeline
+    from lending import Lender
+
+    return Lender(lambda: StableDiffusionPipeline.from_pretrained(sd_folder, local_files_only=True))
 
 
 @pytest.fixture(scope="session")
-def _loaded_sdxl(sdxl_folder: Path) -> StableDiffusionXLPipeline:
-    return StableDiffusionXLPipeline.from_pretrained(sdxl_folder, local_files_only=True)
+def _sdxl(sdxl_folder: Path) -> Lender:
+    from diffusers import StableDiffusionXLPipeline
+    from lending import Lender
+
+    return Lender(lambda: StableDiffusionXLPipeline.from_pretrained(sdxl_folder, local_files_only=True))
 
 
 @pytest.fixture
-def sd_pipe(_loaded_sd: StableDiffusionPipeline) -> StableDiffusionPipeline:
-    return _fresh(_loaded_sd)
+def sd_pipe(_sd: Lender) -> Iterator[StableDiffusionPipeline]:
+    with _sd.lent() as pipe:
+        yield pipe
 
 
 @pytest.fixture
-def sdxl_pipe(_loaded_sdxl: StableDiffusionXLPipeline) -> StableDiffusionXLPipeline:
-    return _fresh(_loaded_sdxl)
-
-
-def _fresh(pipe):
-    pipe = copy.deepcopy(pipe)
-    pipe.set_progress_bar_config(disable=True)
-    return pipe
+def sdxl_pipe(_sdxl: Lender) -> Iterator[StableDiffusionXLPipeline]:
+    with _sdxl.lent() as pipe:
+        yield pipe

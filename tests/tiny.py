@@ -54,13 +54,13 @@ def build_sdxl_unet(**overrides: object) -> UNet2DConditionModel:
     return _settled(UNet2DConditionModel, config | overrides)
 
 
-def build_sd(folder: Path) -> Path:
-    """Save a tiny Stable Diffusion pipeline into folder."""
+def build_sd(folder: Path, **overrides: object) -> Path:
+    """Save a tiny Stable Diffusion pipeline into folder. overrides: of the U-Net's configuration."""
     StableDiffusionPipeline(
         vae=_vae(),
         text_encoder=_settled(CLIPTextModel, _text_config()),
         tokenizer=_tokenizer(),
-        unet=build_sd_unet(),
+        unet=build_sd_unet(**overrides),
         scheduler=_scheduler(),
         safety_checker=None,
         feature_extractor=None,

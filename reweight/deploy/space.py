@@ -74,7 +74,7 @@ def upload(
     summary = f"{len(files)} files, {size / 1e6:.1f} MB"
     if dry_run:
         return "\n".join([*files, summary])
-    from huggingface_hub import HfApi, constants
+    from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi, constants
     from huggingface_hub.errors import HfHubHTTPError, LocalTokenNotFoundError
 
     api = HfApi()
@@ -82,10 +82,12 @@ def upload(
         api.create_repo(
             name, repo_type="space", space_sdk="gradio", private=private, exist_ok=True, space_hardware=hardware
         )
-        commit = api.upload_folder(
-            repo_id=name, repo_type="space", folder_path=root, allow_patterns=files, delete_patterns="*",
-            commit_message="The demo as it is",
-        )  # fmt: skip
+        there = set(api.list_repo_files(name, repo_type="space")) - {*files, ".gitattributes"}
+        operations = [
+            *(CommitOperationDelete(file) for file in sorted(there)),
+            *(CommitOperationAdd(file, root / file) for file in files),
+        ]
+        commit = api.create_commit(name, operations, repo_type="space", commit_message="The demo as it is")
     except LocalTokenNotFoundError as error:
         raise DeployError("Nobody is logged in to the hub: run `hf auth login` first.") from error
     except HfHubHTTPError as error:

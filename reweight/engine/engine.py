@@ -36,7 +36,7 @@ from .inversion import inverted
 from .parabola import Parabolas, parabolas
 from .pictures import Made, Pictures
 from .request import REWEIGHTED, Request
-from .resident import ResidentModels
+from .resident import resident_models
 from .resolving import Chosen, choose
 from .sweep import Cell, Done, Point, cost, draw_points, draw_tables
 from .watching import previews, watch
@@ -72,7 +72,7 @@ class Engine:
         autoencoders: Mapping[str, Path] | None = None,
     ) -> None:
         self.models, self.local, self.device, self.unfinished = models, local, device, unfinished
-        self._resident = ResidentModels(models, local=local, device=device, autoencoders=autoencoders)
+        self._resident = resident_models(models, local=local, device=device, autoencoders=autoencoders)
         self.worker = Worker(seconds=seconds, levels=self._resident.levels)
         self._pictures = Pictures()
         self._scorers: dict[tuple[str, str, bool], Scorer | None] = {}

@@ -57,7 +57,8 @@ def serve(
     house.sessions.demo = demo
     demo.queue(api_open=False, max_size=2 * rules.places, default_concurrency_limit=rules.places)
     bypass_proxies(host)
-    around = page.get("app_kwargs", {}) | {"middleware": [Middleware(Guard, house=house)]}
+    inside = page.get("app_kwargs", {})
+    around = inside | {"middleware": [Middleware(Guard, house=house), *inside.get("middleware", ())]}
     demo.launch(
         **page | {"app_kwargs": around}, server_name=host, server_port=port, prevent_thread_lock=True, quiet=True,
         inline=False, max_threads=rules.places + 32, state_session_capacity=2 * rules.sessions, mcp_server=rules.mcp,

@@ -100,6 +100,15 @@ def slide(page: Page, control: str, key: str, times: int = 1) -> None:
         page.keyboard.press(key)
 
 
+def in_colours(page: Page, scheme: str) -> None:
+    """Wait until the page is in the colours of a scheme, light or dark."""
+    page.emulate_media(color_scheme=scheme)
+    page.wait_for_function("(dark) => document.body.classList.contains('dark') === dark", arg=scheme == "dark")
+    page.evaluate(
+        "() => Promise.all(document.getAnimations().filter((one) => one.effect.getComputedTiming().endTime < Infinity).map((one) => one.finished.catch(() => {})))"
+    )
+
+
 def contrast(page: Page, selector: str) -> float:
     """The least contrast of the texts in an element with what is behind them, as WCAG counts it."""
     return page.evaluate(

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import re
-from pathlib import Path
 
 import pytest
-from looking import contrast, has_drawn, src, wait_for_other
+from looking import contrast, has_drawn, in_colours, src, wait_for_other
 from playwright.sync_api import expect
-from server import serving
 
 from reweight.models.registry import ASSETS
 from reweight.toy.world import scenes as world
@@ -19,13 +17,6 @@ pytestmark = [
     pytest.mark.skipif(not (ASSETS / "toy").is_dir(), reason="the embedded model is not built yet"),
 ]
 VOCABULARY = world.vocabulary()
-
-
-@pytest.fixture(scope="module")
-def server():
-    """The real program with the embedded model first."""
-    with serving(Path("toy")) as running:
-        yield running
 
 
 @pytest.fixture(scope="module")
@@ -80,7 +71,7 @@ def test_every_chip_is_understood_by_the_world(put):
 
 
 def test_unknown_words_are_named_while_one_types_and_nothing_is_asked_of_the_server(visit):
-    page = visit("steps=1")
+    page = visit("model=toy&steps=1")
     asked = []
     page.on("request", lambda request: asked.append(request.url))
     box, notice = page.locator("#prompt"), page.locator("#unknown")
@@ -95,7 +86,7 @@ def test_unknown_words_are_named_while_one_types_and_nothing_is_asked_of_the_ser
 
 
 def test_an_unknown_word_in_the_address_is_named_an_emoji_too(visit):
-    page = visit("steps=1&prompt=a%20zebra%20🦓")
+    page = visit("model=toy&steps=1&prompt=a%20zebra%20🦓")
     expect(page.locator("#unknown")).to_contain_text("does not know “zebra”, “🦓”")
 
 
@@ -104,7 +95,7 @@ def test_a_dollar_in_the_prompt_stays_one(put):
 
 
 def test_chips_by_keyboard_draw(visit):
-    page = visit("steps=1&prompt=a%20cat")
+    page = visit("model=toy&steps=1&prompt=a%20cat")
     chip = page.locator("#words [data-name='red']")
     expect(chip).to_be_hidden()
     page.locator("#words summary").press("Enter")
@@ -118,20 +109,21 @@ def test_chips_by_keyboard_draw(visit):
     page.wait_for_function("() => new URLSearchParams(location.search).get('prompt') === 'anime style, a red cat'")
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_the_chips_can_be_read_on_a_phone(visit, scheme):
-    page = visit("steps=1", drawn=False, color_scheme=scheme, viewport={"width": 390, "height": 800})
+def test_the_chips_can_be_read_on_a_phone(visit):
+    page = visit("model=toy&steps=1", drawn=False, color_scheme="light", viewport={"width": 390, "height": 800})
     page.locator("#words summary").click()
     chips = page.locator("#words .rw-chip")
     expect(chips.first).to_be_visible()
     assert chips.count() == 36 + 9 + 8 + 4
-    assert contrast(page, "#words .rw-known") >= 4.5
+    for scheme in ("light", "dark"):
+        in_colours(page, scheme)
+        assert contrast(page, "#words .rw-known") >= 4.5
     assert page.evaluate("() => document.documentElement.scrollWidth") <= 390
     assert min(chips.evaluate_all("all => all.map(chip => chip.getBoundingClientRect().height)")) >= 24
 
 
 def test_surprise_draws_a_caption_by_chance(visit):
-    page = visit("steps=1")
+    page = visit("model=toy&steps=1")
     prompt, before = page.locator("#prompt").input_value(), src(page, "vanilla")
     page.locator("#surprise").click()
     expect(page.locator("#prompt")).not_to_have_value(prompt)
@@ -141,7 +133,7 @@ def test_surprise_draws_a_caption_by_chance(visit):
 
 
 def test_a_model_that_declares_no_words_says_nothing_of_them(visit, sd_folder):
-    page = visit("steps=1&prompt=a%20zebra")
+    page = visit("model=toy&steps=1&prompt=a%20zebra")
     model, notice = page.locator("#model-select"), page.locator("#unknown")
     expect(notice).to_contain_text("does not know “zebra”")
     model.fill(str(sd_folder))

@@ -5,20 +5,24 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from here import run_here
+from huggingface_hub import close_session, constants
 from server import ROOT
 
 from reweight.deploy.space import DeployError, files_of, upload
 
 sys.path.insert(0, str(Path(__file__).parent))
-from space_hub import TOKEN, space_hub
+from space_hub import TOKEN, Spaces, space_hub
 
 
-def run(address: str, *arguments: str, token: str = TOKEN) -> tuple[int, str]:
+def run(address: str, *arguments: str) -> tuple[int, str]:
+    """The command in a process of its own."""
     environment = os.environ | {
-        "HF_ENDPOINT": address, "HF_TOKEN": token, "HF_HUB_OFFLINE": "0", "HF_HUB_DISABLE_XET": "1", "NO_PROXY": "127.0.0.1",
+        "HF_ENDPOINT": address, "HF_TOKEN": TOKEN, "HF_HUB_OFFLINE": "0", "HF_HUB_DISABLE_XET": "1", "NO_PROXY": "127.0.0.1",
         "HF_HUB_DISABLE_PROGRESS_BARS": "1",
     }  # fmt: skip
     command = [sys.executable, "-m", "reweight", "space", *arguments]
@@ -28,18 +32,32 @@ def run(address: str, *arguments: str, token: str = TOKEN) -> tuple[int, str]:
     return done.returncode, done.stdout + done.stderr
 
 
-def test_the_upload_holds_what_a_space_needs_and_replaces_what_was_there():
+@pytest.fixture
+def hub(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Spaces, str]]:
+    """The stand-in, for the command in this process, and its address."""
     with space_hub() as (spaces, address):
-        status, said = run(address, "owner/name")
-        assert status == 0 and "owner/name" in said, said
-        there = spaces.files["owner/name"]
-        assert set(there) == {*files_of(), ".gitattributes"} and len(spaces.commits) == 1
-        assert all(there[name] == (ROOT / name).read_bytes() for name in files_of())
-        there["old.py"] = b"no longer needed"
-        status, said = run(address, "owner/name")
-        assert status == 0 and "old.py" not in spaces.files["owner/name"], said
-        status, said = run(address, "owner/name", token="hf_wrong")
-        assert status == 1 and "hf auth login" in said and "Traceback" not in said
+        for name, value in {"ENDPOINT": address, "HF_HUB_OFFLINE": False, "HF_HUB_DISABLE_XET": True}.items():
+            monkeypatch.setattr(constants, name, value)
+        monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+        monkeypatch.setenv("HF_TOKEN", TOKEN)
+        close_session()
+        yield spaces, address
+        close_session()
+
+
+def test_the_upload_holds_what_a_space_needs_and_replaces_what_was_there(hub, monkeypatch):
+    spaces, address = hub
+    status, said = run(address, "owner/name")
+    assert status == 0 and "owner/name" in said, said
+    there = spaces.files["owner/name"]
+    assert set(there) == {*files_of(), ".gitattributes"} and len(spaces.commits) == 1
+    assert all(there[name] == (ROOT / name).read_bytes() for name in files_of())
+    there["old.py"] = b"no longer needed"
+    done = run_here("space", "owner/name")
+    assert done.returncode == 0 and set(spaces.files["owner/name"]) == {*files_of(), ".gitattributes"}, done.stderr
+    monkeypatch.setenv("HF_TOKEN", "hf_wrong")
+    done = run_here("space", "owner/name")
+    assert done.returncode == 1 and "hf auth login" in done.stderr and "Traceback" not in done.stderr
 
 
 def test_what_goes_is_small_known_and_enough_for_the_page():

@@ -18,7 +18,16 @@ from reweight.patching.blocks import target_blocks
 from reweight.patching.patch import reweighted
 
 NEAR = 1 / 255  # batched and one at a time may differ in the last bits
+EACH_ONCE = [(key, list(SCHEDULERS)[i % len(SCHEDULERS)]) for i, key in enumerate(PEERS)]
 EXCLUDING = {("faster-diffusion", "inherit"), ("at-edm", "tomesd"), ("at-edm", "tgate")}
+
+
+def one_of(case, *kept):
+    """A case that every run has, or one for thorough runs."""
+    return pytest.param(*case, marks=() if case in kept else pytest.mark.thorough)
+
+
+either = pytest.mark.parametrize("pipe", ["sd", pytest.param("sdxl", marks=pytest.mark.thorough)], indirect=True)
 
 
 @pytest.fixture(params=["sd", "sdxl"])
@@ -110,7 +119,10 @@ class TestUndone:
 
 
 class TestTogether:
-    @pytest.mark.parametrize("a, b", list(combinations(PEERS, 2)))
+    @pytest.mark.parametrize(
+        "a, b",
+        [one_of(pair, (pair[0], PEERS[PEERS.index(pair[0]) + 1]), *EXCLUDING) for pair in combinations(PEERS, 2)],
+    )
     def test_two_of_them(self, sd_pipe, a, b):
         if (a, b) in EXCLUDING or (b, a) in EXCLUDING:
             with pytest.raises(ValueError, match=r"^.* and .* cannot be combined: choose one of them\.$"):
@@ -128,6 +140,7 @@ class TestTogether:
         assert far(pictures[0], before) > 1e-5
         assert far(*pictures) < 1e-4, "the order matters"
 
+    @either
     def test_with_reweighting_and_freeu(self, pipe, key):
         weights = np.random.default_rng(0).uniform(0.8, 1.2, (5, len(target_blocks(pipe.unet))))
         before, clean = draw(pipe, steps=5), state(pipe)
@@ -152,7 +165,7 @@ class TestTogether:
 
 
 class TestEverywhere:
-    @pytest.mark.parametrize("name", SCHEDULERS)
+    @pytest.mark.parametrize("key, name", [one_of(pair, *EACH_ONCE) for pair in product(PEERS, SCHEDULERS)])
     def test_schedulers(self, sd_pipe, key, name):
         with_scheduler(sd_pipe, name)
         before, clean = draw(sd_pipe, steps=5), state(sd_pipe)
@@ -164,7 +177,7 @@ class TestEverywhere:
         assert state(sd_pipe) == clean
         assert (draw(sd_pipe, steps=5) == before).all()
 
-    @pytest.mark.parametrize("guidance", [0.0, 3.0])
+    @pytest.mark.parametrize("guidance", [pytest.param(0.0, marks=pytest.mark.thorough), 3.0])
     def test_several_pictures_are_those_drawn_alone(self, pipe, key, guidance):
         options = dict(steps=5, guidance=guidance)
         with apply(key, pipe, guidance=guidance):
@@ -174,6 +187,7 @@ class TestEverywhere:
             both = draw(pipe, num_images_per_prompt=2, generator=generators, **options)
         assert far(both, alone) < NEAR
 
+    @either
     def test_image_to_image(self, pipe, key):
         kind = StableDiffusionXLImg2ImgPipeline if "XL" in type(pipe).__name__ else StableDiffusionImg2ImgPipeline
         edit = kind.from_pipe(pipe)
@@ -197,7 +211,10 @@ class TestEverywhere:
             assert isinstance(error, ValueError) and "\n" not in str(error) and str(error).endswith(".")
         assert torch.equal(predict(unet), before)
 
-    @pytest.mark.parametrize("steps, family", list(product([1, 3, 5], ["toy", "sdxl"])))
+    @pytest.mark.parametrize(
+        "steps, family",
+        [one_of(case, (1, "toy"), (5, "toy"), (3, "sdxl")) for case in product([1, 3, 5], ["toy", "sdxl"])],
+    )
     def test_inert_means_that_nothing_changes(self, request, key, steps, family):
         pipe = request.getfixturevalue("sdxl_pipe" if family == "sdxl" else "sd_pipe")
         drawing = Drawing(steps, 3.0, family)

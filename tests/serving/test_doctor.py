@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
-from server import ROOT
+from here import run_here
 
 from reweight.serving import doctor
 from reweight.serving.doctor import findings
@@ -65,21 +62,9 @@ def test_a_damaged_model_is_found(monkeypatch: pytest.MonkeyPatch, sd_folder: Pa
     assert not named()["model toy"].well and "tokenizer_config.json" in named()["model toy"].text
 
 
-def test_the_commands_exit_status_says_whether_all_is_well():
-    def run(**changes: str) -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, "-m", "reweight", "doctor"]
-        environment = os.environ | {"NO_COLOR": "1"} | changes
-        return subprocess.run(
-            command,
-            cwd=ROOT,
-            env=environment,
-            capture_output=True,
-            text=True,
-            timeout=170,
-            check=False,
-            encoding="utf-8",
-        )
-
-    done = run(OMP_WAIT_POLICY="ACTIVE")
+def test_the_commands_exit_status_says_whether_all_is_well(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("NO_COLOR", "1")
+    monkeypatch.setenv("OMP_WAIT_POLICY", "ACTIVE")
+    done = run_here("doctor")
     assert done.returncode == 1 and "WRONG OpenMP" in done.stdout and "to mend" in done.stdout
     assert "Traceback" not in done.stdout + done.stderr
