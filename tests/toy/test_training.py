@@ -638,7 +638,10 @@ assert not any(name.startswith("reweight") for name in sys.modules)
 
 @pytest.mark.parametrize(
     ("name", "numbers", "guidance"),
-    [pytest.param("toy", (2,), 7.5, marks=pytest.mark.slow), ("toy-turbo", (1, 2, 4), 0)],
+    [
+        pytest.param("toy", (2,), 7.5, marks=pytest.mark.slow),
+        pytest.param("toy-turbo", (1, 2, 4), 0, marks=pytest.mark.thorough),
+    ],
 )
 def test_plain_diffusers_opens_the_shipped_models_without_this_package(tmp_path, name, numbers, guidance):
     if not (ASSETS / name).is_dir():

@@ -207,6 +207,7 @@ def test_a_port_that_is_none_gets_a_sentence(port: str):
     assert status in (1, 2) and no_insides(said.replace("app.py", ""))
 
 
+@pytest.mark.thorough
 def test_a_model_that_there_is_not_gets_a_sentence():
     status, said = ended("--model", "nonsense", "--port", str(free_port()))
     assert status == 1 and no_insides(said)
