@@ -6,6 +6,7 @@ import json
 import os
 import re
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -162,17 +163,35 @@ def generate(
     _say(f"{'Importance' if chosen.weights is None else 'Schedule'}: {chosen.source}.")
     with _bar() as bar:
         tasks = {column: bar.add_task(column, total=request.steps) for column in columns}
+        drawn = {}
         for event in engine.compare(request, chosen):
             if isinstance(event, Step):
                 bar.update(tasks[event.column], completed=event.step)
             elif isinstance(event, Notice):
                 _say(event.text)
             elif isinstance(event, Picture):
+                drawn[event.column] = event
                 loaded = engine.opened(model)
                 settings = settings_of(request, loaded, event.column, event.weights, event.table_sha256)
                 save_png(files[event.column], event.image, settings)
+    for line in _done(drawn):
+        _say(line)
     names = [file.name for file in files.values()]
     _say(f"Wrote {' and '.join(filter(None, (', '.join(names[:-1]), names[-1])))} to {out}.")
+
+
+def _done(drawn: dict[str, Any]) -> Iterator[str]:
+    """What each column's methods report, and how far its picture is from vanilla's where that is drawn too."""
+    from .scoring.similarity import distance
+
+    vanilla = drawn.get("vanilla")
+    for column, picture in drawn.items():
+        said = list(filter(None, (report.sentence() for report in picture.reports.values())))
+        if vanilla is not None and picture is not vanilla:
+            far = distance(picture.image, vanilla.image)
+            said.append(f"SSIM with vanilla {far.ssim:.3f}, mean difference {far.mean_difference:.1f}/255")
+        if said:
+            yield f"{column}: {'; '.join(said)}."
 
 
 def _prompts(file: Path | None, asked: dict[str, Any]) -> list[str]:

@@ -24,7 +24,7 @@ from .storage.atomic import write_atomic
 
 MOST = 100_000
 BASIC = ("file", "prompt", "seed", "method")
-FIGURES = ("ssim_with_vanilla", "mean_difference", "score", "scorer", "seconds")
+FIGURES = ("ssim_with_vanilla", "mean_difference", "score", "scorer", "seconds", "report")
 
 
 @dataclass(frozen=True)
@@ -119,6 +119,7 @@ class Batch:
                 self.rows[place.name] = {
                     "file": place.name, "prompt": item.request.prompt, "seed": item.request.seed, "method": item.column,
                     **item.changes, "seconds": round(event.made.seconds, 3),
+                    "report": "; ".join(filter(None, (found.sentence() for found in event.made.reports.values()))),
                 }  # fmt: skip
         pictures, prompts = [images[item.file] for item in items], [item.request.prompt for item in items]
         found = self.engine.scores(items[0].request.model, pictures, prompts, client=self.client)
@@ -150,7 +151,8 @@ class Batch:
         text = io.StringIO()
         writer = csv.DictWriter(text, names, extrasaction="ignore", lineterminator="\n")
         writer.writeheader()
-        writer.writerows(self.rows[item.file.name] for item in self.items if item.file.name in self.rows)
+        rows = (self.rows[item.file.name] for item in self.items if item.file.name in self.rows)
+        writer.writerows({name: _as_text(value) for name, value in row.items()} for row in rows)
         return text.getvalue()
 
 
@@ -208,6 +210,17 @@ def read_prompts(file: Path) -> list[str]:
     if not prompts:
         raise ValueError(f"{file} has no prompts: give one a line.")
     return prompts
+
+
+def _as_text(value: Any) -> Any:
+    """A text that a spreadsheet would take for a formula, as a text; numbers as they are."""
+    if not isinstance(value, str) or not value.startswith(("=", "+", "-", "@")):
+        return value
+    try:
+        float(value)
+    except ValueError:
+        return f"'{value}"
+    return value
 
 
 def _rows(table: Path) -> dict[str, dict[str, Any]]:

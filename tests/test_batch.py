@@ -54,6 +54,7 @@ def test_every_combination_has_a_file_and_a_row(study):
         settings = read_png(out / row["file"])
         assert settings["method"] == row["method"] and settings["request"]["prompt"] == row["prompt"]
         assert settings["request"]["high"] == float(row["high"]) and 0 < float(row["ssim_with_vanilla"]) <= 1
+        assert "modules hooked" in row["report"]
     assert "a-red-apple_s1_reweighted_high-1.5.png" in {row["file"] for row in found}
 
 

@@ -1,6 +1,7 @@
 """The command line in real processes: files that read back, and errors of one sentence."""
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -96,10 +97,18 @@ def test_generate_uses_the_table_and_says_so(made):
     assert "Importance: loaded from a file, probed on “a [red] $5 & $6 apple”" in made[1].stderr
 
 
+def test_generate_says_what_each_method_did(made):
+    for method in ("reweighted", "freeu"):
+        line = next(line for line in made[1].stderr.splitlines() if line.startswith(f"{method}: "))
+        assert re.fullmatch(
+            rf"{method}: \d+ modules? hooked.*; SSIM with vanilla -?[01]\.\d+, mean difference .+/255\.", line
+        )
+
+
 def test_nothing_but_our_own_words_is_printed(made):
     for result in made[:2]:
         lines = [line for line in result.stderr.splitlines() if line.strip()]
-        ours = ("Importance: ", "vanilla ", "reweighted ", "freeu ", "run 1 ", "Wrote ")
+        ours = ("Importance: ", "vanilla ", "reweighted ", "reweighted: ", "freeu ", "freeu: ", "run 1 ", "Wrote ")
         assert all(line.startswith(ours) for line in lines), result.stderr
 
 

@@ -6,7 +6,7 @@ from .embedded import atlas, defaults
 from .embedded import picture_quality as toy
 from .embedded import scorer_quality as toy_scorer
 from .overhead import full_size, grid, live, parts, plan
-from .peers import full_size_peers, peer_study, which_steps
+from .peers import full_size_peers, full_size_times, peer_study, which_steps
 from .published import whole_run, write_documents
 from .studies import agreement, pruning
 from .studies import error_parabola as proposition
@@ -28,6 +28,7 @@ app.command("importance")(importance.command)
 app.command("live")(live.command)
 app.command("peers")(peer_study.command)
 app.command("peers-full-size")(full_size_peers.command)
+app.command("peers-full-size-times")(full_size_times.command)
 app.command("peers-steps")(which_steps.command)
 app.command("probe")(probe.command)
 app.command("proposition")(proposition.command)

@@ -20,7 +20,8 @@ from .request import BASE, REWEIGHTED, Request, RequestError, validate
 MOST_VALUES = 50
 COLUMN, BLOCK = "column", "block"
 WINDOW = ("first_step", "last_step")
-NUMBER = r"-?(?:\d+\.?\d*|\.\d+)(?:e-?\d+)?"
+LONGEST = 80  # letters of a number or a range
+NUMBER = r"-?(?:\d+(?:\.\d*)?|\.\d+)(?:e-?\d+)?"  # one way to match it, so that no text takes long to refuse
 RANGE = re.compile(
     rf"({NUMBER})\s*(?:-|–|to|\.\.)\s*({NUMBER})(?:\s*(?:(?:x|×)\s*(\d+)|\[(\d+)\]|\(\s*\+?({NUMBER})\s*\)|step\s+({NUMBER})))?"
 )
@@ -137,9 +138,9 @@ def _values(setting: Setting, part: str) -> Sequence[Value]:
         return [value]
     if setting.kind == "weight" and part.lower() == OFF:
         return [OFF]
-    if re.fullmatch(NUMBER, part):
+    if len(part) <= LONGEST and re.fullmatch(NUMBER, part):
         return [_number(part)]
-    match = RANGE.fullmatch(part.lower())
+    match = RANGE.fullmatch(part.lower()) if len(part) <= LONGEST else None
     if match is None:
         raise RequestError(
             f"{part[:40]!r} is no value for {setting.title}: write a list such as 1, 2, 3 or a range such as 0.9-1.1 x5."

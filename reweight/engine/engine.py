@@ -36,7 +36,7 @@ from .inversion import inverted
 from .parabola import Parabolas, parabolas
 from .pictures import Made, Pictures
 from .request import REWEIGHTED, Request
-from .resident import ResidentModels
+from .resident import resident_models
 from .resolving import Chosen, choose
 from .sweep import Cell, Done, Point, cost, draw_points, draw_tables
 from .watching import previews, watch
@@ -72,7 +72,7 @@ class Engine:
         autoencoders: Mapping[str, Path] | None = None,
     ) -> None:
         self.models, self.local, self.device, self.unfinished = models, local, device, unfinished
-        self._resident = ResidentModels(models, local=local, device=device, autoencoders=autoencoders)
+        self._resident = resident_models(models, local=local, device=device, autoencoders=autoencoders)
         self.worker = Worker(seconds=seconds, levels=self._resident.levels)
         self._pictures = Pictures()
         self._scorers: dict[tuple[str, str, bool], Scorer | None] = {}
@@ -302,6 +302,10 @@ class Engine:
     def direct(self, request: Request, *, client: str = "") -> Iterator[Waiting | np.ndarray]:
         """The error of switching each block off at each step, (T, m), measured on a request's prompt."""
         return self._run(request.model, lambda loaded, job: measuring.direct(loaded, request, job), client)
+
+    def remembered(self) -> int:
+        """Bytes of the pictures that are remembered."""
+        return self._pictures.size()
 
     def cancel(self) -> None:
         """Stop the job under way within one step, and take no more; returns at once."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
-WHOLE = re.compile(r'\s*([A-Za-z][\w \-/]*?):\s*("(?:\\.|[^"\\])*"|[^,]*)(?:,|$)')
+WHOLE = re.compile(r'([A-Za-z][\w \-/]{0,40}):\s*("(?:\\.|[^"\\])*"|[^,]*)(?:,|$)')
 
 
 def read_parameters(text: str) -> dict[str, Any]:

@@ -38,13 +38,13 @@ def size_on_disk(name: str) -> int:
         return 0
 
 
-def fits(name: str, gigabytes: float, before: list[Any], device: str, half: bool) -> bool:
-    """Whether a model can be loaded beside pipelines that are loaded already.
+def fits(size: float, before: list[Any], device: str, half: bool) -> bool:
+    """Whether a model can be loaded in addition to pipelines that are loaded already.
 
-    name, gigabytes: its folder, and the size of its download where that is known; else it is taken to be as large as
-    the largest of those before it. half: whether it will be in half precision, as downloads are.
+    size: bytes of its files, which are in half precision; 0 if unknown, then it is assumed to be as large as the largest
+    of those before it. half: whether it will be in half precision in memory too.
     """
-    known = max(size_on_disk(name), gigabytes * 1e9) * (1 if half else 2)
+    known = size * (1 if half else 2)
     need = known or max(map(size_of, before), default=0)
     return free_memory(device) >= MARGIN * need
 

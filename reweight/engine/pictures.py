@@ -71,6 +71,10 @@ class Pictures:
         """Remember a picture that was drawn together with others."""
         self._keep((*key, TOGETHER), made)
 
+    def size(self) -> int:
+        """Bytes of their pixels."""
+        return self._bytes
+
     def _keep(self, key: Key, made: Made) -> None:
         before = self._kept.pop(key, None)
         self._kept[key] = made
@@ -80,4 +84,4 @@ class Pictures:
 
 
 def _size(image: Image.Image) -> int:
-    return image.width * image.height * 3
+    return image.width * image.height * 4  # an RGB picture takes four bytes a pixel in memory

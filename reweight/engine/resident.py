@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -14,40 +14,50 @@ from . import memory
 from .copies import copy_of
 
 LEVELS = 4
+Load = Callable[[str, Progress | None], LoadedModel]
+
+
+def resident_models(
+    served: tuple[str, ...], *, local: bool, device: str | None, autoencoders: Mapping[str, Path] | None = None
+) -> ResidentModels:
+    """Models read by `load_model`, with its local and device. autoencoders: folders of small ones, by model name.
+
+    Where many visitors share a CPU, on which a picture takes seconds, each pipeline has LEVELS copies, else none.
+    """
+    small = {name: {"autoencoder": folder} for name, folder in (autoencoders or {}).items()}
+
+    def load(name: str, report: Progress | None) -> LoadedModel:
+        return load_model(name, device=device, local=local, on_progress=report, **small.get(name, {}))
+
+    def size(name: str) -> float:
+        return max(memory.size_on_disk(name), card_for(name, local=local).download_gb * 1e9)
+
+    return ResidentModels(served, load, size, levels=1 if local or device_for(device) != "cpu" else LEVELS)
 
 
 class ResidentModels:
-    """Loads models and lets go of them; for the worker's thread, but `loaded` for any.
+    """Keeps models and unloads them; for the worker's thread, but `loaded` for any.
 
-    served: names that stay once they are loaded. local, device: see `load_model`. Any other model is a guest.
-    autoencoders: folders of small ones, by the model that they are for.
-    levels: how many copies of each pipeline there are. Where many visitors share a CPU, on which a picture takes seconds,
-    there are several; else the pipeline alone.
+    served: names that stay once they are loaded; any other model is a guest. load: reads a model, given its name and a
+    progress callback. size: bytes of its files in half precision, 0 if unknown. levels: pipelines of each model, one of
+    which is the original and the others are copies that share its weights.
     """
 
-    def __init__(
-        self,
-        served: tuple[str, ...],
-        *,
-        local: bool,
-        device: str | None,
-        autoencoders: Mapping[str, Path] | None = None,
-    ) -> None:
-        self.served, self.local, self.device, self.autoencoders = served, local, device, autoencoders or {}
+    def __init__(self, served: tuple[str, ...], load: Load, size: Callable[[str], float], *, levels: int = 1) -> None:
+        self.served, self.levels = served, levels
+        self._load, self._size = load, size
         self._loaded: dict[str, LoadedModel] = {}
         self._copies: dict[str, list[LoadedModel]] = {}
-        self.levels = 1 if local or device_for(device) != "cpu" else LEVELS
 
     def loaded(self, name: str) -> LoadedModel | None:
         """A model that is in memory, else None."""
         return self._loaded.get(name)
 
     def model(self, name: str, progress: Progress, level: int = 0) -> LoadedModel:
-        """The model, loaded where it is not in memory; level: with which copy of its pipeline. ModelError where it cannot be
-        had.
+        """The model, loaded if it is not in memory; level: with which copy of its pipeline. ModelError if it cannot be loaded.
 
-        A guest takes the place of the one before it: once it is there, or where both do not fit, before it is loaded;
-        then the one before comes back if the new one cannot be had.
+        A guest replaces the one before it: once it is loaded, or, where both do not fit, before that; then the previous
+        one is loaded again if the new one fails.
         """
         if loaded := self._loaded.get(name):
             return self._copies[name][level - 1] if level else loaded
@@ -77,7 +87,7 @@ class ResidentModels:
             memory.collect()
             for guest in left:
                 with suppress(ModelError):
-                    self._loaded[guest] = self._load(guest)
+                    self._loaded[guest] = self._load(guest, None)
             raise
         if not left:
             leave()
@@ -86,16 +96,10 @@ class ResidentModels:
         return self._copies[name][level - 1] if level else loaded
 
     def put(self, name: str, loaded: LoadedModel) -> None:
-        """In the place of a model that is in memory, the same changed."""
+        """Replace a model that is in memory by a changed version of it."""
         self._loaded[name] = loaded
-
-    def _load(self, name: str, report: Progress | None = None) -> LoadedModel:
-        return load_model(name, device=self.device, local=self.local, on_progress=report, **self._own(name))
-
-    def _own(self, name: str) -> dict[str, Path]:
-        return {"autoencoder": self.autoencoders[name]} if name in self.autoencoders else {}
 
     def _fits_beside(self, name: str, guests: list[str]) -> bool:
         pipes = [self._loaded[guest].pipe for guest in guests]
         device, half = self._loaded[guests[0]].device, self._loaded[guests[0]].dtype != "float32"
-        return memory.fits(name, card_for(name, local=self.local).download_gb, pipes, device, half)
+        return memory.fits(self._size(name), pipes, device, half)

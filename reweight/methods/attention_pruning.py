@@ -15,8 +15,10 @@ from ..patching.clock import Clock, clocked
 from ..patching.tokens import Hooks, Place, hooking, places
 from .base import Drawing, Method, Report
 from .settings import setting
+from .steps import Steps, checked_steps, with_steps, words
 from .token_merging import parted
 
+STEPS = "AT-EDM's steps that prune"
 ONE_LAYER = ("toy", "sd14", "sd15", "sd21", "sd-turbo")
 
 
@@ -31,7 +33,7 @@ class AtEdm:
     Tinker with: again: the share of the remaining tokens pruned after each later layer (between); iterations: of the
     ranking; both are ours. early: the share of the steps in which the first attention of each down stage and the last of
     each up stage are left alone (the authors' schedule; 15 of 50 steps is ours).
-    blocks: the indices of the target blocks that prune; None for all.
+    blocks: the indices of the target blocks that prune; None for all. steps: those that prune, counted from 1; None for all.
     """
 
     fraction: float = setting("Share of tokens pruned", low=0, high=0.95, step=0.01, default=0.63)
@@ -40,8 +42,10 @@ class AtEdm:
     iterations: int = setting("Iterations of the ranking", low=1, high=50, default=5)
     early: float = setting("Early steps", low=0, high=1, step=0.05, default=0.3)
     blocks: tuple[int, ...] | None = setting("Blocks", default=None)
+    steps: Steps = setting("Steps that prune", default=None)
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "steps", checked_steps(self.steps, STEPS))
         blocks: Any = self.blocks
         if blocks is None:
             return
@@ -65,6 +69,9 @@ class AtEdmMethod(Method):
     presets = PRESETS
     excludes = frozenset({"tomesd", "tgate"})
 
+    def read(self, raw: Any, default: Any) -> AtEdm:
+        return super().read(with_steps(raw, "steps", STEPS), default)
+
     @contextmanager
     def apply(self, pipe: Any, settings: AtEdm, drawing: Drawing) -> Iterator[Report]:
         unet, report = as_unet(pipe), Report()
@@ -87,11 +94,14 @@ class AtEdmMethod(Method):
 
     def caption(self, settings: AtEdm, drawing: Drawing) -> str:
         chosen = "" if settings.blocks is None else f", blocks {','.join(map(str, settings.blocks))}"
-        return f"{settings.fraction:g} pruned {settings.scope} layers, early {settings.early:g}{chosen}"
+        when = "" if settings.steps is None else f", {words(settings.steps)}"
+        return f"{settings.fraction:g} pruned {settings.scope} layers, early {settings.early:g}{chosen}{when}"
 
     def inert(self, settings: AtEdm, drawing: Drawing) -> str:
         if settings.fraction == 0 and (settings.scope == "within" or settings.again == 0):
             return "AT-EDM with a share of 0 prunes nothing."
+        if settings.steps and min(settings.steps) > drawing.steps:
+            return f"AT-EDM prunes at none of these {drawing.steps} steps."
         if settings.scope == "between" and drawing.family in ONE_LAYER:
             return _one_layer()
         return ""
@@ -148,6 +158,8 @@ class _Budget:
         self.spared = spared == place.number
 
     def __call__(self, again: bool = False) -> float:
+        if self.settings.steps is not None and self.clock.step + 1 not in self.settings.steps:
+            return 0.0
         if self.spared and self.clock.step < self.settings.early * self.clock.steps:
             return 0.0
         return self.settings.again if again else self.settings.fraction

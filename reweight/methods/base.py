@@ -83,7 +83,7 @@ class Method(ABC):
 
     def caption(self, settings: Any, drawing: Drawing) -> str:
         """The settings in words, for under a picture and in its PNG."""
-        return " ".join(f"{name} {_short(value)}" for name, value in asdict(settings).items())
+        return " ".join(f"{name} {_short(value)}" for name, value in asdict(settings).items() if value is not None)
 
     def cache_key(self, settings: Any, drawing: Drawing) -> Hashable:
         """Everything that the picture depends on beside what vanilla does."""
@@ -98,4 +98,6 @@ METHODS: Registry[Method] = Registry("method", "reweight.methods")
 
 
 def _short(value: Any) -> str:
+    if isinstance(value, tuple):
+        return ",".join(map(_short, value))
     return f"{value:g}" if isinstance(value, float) else str(value)

@@ -17,11 +17,11 @@ def parts(column: str) -> tuple[Method, ...]:
     ValueError of one sentence for an unknown one, one named twice, vanilla with another, or two that exclude each other.
     """
     keys = column.split("+") if isinstance(column, str) else [column]
+    if len(keys) > MAX_PARTS:
+        raise ValueError(f"A column combines at most {MAX_PARTS} methods, not {len(keys)}.")
     methods = tuple(METHODS.named(key) for key in keys)
     if len(set(keys)) < len(keys):
         raise ValueError(f"The column {column} names a method twice: name each once.")
-    if len(keys) > MAX_PARTS:
-        raise ValueError(f"A column combines at most {MAX_PARTS} methods, not {len(keys)}.")
     if len(keys) > 1 and "vanilla" in keys:
         raise ValueError("Vanilla is the model without any method: leave it out of a combination.")
     for a, b in combinations(methods, 2):

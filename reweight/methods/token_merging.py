@@ -15,6 +15,9 @@ from ..patching.clock import Clock, clocked
 from ..patching.tokens import hooking, places
 from .base import Drawing, Method, Report
 from .settings import setting
+from .steps import Steps, checked_steps, with_steps
+
+STEPS = "ToMe's steps that merge"
 
 
 @dataclass(frozen=True)
@@ -24,13 +27,17 @@ class TokenMerging:
     Important: ratio: the share of tokens that is merged into others, at most 1 - 1 / (stride * stride).
     Tinker with: downsample: the coarsest resolution, as a divisor of the latents', whose blocks merge: 1, 2, 4 or 8.
     stride: of the square cells, in each of which one token is kept to merge into. random: which one is drawn anew for
-    each layer, under guidance alone; else it is the first.
+    each layer, under guidance alone; else it is the first. steps: those that merge, counted from 1; None for all.
     """
 
     ratio: float = setting("Share of tokens merged", low=0, high=0.9, step=0.05, default=0.5)
     downsample: int = setting("Coarsest resolution", choices=(1, 2, 4, 8), default=1)
     stride: int = setting("Cell", low=2, high=4, default=2)
     random: bool = setting("Random cells", default=True)
+    steps: Steps = setting("Steps that merge", default=None)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "steps", checked_steps(self.steps, STEPS))
 
 
 PRESETS: dict[str, TokenMerging] = {
@@ -48,6 +55,9 @@ class TokenMergingMethod(Method):
     presets = PRESETS
     excludes = frozenset({"at-edm"})
 
+    def read(self, raw: Any, default: Any) -> TokenMerging:
+        return super().read(with_steps(raw, "steps", STEPS), default)
+
     @contextmanager
     def apply(self, pipe: Any, settings: TokenMerging, drawing: Drawing) -> Iterator[Report]:
         unet, report = as_unet(pipe), Report()
@@ -58,7 +68,7 @@ class TokenMergingMethod(Method):
                 "merge: choose a coarser resolution."
             )
         with ExitStack() as undo:
-            clock = undo.enter_context(clocked(pipe, self.title, by_step=False))
+            clock = undo.enter_context(clocked(pipe, self.title, by_step=settings.steps is not None))
             draws = _Draws(pipe, drawing, clock, settings.random)
             undo.callback(unet.register_forward_pre_hook(draws.begin).remove)
             hooks = undo.enter_context(hooking())
@@ -66,7 +76,7 @@ class TokenMergingMethod(Method):
                 grid = _Grid()
                 hooks.before(place.module, grid.see)
                 for layer in place.layers:
-                    merging = _Merging(settings, grid, draws, report)
+                    merging = _Merging(settings, grid, draws, clock, report)
                     hooks.before(layer, merging.match)
                     hooks.before(layer.attn1, merging.merge)
                     hooks.after(layer.attn1, merging.part)
@@ -76,6 +86,8 @@ class TokenMergingMethod(Method):
     def inert(self, settings: TokenMerging, drawing: Drawing) -> str:
         if settings.ratio == 0:
             return "ToMe with a share of 0 merges nothing."
+        if settings.steps and min(settings.steps) > drawing.steps:
+            return f"ToMe merges at none of these {drawing.steps} steps."
         return ""
 
 
@@ -164,17 +176,21 @@ class _Grid:
 class _Merging:
     """One layer's: matches its tokens as they come, merges what goes into its self-attention, parts what comes out."""
 
-    def __init__(self, settings: TokenMerging, grid: _Grid, draws: _Draws, report: Report) -> None:
-        self.settings, self.grid, self.draws, self.report = settings, grid, draws, report
+    def __init__(self, settings: TokenMerging, grid: _Grid, draws: _Draws, clock: Clock, report: Report) -> None:
+        self.settings, self.grid, self.draws, self.clock, self.report = settings, grid, draws, clock, report
+        self.restore: Tensor | None = None
 
     def match(self, x: Tensor) -> None:
+        self.restore = None
+        if self.settings.steps is not None and self.clock.step + 1 not in self.settings.steps:
+            return
         stride, (height, width) = self.settings.stride, (self.grid.height, self.grid.width)
         chosen = cells(height, width, stride, self.draws.offsets(height, width, stride))
         self.restore, self.k = matching(x, chosen, int(x.shape[1] * self.settings.ratio))
         self.report.add("tokens merged", x.shape[0] * (x.shape[1] - self.k))
 
-    def merge(self, x: Tensor) -> Tensor:
-        return merged(x, self.restore, self.k)
+    def merge(self, x: Tensor) -> Tensor | None:
+        return None if self.restore is None else merged(x, self.restore, self.k)
 
-    def part(self, y: Tensor) -> Tensor:
-        return parted(y, self.restore)
+    def part(self, y: Tensor) -> Tensor | None:
+        return None if self.restore is None else parted(y, self.restore)

@@ -14,9 +14,13 @@ def usual_dtype(device: str, downloaded: bool) -> torch.dtype:
     """float16 on CUDA. On a CPU that multiplies in bfloat16, a downloaded model in that: half the memory; else float32."""
     if device.startswith("cuda"):
         return torch.float16
+    return torch.bfloat16 if downloaded and device == "cpu" and multiplies_in_bfloat16() else torch.float32
+
+
+def multiplies_in_bfloat16() -> bool:
+    """Whether this CPU has instructions for it."""
     supported = (getattr(torch.cpu, name, None) for name in ("_is_amx_tile_supported", "_is_avx512_bf16_supported"))
-    fast = device == "cpu" and any(known() for known in supported if known is not None)
-    return torch.bfloat16 if downloaded and fast else torch.float32
+    return any(known() for known in supported if known is not None)
 
 
 def place(pipe: Any, device: str) -> Any:

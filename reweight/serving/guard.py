@@ -22,12 +22,14 @@ from .house import House
 from .leaving import leaving
 from .messages import FAILED, FULL, LOST, Refused, answer, ended, lost_event, told
 from .places import Place
-from .rules import API, CLOSED, LIVE, MCP
+from .rules import API, LIVE, MCP, served
 
 log = logging.getLogger(__name__)
+NAMED = "The session's name must be letters and digits."
 Scope = MutableMapping[str, Any]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 SESSION = re.compile(r"[\w-]{1,64}", re.ASCII)
+HOST = re.compile(r"[\w.:\[\]%-]{0,260}", re.ASCII)  # what Gradio writes into the page as it was sent
 
 
 class Guard:
@@ -87,6 +89,8 @@ class _Request:
             return
         if self.house.closing:
             raise Refused(503, "This demo is shutting down: try again in a minute.")
+        if not HOST.fullmatch(self.host):
+            raise Refused(400, "The address that this was asked for by is not one.")
         if self.rules.hosts is not None and not host_named(self.host, self.rules.hosts):
             raise Refused(403, "This server is not known by that name: open it by its address, or set REWEIGHT_HOSTS.")
         if any(letter < " " or letter == "\x7f" for letter in self.path) or b"%00" in self.scope.get(
@@ -94,13 +98,15 @@ class _Request:
         ):
             raise Refused(404, "There is nothing of that name here.")
         by_mcp = self.rules.mcp and MCP.fullmatch(self.path) is not None
-        if CLOSED.match(self.path) and not by_mcp:
-            raise Refused(404, "There is nothing of that name here.")
+        if not by_mcp and not served(self.path):
+            raise Refused(404, "There is nothing of that name here.", drain=self.method == "POST")
         self._vouch()
+        stream = self._stream()
+        if stream and not SESSION.fullmatch(stream):
+            raise Refused(400, NAMED)
         if by_mcp:
             await self._mcp()
             return
-        stream = self._stream()
         if self.method == "POST" and self.path.startswith((f"{API}/queue/join", f"{API}/call/")):
             await self._join()
         elif self.method == "POST" and self.path.startswith(f"{LIVE}/"):
@@ -113,9 +119,10 @@ class _Request:
             await self.app(self.scope, self.receive, self.send)
 
     def _vouch(self) -> None:
-        """Let the app know who asks, and nothing that only a proxy may say."""
+        """Let the app know who asks, and nothing that only a proxy may say; parts of files are not served, as what Gradio
+        answers then repeats the request's headers."""
         port = (self.scope.get("client") or ("", 0))[1]
-        drop = {b"x-gradio-server"} | (set() if self.rules.behind_proxy else set(PROXY_HEADERS))
+        drop = {b"x-gradio-server", b"range"} | (set() if self.rules.behind_proxy else set(PROXY_HEADERS))
         self.scope["headers"] = [pair for pair in self.scope["headers"] if pair[0] not in drop]
         self.scope["client"] = (self.address, port)
 
@@ -142,6 +149,8 @@ class _Request:
         page = "/heartbeat/" in self.path
         if refusal := house.connections.refusal(self.address, rules.streams_each, rules.streams):
             raise Refused(429, refusal)
+        if not page:
+            self._own(session)
         house.connections.listens(self.address, 1)
         house.sessions.seen(session, self.address, time.monotonic(), page)
         house.sessions.opened(session)
@@ -165,6 +174,11 @@ class _Request:
                 if self.path.endswith(session):
                     house.sessions.forget(session)
 
+    def _own(self, session: str) -> None:
+        """Refuse what another address has named its own, such as "test": one would get the other's pictures."""
+        if not self.house.sessions.belongs(session, self.address):
+            raise Refused(403, "Another visitor's session has that name: choose another, or reload the page.")
+
     async def _join(self) -> None:
         """Give a job a place, where the caller may have another one."""
         body = await self._body(self.rules.json_bytes)
@@ -174,7 +188,9 @@ class _Request:
         session = asked.get("session_hash")
         session = session if isinstance(session, str) and session else None
         if session and not SESSION.fullmatch(session):
-            raise Refused(400, "The session's name must be letters and digits.")
+            raise Refused(400, NAMED)
+        if session:
+            self._own(session)
         house, visitor = self.house, session or ""
         if refusal := house.places.refusal(self.address, visitor):
             raise Refused(429, refusal)

@@ -1,31 +1,70 @@
-"""What Gradio's MCP server answers, mended: several outputs are several parts, and JSON is JSON."""
+"""What Gradio's MCP server answers, mended: several outputs are several parts, JSON is JSON, and who leaves stops their job."""
 
 from __future__ import annotations
 
+import asyncio
 import json
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from typing import Any
 
+import anyio
 from anyio.to_thread import run_sync
+
+JOINED = 10.0  # seconds that a job may take to have a name in the queue
 
 
 def mend(server: Any) -> None:
     """Mend a `GradioMCPServer` before it serves.
 
     Without a progress token it takes an endpoint's outputs for one, so that a client gets a description of a file in
-    the place of the picture; and it writes a JSON output as Python would.
+    the place of the picture; it writes a JSON output as Python would; and the job of a client that has gone goes on.
     """
-    plain = server.postprocess_output_data
+    plain, reporting = server.postprocess_output_data, server._execute_tool_with_progress
 
     async def outputs(job: Any) -> list[Any]:
-        result = await run_sync(job.result)
+        async with stopped_when_left(server.blocks, job):
+            result = await run_sync(job.result, abandon_on_cancel=True)
         return list(result) if isinstance(result, tuple) else [result]
+
+    async def outputs_with_progress(job: Any, token: str | int) -> Any:
+        async with stopped_when_left(server.blocks, job):
+            return await reporting(job, token)
 
     def parts(data: Sequence[Any], root_url: str) -> list[Any]:
         return plain([json.dumps(one) if _is_json(one) else one for one in data], root_url)
 
     server._execute_tool_without_progress = outputs
+    server._execute_tool_with_progress = outputs_with_progress
     server.postprocess_output_data = parts
+
+
+@asynccontextmanager
+async def stopped_when_left(blocks: Any, job: Any) -> AsyncIterator[None]:
+    """Stop a job, at its next yield, when the call that waits for it is cancelled: its client has gone.
+
+    Only this one: Gradio's own way to cancel stops every job of the same session and endpoint, and all MCP clients
+    share one session.
+    """
+    try:
+        yield
+    except asyncio.CancelledError:
+        with anyio.CancelScope(shield=True):
+            await _stop(blocks, job)
+        raise
+
+
+async def _stop(blocks: Any, job: Any) -> None:
+    from gradio.server_messages import ProcessCompletedMessage
+
+    with anyio.move_on_after(JOINED):
+        while job.communicator.event_id is None and not job.future.done():
+            await anyio.sleep(0.05)
+    queue, name = blocks._queue, job.communicator.event_id
+    event = queue.event_ids_to_events.get(name)
+    if event is not None:
+        queue.send_message(event, ProcessCompletedMessage(output={"error": "Nobody waits for it."}, success=False))
+        await queue.clean_events(event_id=name)
 
 
 def _is_json(output: Any) -> bool:

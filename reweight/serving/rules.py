@@ -10,9 +10,11 @@ from .places import EACH, STATELESS, TOTAL
 from .sessions import IDLE, LINGER, MOST
 
 API, LIVE = "/gradio_api", "/reweight"
-CLOSED = re.compile(
-    rf"{API}/(?:file=\w+:|proxy=|deep_link|custom_component/|stream/|dev/|run-history|vibe|mcp)|/(?:monitoring|svelte/|login)"
+OPEN = re.compile(  # what the page and clients use; all else of Gradio's, such as giving recordings to ffmpeg, is not served
+    rf"{API}/(?:(?:info|openapi\.json|app_id|startup-events|theme\.css|user|login_check|upload|cancel|reset|component_server"
+    r"|queue/join|queue/data)/?|(?:call|heartbeat)/.+|file=(?!\w+:).+|file/.+)"
 )
+CLOSED = re.compile(r"/(?:monitoring|svelte/|login|logout)")
 MCP = re.compile(rf"{API}/mcp(?:/http)?/?")  # posted to by MCP clients, where that is allowed
 HEADERS = {
     "x-content-type-options": "nosniff",
@@ -25,6 +27,12 @@ HEADERS = {
         "frame-ancestors 'self' https://huggingface.co https://*.huggingface.co https://*.hf.space",
     )),
 }  # fmt: skip
+
+
+def served(path: str) -> bool:
+    """Whether a path is one that the page or a client uses."""
+    gradio = path == API or path.startswith(f"{API}/")
+    return OPEN.fullmatch(path) is not None if gradio else CLOSED.match(path) is None
 
 
 @dataclass(frozen=True)

@@ -53,11 +53,12 @@ def serve(
     Image.MAX_IMAGE_PIXELS = PIXELS // 2  # Pillow warns of what is above that, and refuses what is above twice that
     warnings.simplefilter("ignore", Image.DecompressionBombWarning)
     stop.await_it()
-    house = House(rules, scratch, lambda: health(engine))
+    house = House(rules, scratch, lambda: health(engine, demo))
     house.sessions.demo = demo
     demo.queue(api_open=False, max_size=2 * rules.places, default_concurrency_limit=rules.places)
     bypass_proxies(host)
-    around = page.get("app_kwargs", {}) | {"middleware": [Middleware(Guard, house=house)]}
+    inside = page.get("app_kwargs", {})
+    around = inside | {"middleware": [Middleware(Guard, house=house), *inside.get("middleware", ())]}
     demo.launch(
         **page | {"app_kwargs": around}, server_name=host, server_port=port, prevent_thread_lock=True, quiet=True,
         inline=False, max_threads=rules.places + 32, state_session_capacity=2 * rules.sessions, mcp_server=rules.mcp,
@@ -77,11 +78,16 @@ def serve(
     engine.close()
 
 
-def health(engine: Any) -> dict[str, Any]:
-    """How the engine is doing: jobs that wait, whether one runs, and how long ago the last one ended."""
+def health(engine: Any, demo: Any = None) -> dict[str, Any]:
+    """How the engine is doing: jobs that wait, whether one runs, and how long ago the last one ended; and how much is
+    remembered, which is limited: pictures drawn, and what visitors have."""
     status = engine.worker.status()
     since = None if status.since is None else round(status.since, 1)
-    return {"waiting": status.waiting, "running": status.running, "ended": status.ended, "last_ended_seconds": since}
+    remembered = engine.remembered() + (demo.live.sessions.size() if demo is not None else 0)
+    return {
+        "waiting": status.waiting, "running": status.running, "ended": status.ended, "last_ended_seconds": since,
+        "remembered_megabytes": round(remembered / 1e6, 1),
+    }  # fmt: skip
 
 
 class Stop:

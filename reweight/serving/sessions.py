@@ -28,6 +28,11 @@ class Sessions:
         before = self._seen.pop(session, (0.0, address, False))
         self._seen[session] = (now, before[1], before[2] or page)
 
+    def belongs(self, session: str, address: str) -> bool:
+        """Whether a visit may be an address's: nobody else's, as far as is known."""
+        known = self._seen.get(session)
+        return known is None or known[1] == address
+
     def opened(self, session: str) -> None:
         """A connection of a visit has opened."""
         self._open[session] = self._open.get(session, 0) + 1

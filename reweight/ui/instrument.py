@@ -9,8 +9,10 @@ from ..engine.engine import Engine
 from ..engine.request import Request
 from ..engine.resolving import Chosen, places_of
 from ..methods.reweighting import OFF
+from ..patching.insides import inside
 from .panels.curves import curves
 from .panels.heat import heatmap, legend
+from .panels.inside import opened
 from .panels.names import block_facts
 from .panels.unet import unet
 
@@ -19,7 +21,8 @@ MARKUP = """
   <div class="rw-bench">
     <div class="rw-unet-side">
       <div class="rw-line rw-over"><span class="rw-soft">a click acts on</span>
-        <span id="steps-chosen" role="radiogroup" aria-label="Steps that a click acts on"></span></div>
+        <span id="steps-chosen" role="radiogroup" aria-label="Steps that a click acts on"></span>
+        <button type="button" id="block-inside" class="rw-link" aria-expanded="false" aria-controls="inside">look inside</button></div>
       <div id="unet"></div>
     </div>
     <div class="rw-heat-side">
@@ -41,6 +44,9 @@ MARKUP = """
     <span class="rw-source" id="source"></span>
     <span class="rw-tools"><button type="button" class="rw-link" id="painted-save">save the weights</button>
     <button type="button" class="rw-link" id="painted-load">load</button><input type="file" id="painted-file" accept=".json" hidden></span></div>
+  <section id="inside" aria-label="Inside a block" hidden><div class="rw-line"><h3><label for="inside-which">Inside</label></h3>
+    <select id="inside-which"></select><button type="button" id="inside-close" class="rw-small-button">close</button></div>
+    <div id="inside-of"></div></section>
 </section>
 """
 
@@ -79,5 +85,15 @@ def drawings(engine: Engine, request: Request, chosen: Chosen) -> dict[str, str]
     title = "The weight of each block at each step"
     return {
         "unet": unet(facts), "heat": heatmap(weights, names, kind="weight", title=title), "curves": curves(weights, names),
-        "legend": legend("weight"),
+        "legend": legend("weight"), "insides": insides(engine, request.model, facts),
     }  # fmt: skip
+
+
+def insides(engine: Engine, model: str, facts: list[dict[str, Any]]) -> list[str]:
+    """Each block opened, for `facts` of a number of steps and a size."""
+    pipe = engine.opened(model).pipe
+    blocks = engine.blocks(model)
+    return [
+        opened(fact, inside(pipe.unet, block), pipe.tokenizer.model_max_length)
+        for fact, block in zip(facts, blocks, strict=True)
+    ]

@@ -6,6 +6,7 @@ from typing import Any
 from urllib.parse import parse_qsl
 
 import gradio as gr
+from starlette.middleware import Middleware
 
 from ..engine.engine import Engine
 from ..engine.resolving import EXAMPLES
@@ -14,6 +15,7 @@ from .address import settings_in
 from .api import build_api
 from .controls import controls, defaults
 from .files import STATIC
+from .first_paint import HEADLINE, FirstPaint, markup
 from .instrument import MARKUP
 from .live import Live
 from .model_facts import about
@@ -23,10 +25,11 @@ from .screens.compare import first_view
 from .session import Sessions
 
 SCRIPTS = (
-    "server.js", "settings.js", "page.js", "weights.js", "unet.js", "heatmap.js", "instrument.js", "compare.js",
+    "server.js", "settings.js", "page.js", "weights.js", "unet.js", "heatmap.js", "instrument.js", "inside.js", "compare.js",
     "differ.js", "guide.js", "words.js",
 )  # fmt: skip
-STYLES = ("style.css", "pictures.css", "instrument.css")
+STYLES = ("style.css", "pictures.css", "instrument.css", "inside.css")
+MOST_QUERY = 50_000  # letters; no link that the page makes has more
 FONT = ["system-ui", "-apple-system", "Segoe UI", "sans-serif"]
 MONO = ["ui-monospace", "Consolas", "monospace"]
 
@@ -50,7 +53,7 @@ def launch_options(demo: gr.Blocks) -> dict[str, Any]:
         "theme": theme,
         "css": "\n".join(path.read_text(encoding="utf-8") for path in styles),
         "head": "".join(f"<script>{path.read_text(encoding='utf-8')}</script>" for path in scripts),
-        "app_kwargs": {"routes": demo.live.routes()},
+        "app_kwargs": {"routes": demo.live.routes(), "middleware": [Middleware(FirstPaint, view=demo.painted)]},
         "show_error": False,
         "footer_links": ["api"],
         "run_history": False,
@@ -74,10 +77,7 @@ def build_demo(engine: Engine) -> gr.Blocks:
         delete_cache=(600, 3600),
     ) as demo:
         page = Page(engine, sessions, gr.Textbox(visible="hidden", elem_id="given", label="settings"))
-        page.html(
-            '<header id="header"><h1>reweight</h1><p><b>Turn down one block and watch what breaks.</b> '
-            "<span>Click a block in the U-Net, or paint the weights.</span></p></header>"
-        )
+        page.html(f'<header id="header">{HEADLINE}</header>')
         with gr.Row(elem_classes="rw-page"):
             with gr.Column(scale=0, min_width=290, elem_classes="rw-controls"):
                 offered = dict.fromkeys([*engine.models, *(REGISTRY if engine.local else ())])
@@ -96,19 +96,28 @@ def build_demo(engine: Engine) -> gr.Blocks:
     def start(query: str) -> dict[str, Any]:
         return begin(engine, query)
 
+    def painted(query: str) -> str:
+        _, settings = settings_asked(engine, query)
+        return markup(first_view(engine, settings), settings["prompt"], dict(parse_qsl(query)))
+
+    demo.painted = painted
     demo.live = Live(engine, sessions, start, lambda screen: SCREENS.named(screen).acts())
     return demo.queue(api_open=False, max_size=64, default_concurrency_limit=16)
 
 
 def begin(engine: Engine, query: str) -> dict[str, Any]:
-    """The settings in an address's query, and what the page knows of their model.
+    """The settings in an address's query, and what the page knows of their model."""
+    name, settings = settings_asked(engine, query)
+    return about(engine, name) | {"settings": settings, "first": first_view(engine, settings)}
+
+
+def settings_asked(engine: Engine, query: str) -> tuple[str, dict[str, Any]]:
+    """The model and the settings that an address's query asks for; of a query above MOST_QUERY, the defaults.
 
     In local mode only a model that is open already, so that no link can start a download.
     """
-    asked = dict(parse_qsl(query.removeprefix("?"), keep_blank_values=True))
+    asked = dict(parse_qsl(query.removeprefix("?") if len(query) <= MOST_QUERY else "", keep_blank_values=True))
     name = asked.get("model", "")
     name = name if name in engine.models or engine.is_open(name) else engine.models[0]
-    facts = about(engine, name)
     settings = settings_in(asked, engine.card(name))
-    settings |= {"prompt": settings["prompt"] or EXAMPLES[0]}
-    return facts | {"settings": settings, "first": first_view(engine, settings)}
+    return name, settings | {"prompt": settings["prompt"] or EXAMPLES[0]}

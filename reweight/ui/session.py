@@ -162,7 +162,7 @@ class Sessions:
 
     def size(self) -> int:
         """Bytes that all of them take, about."""
-        return sum(session.size() for session in self._kept.values())
+        return sum(session.size() for session in tuple(self._kept.values()))
 
     def _make_room(self, now: Session) -> None:
         while len(self._kept) > KEPT_SESSIONS and (session := self._oldest(lambda session: 1, now)):
@@ -185,4 +185,4 @@ class Sessions:
 
 
 def _size(made: Made) -> int:
-    return made.picture.image.width * made.picture.image.height * 3
+    return made.picture.image.width * made.picture.image.height * 4  # an RGB picture takes four bytes a pixel in memory

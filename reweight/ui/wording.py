@@ -79,7 +79,7 @@ def caption(picture: Picture, request: Request) -> str:
         low, high = picture.weights.min(), picture.weights.max()
         between = f"weights {low:.3f} to {high:.3f}" if low < high else f"every weight {low:.3f}, whatever the ranking"
         settings = f"{settings}: {between}"
-    said = [settings, *(report.sentence() for report in picture.reports.values() if report.figures), time]
+    said = [settings, *(report.sentence() for report in picture.reports.values()), time]
     return "; ".join(filter(None, said))
 
 

@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 
 from reweight.bench.embedded.held_out import captions
-from reweight.bench.peers import full_size_peers, peer_pictures, peer_summary, which_steps
+from reweight.bench.peers import full_size_peers, full_size_times, peer_pictures, peer_summary, which_steps
 from reweight.bench.peers.flops import flops
 from reweight.bench.peers.variants import VANILLA, Variant, variants
+from reweight.engine.drawing import draw
 from reweight.engine.request import validate
 from reweight.models.loading import load_model
 from reweight.scoring.scorers import scorer_named
@@ -87,14 +88,34 @@ def test_flops_count_the_fused_attention():
 
 
 def test_steps_by_what_was_measured():
-    measured = {"importance": np.array([0.0, 5, 1, 4, 2, 3])}
+    measured = {"importance": np.array([0.0, 5, 1, 4, 2, 3]), "movement": np.arange(6.0)}
     found = which_steps.choices(measured, 6, 3)
     assert found["even"] == [1, 3, 5]
     assert found["importance"] == [1, 2, 4]
     assert found["importance, least"] == [1, 3, 5]
     for chosen in found.values():
         assert len(chosen) == 3 and chosen[0] == 1 and max(chosen) <= 6
+    pruned = which_steps.choices(measured, 6, 3, "at-edm")
+    assert pruned["importance"] == [2, 4, 6] and pruned["importance, least"] == [1, 3, 5]
+    assert (pruned["the first"], pruned["the last"]) == ([1, 2, 3], [4, 5, 6])
     assert all(len(which_steps.own(steps, count)) == count for steps, count in ((10, 4), (10, 5), (50, 17), (6, 3)))
+
+
+@pytest.mark.parametrize("method", ["at-edm", "tomesd"])
+def test_a_method_acts_at_the_steps_that_are_not_in_full(turbo, tmp_path, method):
+    def drawn(full):
+        changes = {method: which_steps.ACTS[method](full, 2)}
+        request = validate(turbo.card, model="toy-turbo", prompt="a cat", steps=2, methods=changes)
+        return draw(turbo, request, method).images[0].tobytes()
+
+    pictures = {full: drawn(full) for full in ((1,), (2,))}
+    request = validate(turbo.card, model="toy-turbo", prompt="a cat", steps=2)
+    vanilla = draw(turbo, request).images[0].tobytes()
+    assert len({vanilla, *pictures.values()}) == 3
+    late = validate(turbo.card, model="toy-turbo", prompt="a cat", steps=2, methods={method: {"steps": [3]}})
+    assert draw(turbo, late, method).images[0].tobytes() == vanilla
+    with pytest.raises(ValueError, match="step numbers"):
+        validate(turbo.card, model="toy-turbo", prompt="a cat", steps=2, methods={method: {"steps": [0]}})
 
 
 def test_steps_are_drawn_and_movement_is_measured(turbo, tmp_path):
@@ -117,3 +138,15 @@ def test_full_size_shares():
     assert found["vanilla"]["teraflops"] == pytest.approx(80, rel=0.05)  # 0.8 T a call, twice for guidance, 50 steps
     assert all(line["share"] < 1 for label, line in found.items() if label != "vanilla")
     assert found["inherit, every 5"]["share"] < found["inherit, every 3"]["share"] < found["inherit, every 2"]["share"]
+
+
+@pytest.mark.slow
+def test_full_size_times():
+    import torch
+
+    found = full_size_times.measure(
+        "sd-turbo", torch.bfloat16, "cpu", latent=8, repeats=1, on_progress=lambda text, done: None
+    )
+    assert list(found) == list(full_size_peers.REGIMES)
+    assert found["vanilla"]["time"] == (1, 1, 1) and all(line["seconds"] > 0 for line in found.values())
+    assert found["inherit, every 5"]["cpu"][0] < 1

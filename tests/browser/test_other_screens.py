@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import re
+from itertools import chain
 
 import pytest
 from looking import block, cell, has_drawn, number, query_of, wait_for_query
@@ -36,6 +38,17 @@ def test_the_verdict_comes_first_and_a_probe_fills_the_heatmap(visit, tmp_path):
         page.locator("#save-table").click()
     saved = json.loads(download.value.path().read_text(encoding="utf-8"))
     assert saved["runs"] == 2
+    with page.expect_download() as download:
+        page.locator("#save-csv").click()
+    numbers = list(csv.DictReader(download.value.path().read_text(encoding="utf-8").splitlines()))
+    with page.expect_download() as download:
+        page.locator("#rankings .rw-chart-tools").first.get_by_role("button", name="CSV").click()
+    chart = list(csv.DictReader(download.value.path().read_text(encoding="utf-8").splitlines()))
+    low, high = ([*chain(*saved["diagnostics"][f"interval_{end}"])] for end in ("low", "high"))
+    assert [float(row["score_low_95"]) for row in numbers] == pytest.approx(low, abs=1e-3)
+    assert {(row["step"], row["block"]): float(row["high_95"]) for row in chart} == {
+        (row["step"], row["block"]): pytest.approx(end, abs=1e-3) for row, end in zip(numbers, high, strict=True)
+    }
     saved["blocks"] = [f"x{label}" for label in saved["blocks"]]
     (tmp_path / "other.json").write_text(json.dumps(saved), encoding="utf-8")
     page.locator("#table-file").set_input_files(tmp_path / "other.json")

@@ -169,6 +169,8 @@ def test_charts_and_the_slide_are_taken_along(visit):
     screen(page, "Importance")
     expect(page.locator("#rankings .rw-chart-tools")).to_have_count(3)
     ElementTree.fromstring(chart(page.locator("#rankings .rw-chart-tools").first, "SVG").decode())
+    direct = chart(page.locator("#rankings .rw-chart-tools").last, "CSV").decode().splitlines()
+    assert direct[0] == "step,block,value" and len(direct) == 1 + 2 * 7 and len(direct[1].split(",")) == 3
     assert chart(page.locator("#ranks + .rw-chart-tools"), "PNG").startswith(b"\x89PNG")
     assert chart(page.locator("#curves .rw-chart-tools"), "CSV").decode().splitlines() == weights
     assert chart(page.locator("#ranks + .rw-chart-tools"), "CSV").decode().startswith("step,block,rank\n1,Encoder")

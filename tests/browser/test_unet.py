@@ -149,3 +149,26 @@ def test_the_curves_and_the_other_screen_follow(visit):
     assert line.get_attribute("points") != before
     wait_for_query(page, "painted", "~~~~~x~_~~~~~x~")
     assert query_of(page)["steps"] == "2"
+
+
+def test_a_block_is_opened_and_its_weight_is_where_it_multiplies(visit):
+    page = visit("steps=2&low=1&high=1")
+    page.locator("#block-inside").click()
+    inside = page.locator("#inside-of")
+    expect(page.locator("#inside-which")).to_have_value("6")
+    expect(inside.locator(".rw-stack li")).to_have_count(6)
+    expect(inside).to_contain_text("16 + 8 skip → 8 channels")
+    expect(inside).to_contain_text("every place looks at the 77 tokens of your prompt")
+    expect(inside.locator(".rw-times .rw-w")).to_have_text("1.00")
+    cell(page, 6, 1).click()
+    expect(inside.locator(".rw-at-steps")).to_have_text("step 2")
+    expect(inside.locator(".rw-times .rw-w")).to_have_text("off")
+    expect(inside).to_contain_text("not computed at all")
+    page.mouse.move(2, 2)
+    expect(inside.locator(".rw-at-steps")).to_have_text("step 1: 1.00, step 2: off")
+    page.locator("#inside-which").select_option("3")
+    expect(inside).to_contain_text("mid_block")
+    expect(page.locator("#block-name")).to_contain_text("Middle")
+    page.keyboard.press("Escape")
+    expect(inside).to_be_hidden()
+    expect(page.locator("#block-inside")).to_be_focused()

@@ -1,6 +1,6 @@
 """The container as far as it can be had without a container: its file, and the program as its user on a read-only root.
 
-The image itself is not built here.
+The image itself is not built here: what it would copy is, and runs alone.
 """
 
 from __future__ import annotations
@@ -8,6 +8,7 @@ from __future__ import annotations
 import fnmatch
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -65,18 +66,36 @@ def test_it_runs_as_a_plain_user_and_ends_by_its_first_process():
     assert not any(word in line for line in LINES for word in ("ADD ", "curl", "wget", "--trusted-host"))
 
 
+def copied(folder: Path) -> Path:
+    """What the image has of this checkout, and nothing else, in a folder."""
+    ignored = shutil.ignore_patterns("__pycache__", "*.pyc")
+    for line in LINES:
+        if line.startswith("COPY "):
+            *names, target = line.split()[1:]
+            for name in names:
+                to = folder / target / (name if (ROOT / name).is_file() else "")
+                to.parent.mkdir(parents=True, exist_ok=True)
+                if (ROOT / name).is_dir():
+                    shutil.copytree(ROOT / name, to, ignore=ignored)
+                else:
+                    shutil.copy2(ROOT / name, to)
+    return folder
+
+
 @contextmanager
 def contained(port: int) -> Iterator[tuple[subprocess.Popen[str], Path]]:
     """The program as user 10001, first of its processes, on a root that cannot be written; its console's file."""
     base = Path(sys.base_prefix).resolve()
     homes = [str(base)] if str(base).startswith("/root") else []
     with tempfile.TemporaryDirectory(dir="/var/tmp") as folder, tempfile.NamedTemporaryFile() as console:
-        for name in ("root", "kept"):
+        for name in ("root", "kept", "app"):
             Path(folder, name).mkdir()
+        Path(folder).chmod(0o755)
+        app = copied(Path(folder, "app"))
         variables = ENVIRONMENT | {"OMP_NUM_THREADS": "2", "HF_HUB_OFFLINE": "1", "GRADIO_SERVER_NAME": "127.0.0.1"}
         process = subprocess.Popen(
             ["unshare", "--mount", "--pid", "--fork", "--kill-child", "bash", "-c", INSIDE, "inside", *homes],
-            env=os.environ | {"R": f"{folder}/root", "K": f"{folder}/kept", "APP": str(ROOT), "PYTHON": sys.executable,
+            env=os.environ | {"R": f"{folder}/root", "K": f"{folder}/kept", "APP": str(app), "PYTHON": sys.executable,
                               "PORT": str(port), "VARIABLES": " ".join(f"{a}={b}" for a, b in variables.items())},
             stdout=console, stderr=subprocess.STDOUT, text=True, encoding="utf-8",
         )  # fmt: skip

@@ -279,7 +279,7 @@ class TestCache:
         assert again.cached and pixels(engine, ask(engine, seed=24), "vanilla") == before
 
     def test_only_so_many_bytes_are_kept(self, engine, monkeypatch):
-        monkeypatch.setattr("reweight.engine.pictures.CACHED_BYTES", 2 * 64 * 64 * 3)
+        monkeypatch.setattr("reweight.engine.pictures.CACHED_BYTES", 2 * 64 * 64 * 4)
         for seed in (25, 26, 27):
             pixels(engine, ask(engine, seed=seed), "vanilla")
         assert pictures(engine, ask(engine, seed=27), ("vanilla",))["vanilla"].cached

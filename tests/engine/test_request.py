@@ -121,6 +121,7 @@ class TestRanges:
             ({"freeu": [1, 2]}, "FreeU takes its settings by name."),
             ({"columns": ["best"]}, "There is no method of that name: choose one of vanilla, reweighted, freeu"),
             ({"columns": ["freeu+freeu"]}, "The column freeu\\+freeu names a method twice"),
+            ({"columns": ["+".join(["freeu"] * 9999)]}, "A column combines at most 4 methods, not 9999"),
             ({"columns": ["vanilla+freeu"]}, "Vanilla is the model without any method"),
             ({"columns": "vanilla"}, "The columns must be a list of 1 to 8 methods."),
             ({"columns": ["freeu", "freeu"]}, "The columns name a method twice"),

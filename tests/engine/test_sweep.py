@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import numpy as np
 import pytest
 
@@ -58,6 +60,14 @@ def test_values_are_lists_and_ranges(engine, name, text, values):
 def test_what_is_no_axis_is_refused_in_a_sentence(engine, name, text):
     with pytest.raises(RequestError, match=r"\.$"):
         read_axis(name, text, settings(engine))
+
+
+def test_no_text_takes_long_to_refuse(engine):
+    began = time.process_time()
+    for text in ("1" * 500 + "-" + "1" * 500 + "!", "1-2 x" + "9" * 4500, "1" + " " * 4000 + "-" + " " * 4000 + "!"):
+        with pytest.raises(RequestError, match=r"low.*\.$"):
+            read_axis("low", text, settings(engine))
+    assert time.process_time() - began < 1
 
 
 def test_every_setting_that_is_offered_can_be_varied_as_its_example_says(engine, request_):

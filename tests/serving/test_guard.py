@@ -117,13 +117,53 @@ def test_what_the_app_raises_is_a_sentence(error, status):
     [
         "/gradio_api/file=http://169.254.169.254/", "/gradio_api/proxy=http://127.1/", "/gradio_api/deep_link?session_hash=x",
         "/gradio_api/file=a%00b", "/%0d%0aset-cookie:x", "/?page=%00", "/monitoring/x", "/gradio_api/file=ftp://x",
-        "/gradio_api/stream/x", "/gradio_api/custom_component/a/client/b/c", "/svelte/x",
+        "/gradio_api/stream/x", "/gradio_api/custom_component/a/client/b/c", "/svelte/x", "/gradio_api/process_recording",
+        "/gradio_api/upload_progress", "/gradio_api/run/compare", "/gradio_api/api/compare", "/gradio_api/vibe-edit/",
+        "/gradio_api/whatever/comes/next", "/gradio_api/token", "/gradio_api",
     ],
 )  # fmt: skip
 def test_what_the_page_does_not_use_is_closed(path):
     app = App()
     (answer,) = ask(app, ("GET", path, {}))
     assert answer.status_code == 404 and app.seen == []
+
+
+def test_a_sessions_name_serves_one_address():
+    app, join = App(), ("POST", "/gradio_api/queue/join", {"json": {"data": [], "session_hash": "test"}})
+    listen = ("GET", "/gradio_api/queue/data?session_hash=test", {})
+
+    def by(request, address):
+        method, path, options = request
+        return method, path, options | {"headers": {"x-forwarded-for": address}}
+
+    first, *others = ask(
+        app, by(join, "8.8.8.8"), by(join, "9.9.9.9"), by(listen, "9.9.9.9"), rules=Rules(behind_proxy=True)
+    )
+    assert first.status_code == 200 and len(app.seen) == 1
+    assert all(other.status_code == 403 and "another" in sentence(other).lower() for other in others)
+
+
+@pytest.mark.parametrize("path", ["heartbeat/", "queue/data?session_hash=", "call/compare/"])
+def test_a_visit_has_a_short_name(path):
+    app = App()
+    for name in ("a" * 60_000, "a%20b", "a%3Cb%3E"):
+        (answer,) = ask(app, ("GET", f"/gradio_api/{path}{name}", {}))
+        assert answer.status_code == 400 and sentence(answer)
+    assert app.seen == []
+
+
+@pytest.mark.parametrize("host", ['"><script>x</script>', "a b", "a" * 300, "a\\b", "a@b"])
+def test_what_is_no_name_of_a_server_is_not_written_into_a_page(host):
+    app = App()
+    (answer,) = ask(app, ("GET", "/", {"headers": {"host": host}}))
+    assert answer.status_code == 400 and sentence(answer) and app.seen == []
+
+
+def test_parts_of_files_are_not_asked_for():
+    app = App()
+    ask(app, ("GET", "/gradio_api/file=/tmp/a.png", {"headers": {"range": "bytes=0-5", "x-mine": "1"}}))
+    names = {name for name, _ in app.headers}
+    assert b"range" not in names and b"x-mine" in names
 
 
 def test_another_sites_name_for_this_machine_is_refused_and_health_is_told():

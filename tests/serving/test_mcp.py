@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import io
 import json
+from collections.abc import Iterator
 from dataclasses import replace
 from importlib.util import find_spec
 from typing import Any
 
 import httpx
 import pytest
-from calling import finished
+from calling import Caller, finished, until
 from PIL import Image
-from server import no_insides, program, serving
+from server import Server, no_insides, program, serving
 from test_guard import SMALL, App, ask
 
 from reweight.serving.rules import MCP, Rules
@@ -51,14 +53,21 @@ def test_without_the_package_it_is_said_what_to_install():
     assert running.returncode == 1 and "gradio[mcp]" in said and "Traceback" not in said
 
 
-@needed
-def test_a_client_calls_every_public_endpoint():
+@pytest.fixture(scope="module")
+def open_to_clients() -> Iterator[Server]:
+    """The program as MCP clients may call it."""
     with serving(None, None, "--mcp") as server:
-        told = finished(called(server.url))
-        refused = post(server.url, {"settings": {"meta": {"_type": "gradio.FileData"}, "path": "/etc/hostname"}})
-        assert refused.status_code == 400 and "data: URL" in refused.text
-        assert httpx.get(server.url + PATH, trust_env=False).status_code == 405
-        assert httpx.get(server.url + PATH + "sse", trust_env=False).status_code == 404
+        yield server
+
+
+@needed
+def test_a_client_calls_every_public_endpoint(open_to_clients):
+    server = open_to_clients
+    told = finished(called(server.url))
+    refused = post(server.url, {"settings": {"meta": {"_type": "gradio.FileData"}, "path": "/etc/hostname"}})
+    assert refused.status_code == 400 and "data: URL" in refused.text
+    assert httpx.get(server.url + PATH, trust_env=False).status_code == 405
+    assert httpx.get(server.url + PATH + "sse", trust_env=False).status_code == 404
     assert set(told["tools"]) == {"compare", "reweight", "importance", "ablate", "sweep", "score"}
     for tool in told["tools"].values():
         assert all(one["description"] for one in tool["properties"].values())
@@ -69,6 +78,16 @@ def test_a_client_calls_every_public_endpoint():
     facts = json.loads(told["reweight"].content[-1].text)
     assert len(facts["weights"]) == 1 and len(json.loads(told["sweep"].content[0].text)["cells"]) == 2
     assert told["bad"].isError and "high" in told["bad"].content[0].text and no_insides(told["bad"].content[0].text)
+
+
+@needed
+@pytest.mark.parametrize("reported", [False, True], ids=["plain", "with progress"])
+def test_the_job_of_a_client_that_leaves_is_stopped_and_no_other(open_to_clients, reported):
+    caller = Caller(open_to_clients)
+    other = finished(left(open_to_clients.url, caller, reported))
+    assert not other.isError and "scores" in json.loads(other.content[0].text)
+    until(lambda: caller.health()["places_held"] == 0, 20)
+    assert not caller.health()["running"]
 
 
 def post(url: str, arguments: dict[str, Any]) -> httpx.Response:
@@ -82,6 +101,44 @@ def post(url: str, arguments: dict[str, Any]) -> httpx.Response:
     accept = {"accept": "application/json, text/event-stream", "content-type": "application/json"}
     body = json.dumps(message).replace("gradio", "\\u0067radio")
     return httpx.post(url + PATH, content=body, headers=accept, trust_env=False, timeout=60)
+
+
+async def left(url: str, caller: Caller, reported: bool) -> Any:
+    """Ask for a probe of minutes and leave while it runs; what another client is told, who asked the same endpoint."""
+    leave = asyncio.Event()
+    probe = QUICK | {"preset": "paper-text", "runs": 1}
+    going = asyncio.create_task(asking(url, probe | {"model": "toy", "runs": 100, "steps": 12}, reported, leave))
+    await reaches(caller, "running")
+    other = asyncio.create_task(asking(url, probe, False))
+    await reaches(caller, "waiting")
+    leave.set()
+    await going
+    return await other
+
+
+async def asking(url: str, probe: dict[str, Any], reported: bool, leave: asyncio.Event | None = None) -> Any:
+    """Call `importance` as a client of one's own, to the end, or until it is time to leave."""
+    from mcp import ClientSession
+    from mcp.client.streamable_http import streamablehttp_client
+
+    async def heard(progress: float, total: float | None, message: str | None) -> None:
+        return
+
+    async with streamablehttp_client(url + PATH) as (read, write, _), ClientSession(read, write) as session:
+        await session.initialize()
+        asked = session.call_tool("importance", probe, progress_callback=heard if reported else None)
+        if leave is None:
+            return await asked
+        task = asyncio.create_task(asked)
+        await leave.wait()
+        assert not task.done()
+        task.cancel()
+
+
+async def reaches(caller: Caller, state: str) -> None:
+    """Wait until the server says that something is in a state."""
+    while not (await asyncio.to_thread(caller.health))[state]:
+        await asyncio.sleep(0.1)
 
 
 async def called(url: str) -> dict[str, Any]:

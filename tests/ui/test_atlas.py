@@ -15,7 +15,7 @@ from reweight.models.registry import DEFAULT, REGISTRY
 from reweight.ui import atlas
 from reweight.ui.atlas import FOLDER, INDEX, beforehand, key_of
 from reweight.ui.controls import defaults
-from reweight.ui.page import begin
+from reweight.ui.page import begin, build_demo
 from reweight.ui.screens.base import Call
 from reweight.ui.screens.compare import draw
 from reweight.ui.session import Session
@@ -60,6 +60,17 @@ def test_the_page_begins_with_them_and_other_settings_find_nothing(engine: Engin
     assert all(event["precomputed"] for event in first if event["kind"] == "picture")
     assert begin(engine, "low=0.35&high=1.7&columns=[%22reweighted%22]")["first"] == []
     assert begin(engine, "prompt=a+fish&model=toy-turbo")["first"] == []
+
+
+def test_the_pages_html_has_them_too(engine: Engine):
+    demo = build_demo(engine)
+    assert demo.painted("").count("data:image/png") == 3
+    assert demo.painted("prompt=a+fish") == ""
+
+
+def test_an_address_of_megabytes_is_taken_for_none(engine):
+    begun = begin(engine, "prompt=a+fish&" + "&".join(f"a{n}=1" for n in range(50_000)))
+    assert begun["settings"]["prompt"] != "a fish" and begun["first"]
 
 
 def test_an_examples_pictures_come_before_the_drawing_and_only_once(engine: Engine):

@@ -6,9 +6,11 @@ import base64
 import csv
 import io
 import json
+from pathlib import Path
 
 import pytest
 
+from reweight.batch import Batch, Item
 from reweight.engine.engine import Engine
 from reweight.engine.provenance import read_png
 from reweight.engine.request import RequestError
@@ -46,6 +48,16 @@ def test_every_prompt_and_seed_by_every_column_with_a_csv_and_a_manifest(engine:
     assert {row["file"] for row in rows} == {one["file"] for one in told["pictures"]} == set(pictures)
     assert all(float(row["ssim_with_vanilla"]) == 1 for row in rows if row["method"] == "vanilla")
     assert {(row["prompt"], row["seed"]) for row in rows} == {(p, s) for p in ("a red cat", "a blue dog") for s in "12"}
+
+
+def test_a_text_is_no_formula_in_the_csv():
+    prompts = {"=cmd|' /C calc'!A0": "'=cmd|' /C calc'!A0", "@sum(1)": "'@sum(1)", "a cat": "a cat", "-0.5": "-0.5"}
+    rows = {f"{n}.png": {"file": f"{n}.png", "prompt": prompt, "seed": -1} for n, prompt in enumerate(prompts)}
+    batch = Batch(None, [Item(Path(name), None, "vanilla", {}) for name in rows], Path(), rows=rows)
+    for _ in range(2):  # what was read back is written again
+        found = list(csv.DictReader(io.StringIO(batch.as_csv())))
+        assert [row["prompt"] for row in found] == list(prompts.values()) and found[0]["seed"] == "-1"
+        batch.rows = {row["file"]: row for row in found}
 
 
 @pytest.mark.parametrize(

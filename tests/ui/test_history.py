@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import time
 
 import numpy as np
 import pytest
@@ -100,6 +101,13 @@ def test_settings_of_other_tools():
     for bad in ("", "a fox", "a fox\nSize: 5x5"):
         with pytest.raises(ValueError, match=r"\.$"):
             read_parameters(bad)
+
+
+@pytest.mark.parametrize("line", ["a" * 19_000, "a " * 9_500, " " * 19_000 + "!", 'a:"' * 6_000])
+def test_no_text_of_another_tool_takes_long(line):
+    began = time.process_time()
+    assert read_parameters(f"a fox\nSteps: 3, {line}, Seed: 5")["steps"] == 3
+    assert time.process_time() - began < 1
 
 
 def test_another_tools_picture_brings_what_this_model_can_have(engine):

@@ -43,8 +43,8 @@ def command(
     if latent is not None and latent % 8:
         raise ValueError(f"The latents' side must be a multiple of 8, not {latent}.")
     file_for(out)
-    place, kind = _device_and_dtype(device, dtype)
-    origin = _provenance(place, kind, steps=steps, batch=batch_size, repeats=repeats, compiled=compiled)
+    place, kind = device_and_dtype(device, dtype)
+    origin = provenance(place, kind, steps=steps, batch=batch_size, repeats=repeats, compiled=compiled)
     columns = ("", "blocks", "parameters", "latents", "peak GB", "method", "seconds", "/ vanilla", "CPU / vanilla")
     table = Table(*columns, title=f"{origin['dtype']}, {steps} step{'s' * (steps > 1)}, on {origin['device']}")
     console, results = Console(stderr=True), []
@@ -119,7 +119,7 @@ def _rows(found: dict[str, Any]) -> list[list[str]]:
     return rows
 
 
-def _device_and_dtype(device: str | None, dtype: str | None) -> tuple[str, torch.dtype]:
+def device_and_dtype(device: str | None, dtype: str | None) -> tuple[str, torch.dtype]:
     import torch
 
     place = device or ("cuda" if torch.cuda.is_available() else "cpu")
@@ -131,7 +131,7 @@ def _device_and_dtype(device: str | None, dtype: str | None) -> tuple[str, torch
     return place, getattr(torch, kind)
 
 
-def _provenance(device: str, dtype: torch.dtype, **settings: int) -> dict[str, Any]:
+def provenance(device: str, dtype: torch.dtype, **settings: int) -> dict[str, Any]:
     import platform
 
     import torch

@@ -88,7 +88,7 @@ def build(model: FullSize, *, dtype: torch.dtype, device: str = "cpu", seed: int
 
 
 def _built(model: FullSize, dtype: torch.dtype, device: str, seed: int) -> Any:
-    with torch.random.fork_rng([] if device == "cpu" else [device]), _made(dtype, device):
+    with torch.random.fork_rng([] if device == "cpu" else [device]), made_in(dtype, device):
         torch.manual_seed(seed)
         parts: dict[str, nn.Module] = {
             "unet": UNet2DConditionModel(**model.unet),
@@ -128,7 +128,7 @@ def _text_config(width: int) -> CLIPTextConfig:
 
 
 @contextmanager
-def _made(dtype: torch.dtype, device: str) -> Iterator[None]:
+def made_in(dtype: torch.dtype, device: str) -> Iterator[None]:
     """What is made inside gets a dtype and a device at once."""
     before = torch.get_default_dtype()
     torch.set_default_dtype(dtype)

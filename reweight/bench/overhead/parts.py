@@ -1,8 +1,11 @@
-"""`python -m reweight bench parts`: what each part of SD-Turbo takes of time and memory, in full size with random weights."""
+"""`python -m reweight bench parts`: what each part of real models takes of time and memory, in full size with random weights."""
 
 from __future__ import annotations
 
 import gc
+import json
+import os
+import re
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -14,86 +17,108 @@ if TYPE_CHECKING:
     import torch
 
 DTYPES = ("bfloat16", "float32")
-SIDE, WIDTH = 64, 1024  # of the latents of 512 x 512 pixels; of the text
+WIDTH = 1024  # of SD 2's text
+Work = Callable[[Any, "torch.dtype"], Any]
 
 
 def command(
+    part: Annotated[list[str] | None, typer.Option(help="Parts whose name holds this; by default all.")] = None,
+    dtype: Annotated[list[str] | None, typer.Option(help="bfloat16, float32; by default both.")] = None,
     repeats: Annotated[int, typer.Option(min=1, help="Runs of each part, the quickest of which counts.")] = 2,
-    out: Annotated[Path, typer.Option(help="The JSON file to write.")] = Path("bench/parts.json"),
+    again: Annotated[bool, typer.Option("--again", help="Measure also what the file has already.")] = False,
+    out: Annotated[Path, typer.Option(help="The JSON file to write; what it has stays.")] = Path("bench/parts.json"),
 ) -> None:
-    """Time and memory of SD-Turbo's parts on a CPU, in bfloat16 and float32: what a picture of 512 pixels is made of."""
+    """Time and memory of real models' parts on a CPU, in bfloat16 and float32: what a picture is made of."""
     import torch
     from rich.console import Console
     from rich.table import Table
 
     from ..stats.result_file import file_for, write_json
 
+    chosen = [one for one in _parts() if not part or any(text in one[0] for text in part)]
+    if not chosen or not set(dtype or ()) <= set(DTYPES):
+        names = ", ".join(name for name, _, _ in _parts())
+        raise ValueError(f"There is no such part or dtype: choose from {names}; {' and '.join(DTYPES)}.")
     file_for(out)
-    rows: list[dict[str, Any]] = []
-    for dtype in DTYPES:
-        for name, build, work in _parts():
-            rows.append(measure(name, build, work, getattr(torch, dtype), repeats))
-            write_json(out, provenance() | {"parts": rows})
-    table = Table("part", "dtype", "weights MB", "CPU s", "seconds")
-    for row in rows:
-        table.add_row(
-            row["part"], row["dtype"], f"{row['megabytes']:.0f}", f"{row['cpu_seconds']:.2f}", f"{row['seconds']:.2f}"
-        )
+    rows: dict[tuple[str, str], dict[str, Any]] = {
+        (row["part"], row["dtype"]): row
+        for row in (json.loads(out.read_text(encoding="utf-8"))["parts"] if out.is_file() else ())
+    }
+    for name, build, work in chosen:
+        for kind in dtype or DTYPES:
+            if again or (name, kind) not in rows:
+                rows[name, kind] = measure(name, build, work, getattr(torch, kind), repeats)
+                write_json(out, provenance() | {"parts": list(rows.values())})
+    table = Table("part", "dtype", "weights MB", "peak MB", "CPU s", "seconds", "load")
+    for row in rows.values():
+        memory = "" if row["peak_megabytes"] is None else f"{row['peak_megabytes']:.0f}"
+        figures = (f"{row['cpu_seconds']:.2f}", f"{row['seconds']:.2f}", f"{row['load'] or 0:.1f}")
+        table.add_row(row["part"], row["dtype"], f"{row['megabytes']:.0f}", memory, *figures)
     Console().print(table)
 
 
-def measure(
-    name: str, build: Callable[[], Any], work: Callable[[Any, torch.dtype], Any], dtype: torch.dtype, repeats: int
-) -> dict[str, Any]:
-    """Build a part with random weights in a dtype and run it: its row in the file."""
+def measure(name: str, build: Callable[[], Any], work: Work, dtype: torch.dtype, repeats: int) -> dict[str, Any]:
+    """Build a part with random weights in a dtype and run it: its row in the file. peak_megabytes: weights and work."""
     import torch
 
-    before = torch.get_default_dtype()
-    torch.set_default_dtype(dtype)
-    try:
-        part = build().eval().requires_grad_(False)
-    finally:
-        torch.set_default_dtype(before)
-    seconds, cpu_seconds = [], []
-    with torch.inference_mode():
-        for _ in range(repeats + 1):  # the first also packs weights
-            wall, cpu = time.perf_counter(), time.process_time()
-            work(part, dtype)
-            seconds.append(time.perf_counter() - wall)
-            cpu_seconds.append(time.process_time() - cpu)
-    size = sum(weight.numel() * weight.element_size() for weight in part.parameters())
-    del part
+    from .full_size_models import made_in
+    from .peak_memory import peak
+
+    seconds, cpu_seconds, sizes = [], [], []
+
+    def whole() -> None:
+        with made_in(dtype, "cpu"):
+            part = build().eval().requires_grad_(False)
+        sizes.append(sum(weight.numel() * weight.element_size() for weight in part.parameters()))
+        with torch.inference_mode():
+            for _ in range(repeats + 1):  # the first also packs weights
+                wall, cpu = time.perf_counter(), time.process_time()
+                work(part, dtype)
+                seconds.append(time.perf_counter() - wall)
+                cpu_seconds.append(time.process_time() - cpu)
+
+    _, megabytes = peak(whole, "cpu")
     gc.collect()
     return {
-        "part": name, "dtype": str(dtype).removeprefix("torch."), "megabytes": size / 1e6,
-        "seconds": min(seconds[1:]), "cpu_seconds": min(cpu_seconds[1:]),
+        "part": name, "dtype": str(dtype).removeprefix("torch."), "megabytes": sizes[0] / 1e6, "peak_megabytes": megabytes,
+        "seconds": min(seconds[1:]), "cpu_seconds": min(cpu_seconds[1:]), "load": os.getloadavg()[0] if hasattr(os, "getloadavg") else None,
     }  # fmt: skip
 
 
 def provenance() -> dict[str, Any]:
     """Where and with what it was measured."""
-    import os
     import platform
 
     import torch
 
     from ...engine.provenance import current_versions
-    from .pace import device_name
+    from ...models.placing import multiplies_in_bfloat16
 
-    load = os.getloadavg()[0] if hasattr(os, "getloadavg") else None
     return {
-        "format": "reweight-parts-1", "weights": "random", "device": device_name("cpu"), "threads": torch.get_num_threads(),
-        "load": load, "system": platform.platform(), "versions": current_versions(),
+        "format": "reweight-parts-2", "weights": "random", "processor": processor(),
+        "multiplies_in_bfloat16": multiplies_in_bfloat16(), "threads": torch.get_num_threads(),
+        "system": platform.platform(), "versions": current_versions(),
     }  # fmt: skip
 
 
-def _parts() -> list[tuple[str, Callable[[], Any], Callable[[Any, torch.dtype], Any]]]:
+def processor() -> str:
+    """The processor's name, as far as the system tells it."""
+    import platform
+
+    try:
+        found = re.search(r"^model name\s*: (.+)$", Path("/proc/cpuinfo").read_text(encoding="utf-8"), re.MULTILINE)
+    except OSError:
+        found = None
+    return found[1] if found else platform.processor() or platform.machine()
+
+
+def _parts() -> list[tuple[str, Callable[[], Any], Work]]:
     """Name, how it is built from its published configuration, and what it does for one picture."""
     import torch
     from diffusers import AutoencoderKL, AutoencoderTiny, UNet2DConditionModel
     from transformers import CLIPTextConfig, CLIPTextModel
 
-    from .full_size_models import SD_TURBO
+    from .full_size_models import SD_TURBO, SDXL
 
     def text() -> Any:
         return CLIPTextModel(CLIPTextConfig(
@@ -104,13 +129,34 @@ def _parts() -> list[tuple[str, Callable[[], Any], Callable[[Any, torch.dtype], 
         blocks = {"down_block_types": ("DownEncoderBlock2D",) * 4, "up_block_types": ("UpDecoderBlock2D",) * 4}
         return AutoencoderKL(block_out_channels=(128, 256, 512, 512), layers_per_block=2, **blocks)
 
-    def latents(dtype: torch.dtype) -> torch.Tensor:
-        return torch.randn(1, 4, SIDE, SIDE, dtype=dtype)
+    def latents(side: int, dtype: torch.dtype) -> torch.Tensor:
+        return torch.randn(1, 4, side, side, dtype=dtype)
+
+    def step(side: int, width: int, pooled: int = 0) -> Work:
+        def work(unet: Any, dtype: torch.dtype) -> Any:
+            added = {"text_embeds": torch.randn(1, pooled, dtype=dtype), "time_ids": torch.ones(1, 6, dtype=dtype)}
+            words = torch.randn(1, 77, width, dtype=dtype)
+            return unet(latents(side, dtype), torch.tensor(999), words, added_cond_kwargs=added if pooled else None)
+
+        return work
+
+    def decoding(side: int) -> Work:
+        return lambda part, dtype: part.decode(latents(side, dtype))
+
+    def sd() -> Any:
+        return UNet2DConditionModel(**SD_TURBO.unet)
+
+    def sdxl() -> Any:
+        return UNet2DConditionModel(**SDXL.unet)
 
     return [
-        ("text encoder, one prompt", text, lambda part, dtype: part(torch.zeros(1, 77, dtype=torch.long))),
-        ("U-Net, one step", lambda: UNet2DConditionModel(**SD_TURBO.unet),
-         lambda part, dtype: part(latents(dtype), torch.tensor(999), torch.randn(1, 77, WIDTH, dtype=dtype))),
-        ("autoencoder, decoding", autoencoder, lambda part, dtype: part.decode(latents(dtype))),
-        ("AutoencoderTiny, decoding", AutoencoderTiny, lambda part, dtype: part.decode(latents(dtype))),
+        ("SD 2 text encoder, one prompt", text, lambda part, dtype: part(torch.zeros(1, 77, dtype=torch.long))),
+        ("SD-Turbo U-Net, one step at 512", sd, step(64, WIDTH)),
+        ("SD 2.1 U-Net, one step at 768", sd, step(96, WIDTH)),
+        ("SDXL-Turbo U-Net, one step at 512", sdxl, step(64, 2048, 1280)),
+        ("SDXL U-Net, one step at 1024", sdxl, step(128, 2048, 1280)),
+        ("autoencoder, decoding 512", autoencoder, decoding(64)),
+        ("AutoencoderTiny, decoding 512", AutoencoderTiny, decoding(64)),
+        ("autoencoder, decoding 1024", autoencoder, decoding(128)),
+        ("AutoencoderTiny, decoding 1024", AutoencoderTiny, decoding(128)),
     ]  # fmt: skip

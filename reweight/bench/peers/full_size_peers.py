@@ -82,20 +82,27 @@ def measure(key: str) -> dict[str, dict[str, float]]:
         total = 0
         with torch.no_grad(), known.apply(pipe, settings, Drawing(STEPS, 7.0, model.key)):
             for regime in regimes:
-                total += regime.calls * flops(lambda regime=regime: _call(unet, scheduler.timesteps[regime.step]))
+                total += regime.calls * flops(
+                    lambda regime=regime: call(unet, scheduler.timesteps[regime.step], "meta")
+                )
         whole = found["vanilla"]["teraflops"] if found else total / 1e12
         found[label] = {"teraflops": total / 1e12, "share": total / 1e12 / whole}
     return found
 
 
-def _call(unet: Any, timestep: Any) -> None:
+def call(unet: Any, timestep: Any, device: str, latent: int | None = None) -> None:
+    """One call of a published U-Net on both halves of guidance, of noise. latent: the side, None for its own."""
     import torch
 
-    config = unet.config
-    sample = torch.empty(2, 4, config.sample_size, config.sample_size, device="meta")
-    text = torch.empty(2, 77, config.cross_attention_dim, device="meta")
+    config, dtype = unet.config, unet.dtype
+    side = latent or config.sample_size
+    sample = torch.randn(2, 4, side, side, device=device, dtype=dtype)
+    text = torch.randn(2, 77, config.cross_attention_dim, device=device, dtype=dtype)
     added = {}
     if config.addition_embed_type == "text_time":
         width = config.projection_class_embeddings_input_dim - 6 * config.addition_time_embed_dim
-        added = {"text_embeds": torch.empty(2, width, device="meta"), "time_ids": torch.empty(2, 6, device="meta")}
+        added = {
+            "text_embeds": torch.randn(2, width, device=device, dtype=dtype),
+            "time_ids": torch.zeros(2, 6, device=device, dtype=dtype),
+        }
     unet(sample, timestep, text, added_cond_kwargs=added or None)

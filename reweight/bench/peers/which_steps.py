@@ -1,4 +1,4 @@
-"""`python -m reweight bench peers-steps`: can importance choose the steps at which feature inheritance computes everything?"""
+"""`python -m reweight bench peers-steps`: can importance choose the steps at which a method that saves work is left out?"""
 
 from __future__ import annotations
 
@@ -16,11 +16,17 @@ from ...storage.atomic import write_atomic
 CATEGORY = "peers-steps"
 SEED = 42
 OTHER = 7901  # of the held-out prompts on which steps are measured
+ACTS = {  # the settings under which a method leaves these steps in full, of T
+    "inherit": lambda full, steps: {"full_steps": full},
+    "at-edm": lambda full, steps: {"steps": _others(full, steps), "early": 0},
+    "tomesd": lambda full, steps: {"steps": _others(full, steps)},
+}
 CENTRE, POWER = 15, 1.4  # of DeepCache's non-uniform steps, for 50 of them
 
 
 def command(
     model: Annotated[str, typer.Option(help="An embedded model.")] = "toy",
+    method: Annotated[str, typer.Option(help="inherit, at-edm or tomesd.")] = "inherit",
     steps: Annotated[int, typer.Option(min=3, max=50, help="Denoising steps.")] = 10,
     full: Annotated[list[int] | None, typer.Option(help="How many of them are in full; by default 4.")] = None,
     limit: Annotated[int, typer.Option(min=2, help="Held-out prompts that are drawn.")] = 16,
@@ -30,7 +36,7 @@ def command(
     rows: Annotated[Path, typer.Option(help="A folder for what is drawn.")] = Path("bench/peers-steps"),
     out: Annotated[Path, typer.Option(help="The JSON file to write.")] = Path("bench/peers-steps.json"),
 ) -> None:
-    """Choose full steps by block importance, by how far features move, evenly, and at random; draw, and compare."""
+    """Choose steps in full by block importance, by how far features move, evenly, and at random; draw, and compare."""
     from rich.console import Console
     from rich.table import Table
 
@@ -42,22 +48,34 @@ def command(
     from ..stats.result_file import write_json
     from ..stats.run_info import run_info
 
+    if method not in ACTS:
+        raise ValueError(f"There are no steps to choose for {method!r}: take {', '.join(ACTS)}.")
     loaded, scorer = load_model(model), scorer_named("toy")
     loaded.pipe.set_progress_bar_config(disable=True)
     rows.mkdir(parents=True, exist_ok=True)
     measured = _measured_once(rows, loaded, captions(probes, OTHER), steps)
     plans = {
         f"{count} of {steps}, {name}": chosen
-        for count in full or (4,) for name, chosen in choices(measured, steps, count).items()
+        for count in full or (4,) for name, chosen in choices(measured, steps, count, method).items()
     }  # fmt: skip
     console = Console(width=150)
     if not draw_all(
-        loaded, captions(limit), plans, rows, steps=steps, scorer=scorer, batch=batch_size, minutes=minutes
+        loaded,
+        captions(limit),
+        plans,
+        rows,
+        method=method,
+        steps=steps,
+        scorer=scorer,
+        batch=batch_size,
+        minutes=minutes,
     ):
         console.print("Not all is drawn: start again to go on.")
         return
     found = {label: [row for row in read_rows(rows).values() if row["variant"] == label] for label in plans}
-    table = Table("", "full steps", "SSIM with vanilla", "error", "score over even", title=f"{model}, {limit} prompts")
+    table = Table(
+        "", "full steps", "SSIM with vanilla", "error", "score over even", title=f"{method} on {model}, {limit} prompts"
+    )
     told = {}
     for label, own in found.items():
         even = {(row["prompt"], row["seed"]): row for row in found[label.split(", ")[0] + ", even"]}
@@ -74,7 +92,7 @@ def command(
         said.append("{:+.4f} [{:+.4f}, {:+.4f}]".format(*lines["score_over_even"]))
         table.add_row(label, " ".join(map(str, plans[label])), *said)
     info = run_info(
-        "peers-steps", loaded, steps=steps, prompts=limit, probes=probes, guidance=loaded.card.guidance,
+        "peers-steps", loaded, method=method, steps=steps, prompts=limit, probes=probes, guidance=loaded.card.guidance,
         scorer=f"{scorer.name} {scorer.version}",
     )  # fmt: skip
     scores = {name: np.round(values, 6).tolist() for name, values in measured.items()}
@@ -115,18 +133,23 @@ def _measured_once(folder: Path, loaded: Any, prompts: Sequence[str], steps: int
     return measured
 
 
-def choices(measured: dict[str, np.ndarray], steps: int, count: int) -> dict[str, list[int]]:
-    """Full steps, counted from 1, by each way of choosing so many of T; the first is always one."""
+def choices(measured: dict[str, np.ndarray], steps: int, count: int, method: str = "inherit") -> dict[str, list[int]]:
+    """Steps in full, counted from 1, by each way of choosing so many of T; feature inheritance has the first always in full."""
 
     def highest(values: np.ndarray) -> list[int]:
-        return sorted([1, *(int(i) + 2 for i in np.argsort(-values[1:], kind="stable")[: count - 1])])
+        if method == "inherit":
+            return sorted([1, *(int(i) + 2 for i in np.argsort(-values[1:], kind="stable")[: count - 1])])
+        return sorted(int(i) + 1 for i in np.argsort(-values, kind="stable")[:count])
 
     even = list(range(1, steps + 1, -(-steps // count)))  # every so many steps
     if len(even) != count:
         even = sorted({1 + round(i * steps / count) for i in range(count)})
-    found = {"even": even, "DeepCache's own": own(steps, count)}
-    for name, values in measured.items():
-        found[name] = highest(values)
+    found = {"even": even}
+    if method == "inherit":
+        found |= {"DeepCache's own": own(steps, count), "movement": highest(measured["movement"])}
+    else:
+        found |= {"the first": list(range(1, count + 1)), "the last": list(range(steps - count + 1, steps + 1))}
+    found["importance"] = highest(measured["importance"])
     found["importance, least"] = highest(-measured["importance"])
     rng = np.random.default_rng(SEED)
     for draw in range(2):
@@ -147,8 +170,8 @@ def own(steps: int, count: int) -> list[int]:
 
 
 def draw_all(
-    loaded: Any, prompts: Sequence[str], plans: dict[str, list[int]], folder: Path, *, steps: int, scorer: Any,
-    batch: int, minutes: float | None = None, clock: Callable[[], float] | None = None,
+    loaded: Any, prompts: Sequence[str], plans: dict[str, list[int]], folder: Path, *, method: str = "inherit", steps: int,
+    scorer: Any, batch: int, minutes: float | None = None, clock: Callable[[], float] | None = None,
 ) -> bool:  # fmt: skip
     """Each prompt by each plan, into rows; returns whether all are there."""
     import time
@@ -160,7 +183,9 @@ def draw_all(
 
     now = clock or time.monotonic
     folder.mkdir(parents=True, exist_ok=True)
-    check_settings(folder, {"model": loaded.source, "revision": loaded.revision, "steps": steps, "plans": plans})
+    check_settings(
+        folder, {"model": loaded.source, "revision": loaded.revision, "method": method, "steps": steps, "plans": plans}
+    )
     file, done = RowFile(folder), read_rows(folder)
     end = float("inf") if minutes is None else now() + 60 * minutes
     for first in range(0, len(prompts), batch):
@@ -176,9 +201,9 @@ def draw_all(
         vanilla = draw(loaded, request, prompts=some, seeds=seeds).images
         for label, plan in plans.items():
             request = validate(
-                loaded.card, model=loaded.card.key, prompt=some[0], steps=steps, methods={"inherit": {"full_steps": plan}}
+                loaded.card, model=loaded.card.key, prompt=some[0], steps=steps, methods={method: ACTS[method](plan, steps)}
             )  # fmt: skip
-            images = draw(loaded, request, "inherit", prompts=some, seeds=seeds).images
+            images = draw(loaded, request, method, prompts=some, seeds=seeds).images
             scores = scorer.score(images, some)
             for i, image in enumerate(images):
                 gap = np.asarray(image, float) - np.asarray(vanilla[i], float)
@@ -188,6 +213,10 @@ def draw_all(
                     "mse": float(np.mean((gap / 255) ** 2)),
                 })  # fmt: skip
     return True
+
+
+def _others(full: Sequence[int], steps: int) -> list[int]:
+    return [step for step in range(1, steps + 1) if step not in full]
 
 
 def _movement(loaded: Any, prompt: str, steps: int) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""Single numbers of the results by name, for sentences: "tau.toy-turbo.paper-code.output" is "-0.64 [-0.69, -0.60]"."""
+"""Single numbers of the results by name, for sentences: "agreement.toy-turbo.paper-code.output" is "-0.64 [-0.69, -0.60]"."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from ..studies.ways import parts
+from . import peer_tables, tuned_tables
 from .results import Results, interval, mean_interval
 from .study_tables import NARROW
 
@@ -18,6 +19,7 @@ def numbers(results: Results) -> dict[str, str]:
         kind, _, rest = name.partition("-")
         read = {
             "agreement": _agreement, "surrogate": _surrogate, "importance": _importance, "probe": _probe, "full": _costs,
+            "tuned": tuned_tables.numbers, "peers": peer_tables.numbers if isinstance(content.get("lines"), list) else None,
         }.get(kind)  # fmt: skip
         if read is not None:
             found |= {f"{kind}.{rest}.{key}": value for key, value in read(content)}

@@ -1,6 +1,9 @@
-"""The tables of docs/PEERS.md: methods side by side, full-size FLOPs, and steps chosen by importance."""
+"""The tables and numbers of docs/PEERS.md: methods side by side, full-size FLOPs, and steps chosen by importance."""
 
 from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
 
 from .results import Results, interval, markdown
 
@@ -18,7 +21,7 @@ def comparison(results: Results, model: str) -> str:
         option = "" if model == "toy" else f" --model {model}"
         return f"Not measured on this checkout yet: `python -m reweight bench peers{option} --out docs/results`."
     found = results[name]
-    head = ["steps", "method", "time / vanilla", "processor / vanilla", "FLOPs / vanilla", "score, x - vanilla"]
+    head = ["steps", "method", "wall-clock / vanilla", "CPU time / vanilla", "FLOPs / vanilla", "score, x - vanilla"]
     rows = []
     for line in found["lines"]:
         plain = line["variant"] == "vanilla"
@@ -32,12 +35,13 @@ def comparison(results: Results, model: str) -> str:
             f"{line['frechet'][0]:.0f}", "" if plain else f"{line['ssim'][0]:.3f}",
         ])  # fmt: skip
     text = markdown([*head, "prompt adherence, x - vanilla", "Frechet", "SSIM"], rows)
-    return f"{found['prompts']} held-out prompts, {found['threads']} thread(s), 95% intervals.\n\n{text}"
+    threads = f"{found['threads']} thread{'s' * (found['threads'] > 1)}"
+    return f"{found['prompts']} held-out prompts, {threads}, 95% intervals.\n\n{text}"
 
 
 def of_method(results: Results, key: str) -> str:
     """One method's lines on both embedded models, and its share of the full-size U-Nets' FLOPs."""
-    head = ["model", "steps", "variant", "processor / vanilla", "FLOPs / vanilla", "score, x - vanilla"]
+    head = ["model", "steps", "variant", "CPU time / vanilla", "FLOPs / vanilla", "score, x - vanilla"]
     rows = []
     for model in ("toy", "toy-turbo"):
         for line in results.found.get(f"peers-{model}", {"lines": []})["lines"]:
@@ -52,13 +56,27 @@ def of_method(results: Results, key: str) -> str:
     )
 
 
+def numbers(found: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    """Of a comparison, the range of each method over its variants and numbers of steps: "tgate.saved" is "27 to 31%"."""
+    own: dict[str, list[dict[str, Any]]] = {}
+    for line in found["lines"]:
+        if " + " not in line["variant"] and "package" not in line["variant"] and line["variant"] != "vanilla":
+            own.setdefault(line["variant"].split(",")[0], []).append(line)
+    for method, lines in own.items():
+        saved = sorted(1 - line["flops"] for line in lines)
+        yield f"{method}.saved", f"{100 * saved[0]:.0f} to {100 * saved[-1]:.0f}%"
+        for kind, name in (("over_vanilla", "score"), ("obeyed_over_vanilla", "adherence")):
+            values = sorted((line[kind][0] for line in lines), key=abs)
+            yield f"{method}.{name}", f"{values[0]:+.3f} to {values[-1]:+.3f}"
+
+
 def packages(results: Results) -> str:
-    """The time of ours over the public packages' in the same turns."""
+    """The time of our methods over that of the public packages, timed alternately."""
     found = results.found.get("peers-toy")
     if found is None:
         return "Not measured on this checkout yet."
     return markdown(
-        ["ours over the package's", "ratio"],
+        ["time of ours over the package's", "ratio"],
         [[name, interval(value, "{:.3f}")] for name, value in found["packages"].items()],
     )
 
@@ -77,15 +95,25 @@ def full_size(results: Results) -> str:
     return markdown(["method", *(titles.get(key, key) for key in found["models"]), "claimed by its authors"], rows)
 
 
+STUDIES = {
+    "Feature inheritance": "peers-steps-toy",
+    "AT-EDM": "peers-steps-at-edm-toy",
+    "ToMe": "peers-steps-tomesd-toy",
+}
+
+
 def steps(results: Results) -> str:
-    """Full steps of feature inheritance by each way of choosing them."""
-    found = results.found.get("peers-steps-toy")
-    if found is None:
-        return "Not measured on this checkout yet: `python -m reweight bench peers-steps`."
-    rows = [
-        [label, " ".join(map(str, line["full_steps"])), interval(line["ssim"], "{:.3f}"),
-         interval(line["ssim_over_even"], "{:+.3f}"), interval(line["score_over_even"], "{:+.3f}")]
-        for label, line in found["lines"].items()
-    ]  # fmt: skip
-    text = markdown(["chosen by", "steps in full", "SSIM with vanilla", "SSIM, x - even", "score, x - even"], rows)
-    return f"{found['model']}, {found['prompts']} held-out prompts, 95% intervals.\n\n{text}"
+    """The steps that a method leaves in full, by each way of choosing them."""
+    parts = []
+    for method, name in STUDIES.items():
+        found = results.found.get(name)
+        if found is None:
+            continue
+        rows = [
+            [label, " ".join(map(str, line["full_steps"])), interval(line["ssim"], "{:.3f}"),
+             interval(line["ssim_over_even"], "{:+.3f}"), interval(line["score_over_even"], "{:+.3f}")]
+            for label, line in found["lines"].items()
+        ]  # fmt: skip
+        text = markdown(["chosen by", "steps in full", "SSIM with vanilla", "SSIM, x - even", "score, x - even"], rows)
+        parts.append(f"{method} on {found['model']}, {found['prompts']} held-out prompts, 95% intervals.\n\n{text}")
+    return "\n\n".join(parts) or "Not measured on this checkout yet: `python -m reweight bench peers-steps`."

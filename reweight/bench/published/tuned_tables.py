@@ -1,9 +1,17 @@
-"""The tables of docs/TUNED.md: tuned weights, rankings and vanilla on captions apart, and the paper's claims."""
+"""The tables and numbers of docs/TUNED.md: tuned weights, rankings and vanilla on test captions, and the paper's claims.
+
+A model may have several results, `tuned-MODEL.json` and further files whose name begins with `tuned-`: their rows stand
+in one table, by the number of steps. Numbers in sentences name the file: "tuned.toy.10.dynamic - static".
+"""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from typing import Any
+
 from .results import Results, interval, markdown
 
+MODELS = ("toy", "toy-turbo")
 TITLES = {
     "dynamic": "tuned, dynamic", "static": "tuned, static", "one number": "tuned, one number for all blocks",
     "calibrated": "ranking: calibrated", "paper-code": "ranking: the paper's",
@@ -13,10 +21,8 @@ TITLES = {
 def study(results: Results, model: str) -> str:
     """Every way of weighting at every number of steps, paired differences from vanilla over the captions."""
     rows = []
-    for steps, found in results[f"tuned-{model}"]["steps"].items():
-        for effect in found["effects"]:
-            if effect["set"] != "all":
-                continue
+    for steps, found in _by_steps(results, model):
+        for effect in _all(found["effects"]):
             plain = effect["variant"] == "vanilla"
             rows.append([
                 steps, TITLES.get(effect["variant"], effect["variant"]),
@@ -26,31 +32,125 @@ def study(results: Results, model: str) -> str:
                 f"({effect['saturation']:.3f})" if plain else interval(effect["saturation_over_vanilla"], "{:+.3f}"),
                 f"({effect['frechet']:.0f})" if plain else interval(effect["frechet_over_vanilla"], "{:+.0f}"),
             ])  # fmt: skip
-    return markdown(["steps", "weights", "score", "judge", "SSIM", "saturation", "Frechet"], rows)
+    return markdown(["steps", "weights", "score", "judge", "SSIM", "saturation", "Frechet"], _each_once(rows))
 
 
 def dynamic(results: Results, model: str) -> str:
-    """What dynamic adds to each other way, in pairs."""
+    """Dynamic weights minus each other way, in pairs."""
     rows = [
         [steps, f"{line['variant']} - {line['over']}", interval(line["score"]), interval(line["obeyed"], "{:+.3f}")]
-        for steps, found in results[f"tuned-{model}"]["steps"].items()
-        for line in found["differences"]
-        if line["set"] == "all"
+        for steps, found in _by_steps(results, model)
+        for line in _all(found["differences"])
     ]
-    return markdown(["steps", "paired difference", "score", "judge"], rows)
+    return markdown(["steps", "paired difference", "score", "judge"], _each_once(rows))
 
 
 def claims(results: Results, model: str) -> str:
     """The claims of Sec. III-F about each dynamic table."""
     rows = [
         [
-            str(table["steps"]),
-            claim["claim"],
-            f"{claim['difference']:+.3f}",
+            str(table["steps"]), claim["claim"], f"{claim['difference']:+.3f}",
             "holds" if claim["holds"] else "does not hold",
         ]
-        for table in results[f"tuned-{model}"]["tables"]
-        if table["way"] == "dynamic"
+        for table in _tables(results, model) if table["way"] == "dynamic"
         for claim in table["claims"]
-    ]
-    return markdown(["steps", "claim", "difference", ""], rows)
+    ]  # fmt: skip
+    return markdown(["steps", "claim", "difference", ""], _each_once(rows))
+
+
+def cost(results: Results) -> str:
+    """Pictures and time of every tuning, and its gain on the validation set."""
+    rows = []
+    for model in MODELS:
+        for table in _tables(results, model):
+            found = table["tuning"]
+            gain = interval((found["validation_gain"], *found["validation_interval"]))
+            iterations = f"{found['best_iteration']} of {found['iterations']}"
+            rows.append([
+                model, str(table["steps"]), TITLES.get(table["way"], table["way"]), iterations, str(found["pictures"]),
+                f"{found['seconds'] / 60:.1f}", gain,
+            ])  # fmt: skip
+    head = ["model", "steps", "weights", "best iteration", "pictures drawn", "minutes", "validation gain"]
+    return markdown(head, _each_once(rows))
+
+
+def fewer(results: Results) -> str:
+    """A picture of fewer steps, tuned or not, minus vanilla's of more steps, in pairs."""
+    rows = [
+        [model, f"{TITLES.get(line['variant'], line['variant'])}, {line['steps']} - vanilla, {line['over_vanilla_at']}",
+         interval(line["score"]), interval(line["obeyed"], "{:+.3f}"),
+         f"{line['cpu_seconds']:.2f} / {line['cpu_seconds_vanilla']:.2f}"]
+        for model in MODELS for found in _files(results, model).values() for line in found["fewer_steps"]
+    ]  # fmt: skip
+    head = ["model", "paired difference, steps", "score", "judge", "CPU seconds of a picture"]
+    return markdown(head, _each_once(rows))
+
+
+def similarity(results: Results) -> str:
+    """How alike two tunings' tables are, brought to one number of steps."""
+    rows = [
+        [model, " / ".join(f"{TITLES.get(way, way)}, {steps}" for way, steps in (pair["a"], pair["b"])),
+         f"{pair['cosine']:+.2f}", f"{pair['tau_b']:+.2f}"]
+        for model in MODELS for found in _files(results, model).values() for pair in found["likeness"]
+    ]  # fmt: skip
+    return markdown(["model", "two tunings, steps", "cosine of w - 1", "tau-b"], _each_once(rows))
+
+
+def numbers(found: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    """One result's numbers: "10.dynamic", "10.dynamic - static", each with ".judge", and so on."""
+    for kind, count in found["captions"].items():
+        yield f"{kind} captions", str(count)
+    for steps, measured in found["steps"].items():
+        for effect in _all(measured["effects"]):
+            key = f"{steps}.{effect['variant']}"
+            yield f"{key}.score", f"{effect['score']:.4f}"
+            yield f"{key}.ssim", f"{effect['ssim']:.2f}"
+            yield f"{key}.pictures", str(effect["pictures"])
+            if effect["variant"] != "vanilla":
+                yield key, interval(effect["score_over_vanilla"])
+                yield f"{key}.mean", f"{effect['score_over_vanilla'][0]:+.4f}"
+                yield f"{key}.judge", interval(effect["obeyed_over_vanilla"], "{:+.3f}")
+        for line in _all(measured["differences"]):
+            key = f"{steps}.{line['variant']} - {line['over']}"
+            yield key, interval(line["score"])
+            yield f"{key}.judge", interval(line["obeyed"], "{:+.3f}")
+    for line in found["fewer_steps"]:
+        key = f"{line['variant']} {line['steps']} - vanilla {line['over_vanilla_at']}"
+        yield key, interval(line["score"], "{:+.3f}")
+        yield f"{key}.judge", interval(line["obeyed"], "{:+.3f}")
+    for table in found["tables"]:
+        key = f"{table['steps']}.{table['way']}"
+        yield f"{key}.pictures drawn", str(table["tuning"]["pictures"])
+        yield f"{key}.seconds", f"{table['tuning']['seconds']:.0f}"
+        yield f"{key}.claims", f"{sum(claim['holds'] for claim in table['claims'])} of {len(table['claims'])}"
+    for pair in found["likeness"]:
+        yield f"cosine {' / '.join(f'{way} {steps}' for way, steps in (pair['a'], pair['b']))}", f"{pair['cosine']:.2f}"
+
+
+def _files(results: Results, model: str) -> dict[str, dict[str, Any]]:
+    """A model's results, its first one first."""
+    found = {
+        name: content for name, content in results.found.items()
+        if name.startswith("tuned-") and content["model"] == model
+    }  # fmt: skip
+    return dict(sorted(found.items(), key=lambda item: (item[0] != f"tuned-{model}", item[0])))
+
+
+def _by_steps(results: Results, model: str) -> list[tuple[str, dict[str, Any]]]:
+    pairs = [pair for found in _files(results, model).values() for pair in found["steps"].items()]
+    return sorted(pairs, key=lambda pair: int(pair[0]))
+
+
+def _tables(results: Results, model: str) -> list[dict[str, Any]]:
+    tables = [table for found in _files(results, model).values() for table in found["tables"]]
+    return sorted(tables, key=lambda table: table["steps"])
+
+
+def _all(lines: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+    """Those over all test captions, not over one half of them."""
+    return (line for line in lines if line["set"] == "all")
+
+
+def _each_once(rows: list[list[str]]) -> list[list[str]]:
+    """Two results may hold the same measurement."""
+    return [list(row) for row in dict.fromkeys(map(tuple, rows))]

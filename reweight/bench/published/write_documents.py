@@ -87,8 +87,9 @@ def tables(results: Results) -> dict[str, Callable[[], str]]:
         **{
             f"tuned {kind.__name__} {model}": partial(kind, results, model)
             for kind in (tuned.study, tuned.dynamic, tuned.claims)
-            for model in ("toy", "toy-turbo")
+            for model in tuned.MODELS
         },
+        **{f"tuned {kind.__name__}": partial(kind, results) for kind in (tuned.cost, tuned.fewer, tuned.similarity)},
         "peers packages": partial(peers.packages, results),
         "peers full size": partial(peers.full_size, results),
         "peers steps": partial(peers.steps, results),

@@ -94,7 +94,8 @@ def command(
             rows[count] = draw_rows(
                 loaded, sets.test(), noises, count, guidance, tables, out / "rows", scorer, judge, say
             )  # fmt: skip
-    against = [("dynamic", name) for name in ("static", "one number", "calibrated", "paper-code")]
+    rivals = [way for way in WAYS if way != "dynamic"] + ["calibrated", "paper-code"]
+    against = [("dynamic", name) for name in rivals]
     result = run_info(
         "tuned", loaded, guidance=guidance, captions={"tuning": captions, "validation": validation, "test": limit},
         seeds=list(noises), scorer=scorer.version, judge=judge.digest[:12],

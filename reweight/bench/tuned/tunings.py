@@ -22,6 +22,7 @@ WAYS = {
     "static": {"static": True},
     "one number": {"one_number": True},
     "dynamic, other seed": {"seed": 1},
+    "dynamic, CMA-ES": {"by": "cma"},
 }
 RANGE = (0.95, 1.15)  # in which the rankings did best in `bench importance`
 Progress = Callable[[str, float], None]

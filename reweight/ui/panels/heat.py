@@ -11,7 +11,10 @@ LEFT, TOP, ROW, BOTTOM = 118, 26, 30, 34
 CELL = (12, 64)  # least and largest width of a cell
 WIDTH = 480
 WEIGHT_SPAN = 0.5  # a weight this far from 1 has the full colour
-PALE_FROM = {"importance": 0.65, "weight": 0.78}  # the shade from which white reads better than ink: at least 4 to 1
+PALE_FROM = {
+    "importance": 0.69,
+    "weight": 0.94,
+}  # the shade from which white reads better than black: at least 4.5 to 1
 
 
 def weight_shade(w: float) -> float:
@@ -78,14 +81,15 @@ def _cell(
     pale = " rw-pale" if abs(shade) > PALE_FROM[kind] else ""
     number = f"{value:.2f}"
     note = "" if notes is None else f' data-note="{escape(str(notes[t, i]))}"'
+    ends = "" if interval is None else f' data-low="{interval[0][t, i]:.4g}" data-high="{interval[1][t, i]:.4g}"'
     text = (
         f'<text class="rw-number{pale}" x="{x + wide / 2:.1f}" y="{y + ROW / 2 + 4}">{number}</text>'
         if wide >= 34
         else ""
     )
     return (
-        f'<g class="rw-cell" role="gridcell" tabindex="{0 if i == t == 0 else -1}" data-row="{i}" data-column="{t}"{note} '
-        f'data-name="{name}" aria-label="{name}, step {t + 1}: {number}" style="--v:{shade:.3f}">'
+        f'<g class="rw-cell" role="gridcell" tabindex="{0 if i == t == 0 else -1}" data-row="{i}" data-column="{t}"{note}{ends} '
+        f'data-name="{name}" data-value="{value:.4g}" aria-label="{name}, step {t + 1}: {number}" style="--v:{shade:.3f}">'
         f'<rect x="{x + 1:.1f}" y="{y + 1}" width="{wide - 2:.1f}" height="{ROW - 2}" rx="4"/>{text}'
         + ("" if interval is None else _interval(interval[0][t, i], interval[1][t, i], x, y, wide, pale))
         + "</g>"

@@ -47,7 +47,7 @@ class Compare(Screen):
             '<input type="range" min="0" max="100" value="50" aria-label="Slide from one picture to the other"></div>'
             "<figcaption>Drag to compare</figcaption></figure>"
             '<figure><canvas id="difference" role="img" aria-label="Where the two pictures differ: black is equal"></canvas>'
-            "<figcaption>Difference, four times enlarged</figcaption></figure></div></div></details>"
+            "<figcaption>Difference, amplified four times</figcaption></figure></div></div></details>"
         )
 
     def acts(self) -> Mapping[str, Act]:

@@ -125,10 +125,12 @@ def drawn(call: Call, request: Request) -> Event:
         panels.append({"schedule": None, "title": "The direct check", "heat": heat, "source": source, "tau": ""})
     chosen = call.chosen(request)
     followed = SPOKEN.get(request.reweighting.schedule)
+    ends = score_interval(chosen.table)
     return {
         "kind": "importance", "panels": panels, "verdict": verdict(taus, followed if followed else f"“{request.reweighting.control().title}”"),
         "ranks": ranks(chosen.scores, names), "findings": findings(chosen.table), "names": names,
         "scores": chosen.scores.round(3).tolist(), "checked": errors is not None,
+        "interval": None if ends is None else [end.round(3).tolist() for end in ends],
     }  # fmt: skip
 
 

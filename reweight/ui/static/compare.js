@@ -29,7 +29,8 @@
     act = null;
     $("#said").textContent = `${OTHERS[other]}. Click a block of the U-Net: it is switched off, and the picture shows what it did.`;
   });
-  rw.react = (text, { off = null } = {}) => act && Object.assign(act, { text, off }); // the same act goes on: a drag, a stroke
+  // The same act goes on: a drag, a stroke. why: what explains a slight change, if it is one.
+  rw.react = (text, { off = null, why = "" } = {}) => act && Object.assign(act, { text, off, why });
   rw.coarse = () => !!$("#pictures .rw-coarse");
   rw.pictures = () => shown;
 
@@ -201,7 +202,7 @@
     line.replaceChildren(
       part("span", "", `${act.text}: `),
       part("b", "", phrase),
-      part("span", "", `${little} `),
+      part("span", "", `${n <= 1 && act.why ? `. ${act.why}` : little} `),
       part("span", "rw-bars", bars(n)),
       part("span", "rw-soft rw-with", `SSIM ${ssim(s)} with the picture before`),
     );

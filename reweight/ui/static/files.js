@@ -55,7 +55,9 @@
 
   rw.bytes = (base64) => Uint8Array.from(atob(base64), (letter) => letter.charCodeAt(0));
   rw.pngOf = (canvas) => new Promise((done) => canvas.toBlob(async (blob) => done(new Uint8Array(await blob.arrayBuffer())), "image/png"));
-  rw.csv = (rows) => rows.map((row) => row.map((cell) => (/[",\n]/.test(cell ?? "") ? `"${String(cell).replaceAll('"', '""')}"` : (cell ?? ""))).join(",")).join("\n") + "\n";
+  const asText = (cell) => (typeof cell === "string" && /^[=+@-]/.test(cell) && Number.isNaN(Number(cell)) ? `'${cell}` : (cell ?? "")); // no formula
+  const quoted = (cell) => (/[",\n]/.test(cell) ? `"${String(cell).replaceAll('"', '""')}"` : cell);
+  rw.csv = (rows) => rows.map((row) => row.map((cell) => quoted(asText(cell))).join(",")).join("\n") + "\n";
 
   // A copy of a drawing with its colours written into it, so that it stands alone; leave: a selector of what is left out.
   const LOOK = ["fill", "fill-opacity", "stroke", "stroke-width", "stroke-dasharray", "stroke-opacity", "opacity", "display", "visibility", "font-size", "font-weight", "text-anchor", "stroke-linejoin"];

@@ -148,8 +148,10 @@
     if ((await rw.act("importance", "load", { text }, take)) === "done") rw.draw();
   });
   function csv() {
-    const rows = [["step", "block", "score", "weight"]];
-    latest.scores.forEach((row, t) => row.forEach((score, i) => rows.push([t + 1, latest.names[i], score, rw.weight(t, i)])));
-    rw.download("importance.csv", rows.map((row) => row.join(",")).join("\n") + "\n", "text/csv");
+    const { scores, names, interval } = latest;
+    const ends = interval ? ["score_low_95", "score_high_95"] : [];
+    const rows = [["step", "block", "score", ...ends, "weight"]];
+    scores.forEach((row, t) => row.forEach((score, i) => rows.push([t + 1, names[i], score, ...(interval ?? []).map((end) => end[t][i]), rw.weight(t, i)])));
+    rw.download("importance.csv", rw.csv(rows), "text/csv");
   }
 })();

@@ -101,6 +101,8 @@
     if (!$("#ask") || !$("#pictures") || !$("#instrument")) return setTimeout(begin, 30);
     rw.status("Starting…");
     const [ok, facts] = await opening;
+    // What stood in the HTML gives way once the same pictures are in their places.
+    requestAnimationFrame(() => Promise.all(all("#pictures img").map((image) => image.decode().catch(() => {}))).then(() => $("#first")?.remove()));
     if (!facts) return rw.say("The demo does not answer: see whether it still runs, then reload the page.", true);
     if (!ok) return rw.say(facts.text, true);
     rw.session = facts.session;

@@ -5,7 +5,12 @@
   const steps = () => [...Array(rw.settings.steps).keys()];
   const blocks = () => rw.facts.blocks.map(({ name }) => name);
   const weights = () => [["step", "block", "weight"], ...steps().flatMap((t) => blocks().map((name, i) => [t + 1, name, rw.weight(t, i)]))];
-  const cells = (svg) => [["step", "block", "value"], ...all(".rw-cell", svg).map((cell) => [+cell.dataset.column + 1, cell.dataset.name, cell.getAttribute("aria-label").split(": ").at(-1)])];
+  // A heatmap's cells, with the ends of their 95% intervals where it has them.
+  const cells = (svg) => {
+    const drawn = all(".rw-cell", svg);
+    const ends = drawn.some((cell) => cell.dataset.low) ? ["low", "high"] : [];
+    return [["step", "block", "value", ...ends.map((end) => `${end}_95`)], ...drawn.map(({ dataset }) => [+dataset.column + 1, dataset.name, dataset.value, ...ends.map((end) => dataset[end])])];
+  };
 
   // The charts that a screen may hold: a selector, a name for files, and the rows of its CSV.
   const CHARTS = [
