@@ -27,7 +27,7 @@ def engine(sd_folder):
 
 def asked(engine: Engine, **changes):
     return validate(
-        engine.opened(engine.models[0]).card, prompt="a red apple on table", steps=3, guidance=2.0, **changes
+        engine.opened(engine.models[0]).card, prompt="a red apple on table", steps=2, guidance=2.0, **changes
     )
 
 
