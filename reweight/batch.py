@@ -15,10 +15,10 @@ from PIL import Image
 from .engine.axes import Axis, changed, offered, read_axis
 from .engine.engine import Engine, Scores, Waiting
 from .engine.naming import cell_name
+from .engine.points import Cell, Done, Point
 from .engine.provenance import read_png, save_png, settings_of
 from .engine.request import REWEIGHTED, Request
 from .engine.resolving import Chosen
-from .engine.sweep import Cell, Done, Point
 from .scoring import distance
 from .storage.atomic import write_atomic
 

@@ -2,10 +2,10 @@
 
 import typer
 
-from .embedded import atlas, defaults
+from .embedded import defaults, draw_atlas
 from .embedded import picture_quality as toy
 from .embedded import scorer_quality as toy_scorer
-from .overhead import full_size, grid, live, parts, plan
+from .overhead import full_size, grid, page_latency, parts, plan
 from .peers import full_size_peers, full_size_times, peer_study, which_steps
 from .published import whole_run, write_documents
 from .studies import agreement, pruning
@@ -19,13 +19,13 @@ from .tuned import tuned_study
 
 app = typer.Typer(no_args_is_help=True, help=__doc__)
 app.command("agreement")(agreement.command)
-app.command("atlas")(atlas.command)
+app.command("atlas")(draw_atlas.command)
 app.command("defaults")(defaults.command)
 app.command("full-size")(full_size.command)
 app.command("grid")(grid.command)
 app.command("parts")(parts.command)
 app.command("importance")(importance.command)
-app.command("live")(live.command)
+app.command("live")(page_latency.command)
 app.command("peers")(peer_study.command)
 app.command("peers-full-size")(full_size_peers.command)
 app.command("peers-full-size-times")(full_size_times.command)

@@ -35,10 +35,10 @@ from .events import INVERSION, Agreement, Batch, Loading, Notice, Picture, Previ
 from .inversion import inverted
 from .parabola import Parabolas, parabolas
 from .pictures import Made, Pictures
+from .points import Cell, Done, Point, cost, draw_points, draw_tables
 from .request import REWEIGHTED, Request
 from .resident import resident_models
 from .resolving import Chosen, choose
-from .sweep import Cell, Done, Point, cost, draw_points, draw_tables
 from .watching import previews, watch
 from .worker import Busy, Job, Waiting, Worker
 

@@ -13,9 +13,9 @@ from PIL import Image
 
 from ..engine.axes import changed, offered, read_axis
 from ..engine.engine import Batch, Engine, Scores
+from ..engine.points import Cell, Point, grid
 from ..engine.provenance import png_bytes, settings_of
 from ..engine.request import REWEIGHTED, Request, RequestError
-from ..engine.sweep import Cell, Point, grid
 from ..probing.ablation import without
 from ..scoring import distance
 from .api_words import documented

@@ -10,7 +10,7 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from reweight.__main__ import app
-from reweight.bench.overhead.pace import Pace, duration, seconds_for
+from reweight.bench.overhead.time_estimates import Pace, duration, seconds_for
 from reweight.bench.tables import cells, paired
 from reweight.bench.tables.experiments import NAMES, Experiment, Variant, experiment, ranked
 from reweight.bench.tables.paper import by_category, paper_tables, table_1, table_2

@@ -16,8 +16,8 @@ from reweight.engine import lent
 from reweight.engine.engine import Busy, Engine, ModelError, Picture, ProbeSnapshot
 from reweight.engine.events import Agreement, Batch, Watched
 from reweight.engine.lent import STEPS, LentEngine
+from reweight.engine.points import Cell, Point
 from reweight.engine.request import Request, validate
-from reweight.engine.sweep import Cell, Point
 
 if "fork" not in multiprocessing.get_all_start_methods():
     pytest.skip("forks are Unix's", allow_module_level=True)

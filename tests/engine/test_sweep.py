@@ -9,8 +9,8 @@ import pytest
 
 from reweight.engine.axes import changed, difference, offered, read_axis
 from reweight.engine.engine import Engine
+from reweight.engine.points import Cell, Point, grid
 from reweight.engine.request import RequestError, validate
-from reweight.engine.sweep import Cell, Point, grid
 
 
 @pytest.fixture(scope="module")

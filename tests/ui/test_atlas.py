@@ -7,7 +7,7 @@ import json
 
 import pytest
 
-from reweight.bench.embedded.atlas import COLUMNS, asked
+from reweight.bench.embedded.draw_atlas import COLUMNS, asked
 from reweight.engine.engine import Engine
 from reweight.engine.provenance import read_png
 from reweight.engine.resolving import EXAMPLES

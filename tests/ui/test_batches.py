@@ -12,9 +12,9 @@ import pytest
 
 from reweight.batch import Batch, Item
 from reweight.engine.engine import Engine
+from reweight.engine.points import MOST_PUBLIC as MOST_CELLS
 from reweight.engine.provenance import read_png
 from reweight.engine.request import RequestError
-from reweight.engine.sweep import MOST_PUBLIC as MOST_CELLS
 from reweight.ui.controls import defaults
 from reweight.ui.screens import batches, sweep
 from reweight.ui.screens.base import Call

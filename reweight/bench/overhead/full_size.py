@@ -137,8 +137,8 @@ def provenance(device: str, dtype: torch.dtype, **settings: int) -> dict[str, An
     import torch
 
     from ...engine.provenance import current_versions
-    from .pace import device_name
     from .paired_timing import PROMPT
+    from .time_estimates import device_name
 
     return {
         "format": "reweight-full-size-1", "weights": "random", "prompt": PROMPT, "guidance": 0.0,

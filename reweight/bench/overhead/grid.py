@@ -37,7 +37,7 @@ def command(
 def measured(model: str, side: int) -> dict[str, float]:
     """Wall and processor seconds of a grid over low and high, with the vanilla picture that it is measured against."""
     from ...engine.engine import Engine
-    from ...engine.sweep import Cell
+    from ...engine.points import Cell
 
     def drawn(together: bool) -> tuple[float, float, float]:
         engine = Engine((model,))
@@ -63,9 +63,9 @@ def _points(engine: Any, model: str, side: int, seed: int = 7) -> list[Any]:
 
     import numpy as np
 
+    from ...engine.points import Point
     from ...engine.request import validate
     from ...engine.resolving import EXAMPLES
-    from ...engine.sweep import Point
 
     card = engine.card(model)
     found = []

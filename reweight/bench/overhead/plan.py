@@ -22,7 +22,7 @@ def command(
     from ...models.loading import load_model
     from ..tables.experiments import NAMES
     from ..tables.prompts import CATEGORIES
-    from .pace import calibrate, device_name, duration, seconds_for
+    from .time_estimates import calibrate, device_name, duration, seconds_for
 
     counts, noises = whole_numbers(steps, "steps"), len(whole_numbers(seeds, "seeds"))
     loaded = load_model(model, device=device, dtype=dtype, local=True)

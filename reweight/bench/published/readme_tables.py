@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from ..overhead.pace import duration
+from ..overhead.time_estimates import duration
 from .results import Results, interval, markdown, mean_interval
 from .study_tables import WIDE
 

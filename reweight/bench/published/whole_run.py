@@ -100,7 +100,7 @@ def is_there(path: Path, study: Study, revision: str | None) -> bool:
 
 def forecast(wanted: list[Study], missing: list[Study], results: Path) -> str:
     """What is missing, and how long it took when it was last measured, in words."""
-    from ..overhead.pace import duration
+    from ..overhead.time_estimates import duration
 
     if not missing:
         return f"All {len(wanted)} results are there for this revision."

@@ -8,7 +8,7 @@ import torch
 
 from ...engine.provenance import current_versions
 from ...models.loading import LoadedModel
-from ..overhead.pace import device_name
+from ..overhead.time_estimates import device_name
 
 
 def run_info(kind: str, loaded: LoadedModel, **settings: Any) -> dict[str, Any]:

@@ -12,9 +12,9 @@ from PIL import Image
 
 from ...batch import Batch, Item, plan
 from ...engine.engine import Waiting
+from ...engine.points import Done
 from ...engine.provenance import current_versions, png_bytes
 from ...engine.request import RequestError
-from ...engine.sweep import Done
 from ..pace import about_seconds
 from ..wording import waiting
 from .base import Call, Event

@@ -11,9 +11,9 @@ from PIL import Image
 from ...engine.axes import Axis, Setting, difference, offered, read_axis
 from ...engine.engine import Notice, Picture, Scores, Waiting
 from ...engine.naming import cell_name
+from ...engine.points import MOST_CELLS, MOST_PUBLIC, Cell, Done, Point, grid
 from ...engine.provenance import png_bytes, settings_of
 from ...engine.request import REWEIGHTED, Request, RequestError
-from ...engine.sweep import MOST_CELLS, MOST_PUBLIC, Cell, Done, Point, grid
 from ...methods import columns
 from ...scoring import distance
 from ..files import STATIC
