@@ -132,11 +132,14 @@ def test_an_examples_pictures_are_there_before_the_model_is_asked(visit):
     page = visit("model=toy-turbo", drawn=False)
     held = []
     page.route("**/reweight/compare/draw", lambda route: held.append(route))
-    page.reload()
+    with page.expect_request("**/reweight/compare/draw"):
+        page.reload()
     expect(page.locator(".rw-precomputed img")).to_have_count(3)
     expect(page.locator("#status")).to_contain_text("Precomputed")
     expect(page.locator("figure[data-column='freeu'] .rw-change")).to_contain_text("changed")
     before = png(page, "vanilla")
+    while not held:
+        page.wait_for_timeout(20)
     held[-1].continue_()
     page.unroute("**/reweight/compare/draw")
     expect(page.locator(".rw-precomputed")).to_have_count(0)
