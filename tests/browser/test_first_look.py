@@ -111,12 +111,14 @@ def test_a_projector_shows_the_unet_beside_the_pictures_on_every_screen(visit):
         assert box["y"] >= 0 and box["y"] + box["height"] <= 720 and box["x"] > 640, name
 
 
-def test_three_pictures_are_there_before_any_script_and_give_way_to_the_page(visit):
-    bare = visit("model=toy-turbo", drawn=False, java_script_enabled=False)
+def test_three_pictures_are_there_before_any_script_and_give_way_to_the_page(chromium, server, visit):
+    bare = chromium.new_page(java_script_enabled=False)
+    bare.goto(f"{server.url}?model=toy-turbo")
     pictures = bare.locator("#first img")
     expect(pictures).to_have_count(3)
     for picture in pictures.all():
         assert picture.bounding_box()["width"] > 100
     expect(bare.locator("#first")).to_contain_text("Precomputed")
+    bare.close()
     page = visit("model=toy-turbo")
     expect(page.locator("#first")).to_have_count(0)

@@ -169,6 +169,6 @@ def test_a_block_is_opened_and_its_weight_is_where_it_multiplies(visit):
     page.locator("#inside-which").select_option("3")
     expect(inside).to_contain_text("mid_block")
     expect(page.locator("#block-name")).to_contain_text("Middle")
-    page.keyboard.press("Escape")
+    page.locator("#inside-which").press("Escape")
     expect(inside).to_be_hidden()
     expect(page.locator("#block-inside")).to_be_focused()
