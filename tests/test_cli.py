@@ -44,10 +44,10 @@ def refused(result):
 
 @pytest.fixture(scope="module")
 def made(sd_folder, tmp_path_factory):
-    """A table from `probe`, and pictures from `generate --table`."""
+    """A table from `probe` in this process, and pictures from `generate --table` in one of its own."""
     folder = tmp_path_factory.mktemp("made")
     table, figure, out = folder / "new" / "table.json", folder / "figure.png", folder / "out"
-    probed = run(
+    probed = run_here(
         "probe", "a [red] $5 & $6 apple", "--model", sd_folder, "--steps", 3, "--runs", 1, "--out", table,
         "--figure", figure, "--guidance", 2,
     )  # fmt: skip
@@ -112,6 +112,7 @@ def test_nothing_but_our_own_words_is_printed(made):
         assert all(line.startswith(ours) for line in lines), result.stderr
 
 
+@pytest.mark.thorough
 def test_an_overlong_prompt_is_said_once_in_our_words(sd_folder, tmp_path):
     result = run("generate", " ".join([PROMPT] * 30), "--model", sd_folder, "--steps", 1, "--out", tmp_path)
     assert result.returncode == 0 and "The prompt has 152 tokens" in result.stderr
@@ -129,7 +130,7 @@ def test_the_same_command_gives_the_same_files(made, sd_folder, tmp_path):
 
 
 class TestRefusals:
-    """In this process; one in a process of its own."""
+    """In this process; in thorough runs one in a process of its own."""
 
     @pytest.fixture
     def error(self, monkeypatch, capfd):
@@ -146,9 +147,13 @@ class TestRefusals:
 
         return call
 
-    def test_a_model_that_is_not_there(self):
-        said = refused(run("generate", "fox", "--model", "nope"))
+    def test_a_model_that_is_not_there(self, error):
+        said = error("generate", "fox", "--model", "nope")
         assert "There is no model" in said and "'nope'" in said
+
+    @pytest.mark.thorough
+    def test_in_a_process_of_its_own(self):
+        assert "There is no model" in refused(run("generate", "fox", "--model", "nope"))
 
     def test_files_that_cannot_be_read_or_written(self, error, tmp_path):
         (tmp_path / "bad.json").write_text("{", encoding="utf-8")
@@ -173,7 +178,7 @@ class TestRefusals:
     def test_pictures_that_are_there_are_kept(self, error, made, sd_folder):
         folder = made[4]
         before = {file.name: file.read_bytes() for file in folder.iterdir()}
-        assert "vanilla.png is there already" in error("generate", "fox", "--model", sd_folder, "--out", folder)
+        assert "vanilla.png exists already" in error("generate", "fox", "--model", sd_folder, "--out", folder)
         assert {file.name: file.read_bytes() for file in folder.iterdir()} == before
 
     def test_a_table_that_does_not_fit(self, error, made, sdxl_folder, sd_folder):

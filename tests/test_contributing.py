@@ -62,5 +62,5 @@ def test_each_does_what_it_says(added, sd_folder):
     finally:
         engine.close()
     assert len({picture.image.tobytes() for picture in pictures}) == 3
-    assert pictures[1].reports["dim-skips"].modules == 12 and (pictures[2].weights == 0.75).all()
+    assert pictures[1].reports["dim-skips"].modules == 8 and (pictures[2].weights == 0.75).all()
     assert scorer_named("redness").score([Image.new("RGB", (2, 2), (9, 0, 0))], ["a"]) == 9

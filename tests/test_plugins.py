@@ -22,11 +22,6 @@ ENV = os.environ | {
 PROMPT = "a red apple on table"
 
 
-def run(*arguments):
-    command = [sys.executable, "-m", "reweight", *map(str, arguments)]
-    return subprocess.run(command, cwd=ROOT, env=ENV, capture_output=True, text=True, timeout=300, encoding="utf-8")
-
-
 @dataclass(frozen=True)
 class Thing:
     key: str
@@ -55,56 +50,67 @@ class TestRegistry:
             things.named(key)
 
 
-class TestFromOutside:
-    """No file of this package names what tests/outside brings."""
+CODE = """
+import contextlib, json, sys
+from reweight.__main__ import main
+for arguments in json.loads(sys.argv.pop()):
+    sys.argv[1:] = arguments
+    with contextlib.suppress(SystemExit):
+        main()
+    print("-----", file=sys.stderr, flush=True)
+"""
+SAID = {
+    "dim-skips.factor=9": "Dim skips factor must be a number from 0 to 2.",
+    "dim-skips.deepest=1": "Dim skips deepest must be true or false.",
+    "dim-skips.b=1": "Dim skips may have factor and deepest, and nothing else.",
+}
 
-    def test_a_method_and_a_control_draw_and_are_in_the_settings(self, sd_folder, tmp_path):
-        done = run(
-            "generate", PROMPT, "--model", sd_folder, "--steps", 2, "--out", tmp_path, "--method", "vanilla", "--method",
-            "dim-skips", "--method", "reweighted+dim-skips", "--set", "dim-skips.factor=0.5", "--schedule", "zigzag",
-            "--low", 0.5, "--high", 1.5,
-        )  # fmt: skip
-        assert done.returncode == 0, done.stderr
-        assert "broken is left out" in done.stderr and "Traceback" not in done.stderr
+
+class TestFromOutside:
+    """No file of this package names what tests/outside brings. One process, where it is installed, runs the commands."""
+
+    @pytest.fixture(scope="class")
+    def done(self, sd_folder, tmp_path_factory):
+        """What each command said, and the folder that they wrote to."""
+        folder = tmp_path_factory.mktemp("outside")
+        (folder / "prompts.txt").write_text(f"{PROMPT}\nthe blue cat in rain\n", encoding="utf-8")
+        generate = ["generate", PROMPT, "--model", str(sd_folder), "--steps", "2", "--out"]
+        commands = [
+            [*generate, str(folder), "--method", "vanilla", "--method", "dim-skips", "--method", "reweighted+dim-skips", "--set",
+             "dim-skips.factor=0.5", "--schedule", "zigzag", "--low", "0.5", "--high", "1.5"],
+            *([*generate, str(folder / "none"), "--set", setting] for setting in SAID),
+            ["bench", "fig4", "--model", str(sd_folder), "--prompts", str(folder / "prompts.txt"), "--limit", "2",
+             "--seeds", "1", "--steps", "1", "--importance", "empirical", "--scorer", "redness", "--out", str(folder)],
+        ]  # fmt: skip
+        command = [sys.executable, "-c", CODE, json.dumps(commands)]
+        ended = subprocess.run(
+            command, cwd=ROOT, env=ENV, capture_output=True, text=True, timeout=300, encoding="utf-8"
+        )
+        assert ended.returncode == 0 and "Traceback" not in ended.stderr, ended.stderr
+        return ended.stderr.split("-----\n"), folder
+
+    def test_a_method_and_a_control_draw_and_are_in_the_settings(self, done):
+        (said, *_), folder = done
+        assert "broken is left out" in said
         pictures = {
-            name: Image.open(tmp_path / f"{name}.png") for name in ("vanilla", "dim-skips", "reweighted+dim-skips")
+            name: Image.open(folder / f"{name}.png") for name in ("vanilla", "dim-skips", "reweighted+dim-skips")
         }
         assert len({picture.tobytes() for picture in pictures.values()}) == 3
-        settings = read_png(tmp_path / "reweighted+dim-skips.png")
+        settings = read_png(folder / "reweighted+dim-skips.png")
         assert settings["request"]["dim-skips"] == {"factor": 0.5, "deepest": False}
         assert settings["request"]["schedule"] == "zigzag"
         assert settings["weights"] == [[0.5, 1.5, 0.5, 1.5, 0.5, 1.5, 0.5]] * 2
         assert "dim-skips factor 0.5 deepest False" in pictures["dim-skips"].info["parameters"]
 
-    def test_its_settings_are_checked(self, sd_folder, tmp_path):
-        asked = ("generate", PROMPT, "--model", str(sd_folder), "--out", str(tmp_path), "--set")
-        said = {
-            "dim-skips.factor=9": "Dim skips factor must be a number from 0 to 2.",
-            "dim-skips.deepest=1": "Dim skips deepest must be true or false.",
-            "dim-skips.b=1": "Dim skips may have factor and deepest, and nothing else.",
-        }
-        code = """
-import contextlib, sys
-from reweight.__main__ import main
-for setting in sys.argv.pop().split():
-    sys.argv.append(setting)
-    with contextlib.suppress(SystemExit):
-        main()
-    sys.argv.pop()
-"""
-        command = [sys.executable, "-c", code, *asked, " ".join(said)]
-        done = subprocess.run(command, cwd=ROOT, env=ENV, capture_output=True, text=True, timeout=300, encoding="utf-8")
-        assert [line for line in done.stderr.splitlines() if line.startswith("Dim skips")] == list(said.values())
+    def test_its_settings_are_checked(self, done):
+        (_, *said), _ = done
+        for found, expected in zip(said, SAID.values(), strict=False):
+            assert [line for line in found.splitlines() if line.startswith("Dim skips")] == [expected]
 
-    def test_a_scorer_judges_a_table(self, sd_folder, tmp_path):
-        (tmp_path / "prompts.txt").write_text(f"{PROMPT}\nthe blue cat in rain\n", encoding="utf-8")
-        done = run(
-            "bench", "fig4", "--model", sd_folder, "--prompts", tmp_path / "prompts.txt", "--limit", 2, "--seeds", 1,
-            "--steps", 1, "--importance", "empirical", "--scorer", "redness", "--out", tmp_path,
-        )  # fmt: skip
-        assert done.returncode == 0, done.stderr
+    def test_a_scorer_judges_a_table(self, done):
+        _, folder = done
         rows = [
-            json.loads(line) for line in (tmp_path / "fig4" / "rows-0.jsonl").read_text(encoding="utf-8").splitlines()
+            json.loads(line) for line in (folder / "fig4" / "rows-0.jsonl").read_text(encoding="utf-8").splitlines()
         ]
-        assert json.loads((tmp_path / "fig4" / "results.json").read_text(encoding="utf-8"))["scorer"] == "redness 1"
+        assert json.loads((folder / "fig4" / "results.json").read_text(encoding="utf-8"))["scorer"] == "redness 1"
         assert len(rows) == 12 and np.ptp([row["score"] for row in rows]) > 0

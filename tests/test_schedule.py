@@ -259,13 +259,13 @@ json_values = st.recursive(
 )
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(st.sampled_from([*json.loads(make_table().to_json()), "other"]), json_values)
 def test_any_field_replaced(name, value):
     outcome(json.dumps(json.loads(make_table().to_json()) | {name: value}))
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(st.integers(0, 900), st.integers(0, 30), st.text(max_size=6) | st.sampled_from(["[", "}", '"', "-", "e9", ","]))
 def test_any_slice_replaced(start, length, new):
     text = make_table().to_json()

@@ -58,7 +58,8 @@ def _loaded(sd_folder):
 
 @pytest.fixture
 def loaded(_loaded, monkeypatch):
-    """The tiny model, each of whose prompts is probed once for all of these tests."""
+    """The tiny model, each of whose prompts is probed once, and briefly, for all of these tests."""
+    monkeypatch.setattr(effects_study, "probe", functools.partial(probe, runs=2, iterations=6))
     monkeypatch.setattr(effects_study, "rankings", ranked)
     return _loaded
 

@@ -101,6 +101,7 @@ def test_a_measurement_holds_every_figure_with_its_interval_and_can_be_read_back
 
 
 @needs_toy
+@pytest.mark.thorough
 def test_the_turbo_model_is_measured_at_one_and_two_steps_without_guidance(untrained, tmp_path, monkeypatch):
     folder = shutil.copytree(ASSETS / "toy", tmp_path / "toy-turbo")
     Consistency.scheduler(new_scheduler()).save_pretrained(folder / "scheduler")

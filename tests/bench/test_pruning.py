@@ -67,6 +67,7 @@ def test_an_unfine_tuned_student_is_the_teacher_without_the_blocks(loaded):
     assert np.array_equal(*map(np.asarray, drawn))
 
 
+@pytest.mark.thorough
 def test_the_command_goes_on_where_it_stopped(sd_folder, tmp_path, monkeypatch):
     asked = ["pruning", "--model", str(sd_folder), "--kind", "skip-1", "--seeds", "2", "--epochs", "1", "--batch", "1"]
     asked += ["--device", "cpu", "--prompt", "a red apple", "--scorer", "none", "--out", str(tmp_path)]

@@ -13,7 +13,7 @@ from server import ROOT, serving
 
 from reweight.engine.provenance import read_png
 
-pytestmark = pytest.mark.browser
+pytestmark = [pytest.mark.browser, pytest.mark.thorough]
 
 
 @pytest.fixture(scope="module")

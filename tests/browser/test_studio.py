@@ -132,11 +132,14 @@ def test_an_examples_pictures_are_there_before_the_model_is_asked(visit):
     page = visit("model=toy-turbo", drawn=False)
     held = []
     page.route("**/reweight/compare/draw", lambda route: held.append(route))
-    page.reload()
+    with page.expect_request("**/reweight/compare/draw"):
+        page.reload()
     expect(page.locator(".rw-precomputed img")).to_have_count(3)
     expect(page.locator("#status")).to_contain_text("Precomputed")
     expect(page.locator("figure[data-column='freeu'] .rw-change")).to_contain_text("changed")
     before = png(page, "vanilla")
+    while not held:
+        page.wait_for_timeout(20)
     held[-1].continue_()
     page.unroute("**/reweight/compare/draw")
     expect(page.locator(".rw-precomputed")).to_have_count(0)
@@ -202,6 +205,17 @@ def test_a_lesson_is_played_to_its_end(visit):
     expect(card).to_have_count(0)
     screen(page, "Learn")
     expect(page.locator(".rw-lesson").first).to_contain_text("done ✓")
+
+
+def test_a_class_gets_a_sheet_of_what_the_lessons_ask(visit):
+    page = visit("steps=2")
+    screen(page, "Learn")
+    page.locator("#lesson-sheet").click()
+    sheet = page.frame_locator("#class-sheet").locator("body")
+    expect(sheet.locator("section")).to_have_count(7)
+    expect(sheet).to_contain_text("Without which one does the picture change most?")
+    expect(sheet.locator("section").first.locator("li")).to_have_count(3)
+    expect(sheet).not_to_contain_text("The last one. Over")
 
 
 def test_presenting_leaves_no_small_type_and_comes_back(visit):

@@ -71,6 +71,7 @@ def test_what_goes_is_small_known_and_enough_for_the_page():
     assert all((ROOT / name).stat().st_size < 10_000_000 for name in files)
 
 
+@pytest.mark.thorough
 def test_the_files_alone_open_the_page(tmp_path: Path):
     import shutil
 

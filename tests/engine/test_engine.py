@@ -627,6 +627,7 @@ class TestProbe:
         assert (table.model, table.revision) == (asked.model, engine.opened(asked.model).revision)
         assert (table.seed, table.guidance_scale) == (60, 2.0)
 
+    @pytest.mark.thorough
     def test_a_probe_that_was_left_goes_on_in_another_process(self, sd_folder, tmp_path):
         def begin():
             engine = Engine((str(sd_folder),), local=True, unfinished=tmp_path / "probes")

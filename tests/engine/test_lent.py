@@ -112,6 +112,7 @@ def test_what_only_the_fork_remembers_is_lost(engines):
     assert not engine._pictures._kept, "the stand-in does not fork"
 
 
+@pytest.mark.thorough
 def test_every_kind_of_work_comes_through(engines):
     engine, _, plain = engines
     request = asked(engine, seed=13)

@@ -27,7 +27,7 @@ def engine(sd_folder):
 
 def asked(engine: Engine, **changes):
     return validate(
-        engine.opened(engine.models[0]).card, prompt="a red apple on table", steps=3, guidance=2.0, **changes
+        engine.opened(engine.models[0]).card, prompt="a red apple on table", steps=2, guidance=2.0, **changes
     )
 
 
@@ -38,7 +38,7 @@ def drawn(engine: Engine, seed: int, client: str) -> list[bytes]:
 
 
 def probed(engine: Engine) -> tuple[str, Agreement]:
-    snapshots = engine.probe(asked(engine), runs=2, iterations=3, client="a/prober")
+    snapshots = engine.probe(asked(engine), runs=2, iterations=2, client="a/prober")
     table = [event for event in snapshots if isinstance(event, ProbeSnapshot)][-1].table
     (agreement,) = (e for e in engine.agreement(asked(engine), table.scores) if isinstance(e, Agreement))
     return table.to_json(), agreement
@@ -46,11 +46,11 @@ def probed(engine: Engine) -> tuple[str, Agreement]:
 
 def test_nothing_changes_where_jobs_take_turns_in_the_midst_of_each_other(sd_folder, engine, monkeypatch):
     alone = Engine((str(sd_folder),), local=True)
-    expected = probed(alone), [drawn(alone, seed, "b") for seed in range(4)]
+    expected = probed(alone), [drawn(alone, seed, "b") for seed in range(2)]
     alone.close()
     monkeypatch.setattr(worker, "TURN", 0.0)
     pictures: list[list[bytes]] = []
-    thread = threading.Thread(target=lambda: pictures.extend(drawn(engine, seed, "b/drawer") for seed in range(4)))
+    thread = threading.Thread(target=lambda: pictures.extend(drawn(engine, seed, "b/drawer") for seed in range(2)))
     thread.start()
     table = probed(engine)
     thread.join(120)

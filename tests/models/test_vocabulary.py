@@ -12,15 +12,15 @@ from reweight.toy.world import scenes as world
 VOCABULARY = world.vocabulary()
 
 
-@pytest.mark.parametrize("seed", range(300))
-def test_a_surprise_is_a_caption_of_the_world(seed):
-    caption = VOCABULARY.surprise(seed)
-    assert VOCABULARY.surprise(seed) == caption
-    scene = world.parse(caption)
-    assert scene.setting and len(scene.things) == (2 if scene.relation else 1)
-    assert set(caption.lower().replace(",", "").split()) <= set(VOCABULARY.words)
-    for thing in scene.things:
-        assert thing.phrase() in caption
+def test_a_surprise_is_a_caption_of_the_world():
+    for seed in range(300):
+        caption = VOCABULARY.surprise(seed)
+        assert VOCABULARY.surprise(seed) == caption
+        scene = world.parse(caption)
+        assert scene.setting and len(scene.things) == (2 if scene.relation else 1), caption
+        assert set(caption.lower().replace(",", "").split()) <= set(VOCABULARY.words), caption
+        for thing in scene.things:
+            assert thing.phrase() in caption
 
 
 def test_surprises_differ_and_reach_every_part_of_the_world():

@@ -59,7 +59,9 @@ def use(pipe, name, **config):
 
 
 @pytest.mark.parametrize("name, config", ONE_CALL)
-@pytest.mark.parametrize("T", [1, 2, 7])
+@pytest.mark.parametrize(
+    "T", [pytest.param(1, marks=pytest.mark.thorough), 2, pytest.param(7, marks=pytest.mark.thorough)]
+)
 def test_one_call_a_step(sd_pipe, name, config, T):
     use(sd_pipe, name, **config)
     assert rows_used(sd_pipe, T, lambda: draw(sd_pipe, steps=T)) == list(range(T))

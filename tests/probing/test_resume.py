@@ -74,6 +74,7 @@ def test_wherever_it_stops_it_goes_on_to_the_same_table(sd_pipe, tmp_path, prese
     assert again.calls == anew
 
 
+@pytest.mark.thorough
 def test_a_killed_process_goes_on_to_the_same_table(sd_folder, sd_pipe, tmp_path):
     options = OPTIONS | {"batch_size": 1, "runs": 4}
     file, whole, rest = tmp_path / "probe.state", Check(), Check()

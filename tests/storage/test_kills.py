@@ -24,7 +24,6 @@ if not hasattr(os, "fork"):
     pytest.skip("forks are Unix's", allow_module_level=True)
 PROMPT = "a red apple on the table"
 PROBE = {"steps": 2, "guidance_scale": 0.0, "height": 16, "width": 16, "runs": 3, "iterations": 4, "batch_size": 2}
-KILLS = 10
 
 
 def killed(work: Callable[[Callable[[], None]], Any], after: int) -> bool:
@@ -58,10 +57,11 @@ class Calls:
         self.tell()
 
 
-def test_a_probe_that_is_killed_again_and_again_has_the_same_table(sd_pipe, tmp_path: Path):
+@pytest.mark.parametrize("kills", [3, pytest.param(10, marks=pytest.mark.thorough)])
+def test_a_probe_that_is_killed_again_and_again_has_the_same_table(sd_pipe, tmp_path: Path, kills: int):
     whole, chance, lost = Calls(), random.Random(0), []
     expected = probe(sd_pipe, PROMPT, check=whole, **PROBE).to_json()
-    for number in range(KILLS):
+    for number in range(kills):
         file, at = tmp_path / f"{number}.state", chance.randrange(1, whole.count)
         alive = killed(lambda tell, file=file: probe(sd_pipe, PROMPT, check=Calls(tell), resume=file, **PROBE), at)
         rest = Calls()

@@ -528,6 +528,7 @@ def test_every_distillation_trains_resumes_and_ships(tmp_path, base, small, monk
     opens_in_plain_diffusers([*folders.values()], tmp_path, (1, 2, 4), 0)
 
 
+@pytest.mark.thorough
 def test_distillation_goes_on_from_the_student_that_is_there(tmp_path, base, small):
     work, folder = Path(shutil.copytree(base[0], tmp_path / "work")), Path(shutil.copytree(base[1], tmp_path / "turbo"))
     torch.manual_seed(1)
@@ -544,6 +545,7 @@ def test_distillation_goes_on_from_the_student_that_is_there(tmp_path, base, sma
         assert torch.allclose(saved[name]["conv_in.weight"], student.conv_in.weight.float(), atol=1e-3)
 
 
+@pytest.mark.thorough
 def test_the_written_student_keeps_a_share_of_what_it_started_from(tmp_path, base, small):
     work, folder = Path(shutil.copytree(base[0], tmp_path / "work")), Path(shutil.copytree(base[1], tmp_path / "turbo"))
     path = work / f"turbo-{fingerprint(base[1])}" / "consistency.pt"
@@ -638,7 +640,10 @@ assert not any(name.startswith("reweight") for name in sys.modules)
 
 @pytest.mark.parametrize(
     ("name", "numbers", "guidance"),
-    [pytest.param("toy", (2,), 7.5, marks=pytest.mark.slow), ("toy-turbo", (1, 2, 4), 0)],
+    [
+        pytest.param("toy", (2,), 7.5, marks=pytest.mark.slow),
+        pytest.param("toy-turbo", (1, 2, 4), 0, marks=pytest.mark.thorough),
+    ],
 )
 def test_plain_diffusers_opens_the_shipped_models_without_this_package(tmp_path, name, numbers, guidance):
     if not (ASSETS / name).is_dir():
