@@ -178,7 +178,7 @@ class TestRefusals:
     def test_pictures_that_are_there_are_kept(self, error, made, sd_folder):
         folder = made[4]
         before = {file.name: file.read_bytes() for file in folder.iterdir()}
-        assert "vanilla.png is there already" in error("generate", "fox", "--model", sd_folder, "--out", folder)
+        assert "vanilla.png exists already" in error("generate", "fox", "--model", sd_folder, "--out", folder)
         assert {file.name: file.read_bytes() for file in folder.iterdir()} == before
 
     def test_a_table_that_does_not_fit(self, error, made, sdxl_folder, sd_folder):

@@ -10,7 +10,14 @@ from ..models.folder import PARTS
 ROOT = Path(__file__).resolve().parents[2]
 NAME = re.compile(r"[A-Za-z0-9][\w.-]{0,95}/[A-Za-z0-9][\w.-]{0,95}", re.ASCII)
 ALONE = ("app.py", "README.md", "requirements.txt", "LICENSE", "NOTICE")
-LEFT_OUT = ("reweight/bench/", "reweight/toy/", "reweight/deploy/", "reweight/__main__.py", "assets/toy-judge/")
+LEFT_OUT = (
+    "reweight/bench/",
+    "reweight/toy/",
+    "reweight/deploy/",
+    "reweight/__main__.py",
+    "reweight/commands/",
+    "assets/toy-judge/",
+)
 ENDINGS = {
     ".py",
     ".js",

@@ -21,7 +21,7 @@ from ..patching.blocks import target_blocks
 from .events import Step
 from .pictures import Made, Pictures
 from .request import Request
-from .resolving import Chosen, places_of
+from .resolving import Chosen, places_of, stage_of
 from .worker import Job
 
 
@@ -68,11 +68,19 @@ class Drawn:
 
 def drawing_of(request: Request, chosen: Chosen, loaded: LoadedModel) -> Drawing:
     """What the methods may know of a request's picture, the weights (T, m) for its scores included."""
-    weights = request.weights(chosen.scores, places_of(target_blocks(loaded.pipe.unet)), chosen.weights)
-    return Drawing(
-        request.steps, request.guidance, loaded.card.family, weights=weights,
-        bypass=request.reweighting.bypass(weights.shape, chosen.weight_table and chosen.weight_table.bypass),
-    )  # fmt: skip
+    blocks = target_blocks(loaded.pipe.unet)
+    weights = request.weights(chosen.scores, places_of(blocks), chosen.weights)
+    bypass = request.reweighting.bypass(weights.shape, chosen.bypass)
+    table = chosen.weight_table
+    if table is not None and table.per == "transformer":
+        stage = stage_of(blocks)
+        own = request.reweighting.unpainted(weights.shape)[
+            :, stage
+        ]  # (T, k), where the table's own weights are applied
+        off = np.zeros(own.shape, bool) if bypass is None else bypass[:, stage]
+        off |= own & (False if table.bypass is None else table.bypass)
+        weights, bypass = np.where(own, table.weights, weights[:, stage]), off if off.any() else None
+    return Drawing(request.steps, request.guidance, loaded.card.family, weights=weights, bypass=bypass)
 
 
 def picture_of(

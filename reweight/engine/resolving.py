@@ -12,7 +12,7 @@ from typing import TypeVar
 import numpy as np
 
 from ..models.registry import ASSETS, REGISTRY
-from ..patching.blocks import TargetBlock
+from ..patching.blocks import TargetBlock, columns
 from ..schedule import ImportanceTable, Places, empirical
 from ..weight_table import WeightTable
 from .request import Request, RequestError
@@ -36,8 +36,9 @@ CALIBRATED = (
 class Chosen:
     """Scores (T, m), where they come from in words, and the table itself where one was probed for this prompt.
 
-    weights: (T, m) that take the place of those that the scores would give, or None. weight_table: the table that they
-    are from, where there is one; the scores are then half of its weights, which Eq. 7 turns back for low 0 and high 2.
+    weights: (T, m) that take the place of those that the scores would give, or None. bypass: (T, m) bool, where they switch
+    a block off, or None. weight_table: the table that they are from; a block's weight is the mean over its Transformers
+    where the table has one for each. The scores are then half of the weights, which Eq. 7 turns back for low 0 and high 2.
     """
 
     scores: np.ndarray
@@ -45,6 +46,7 @@ class Chosen:
     table: ImportanceTable | None = None
     weights: np.ndarray | None = None
     weight_table: WeightTable | None = None
+    bypass: np.ndarray | None = None
 
 
 def places_of(blocks: Sequence[TargetBlock]) -> Places:
@@ -80,32 +82,35 @@ def choose(
     A table of weights among `probed` was tuned for this prompt, and comes before the shipped ones where the schedule is "tuned".
     RequestError where the schedule is "tuned" and no weights are shipped for so many steps.
     """
-    labels, control = tuple(block.label for block in blocks), request.reweighting.control()
+    control = request.reweighting.control()
+    labels = {per: columns(blocks, per)[0] for per in ("stage", "transformer")}
     ours = control.preset == CALIBRATED
 
     def serves(table: ImportanceTable | WeightTable) -> bool:
         known = revision is None or table.revision in (None, revision)
-        same = table.model == request.model and known and table.steps == request.steps and table.blocks == labels
-        return same and not (isinstance(table, WeightTable) and table.per != "stage")
+        per = table.per if isinstance(table, WeightTable) else "stage"
+        return table.model == request.model and known and table.steps == request.steps and table.blocks == labels[per]
 
     def is_ours(table: ImportanceTable) -> bool:
         return table.method == f"probe:{CALIBRATED}"
 
     if isinstance(pinned, WeightTable) and control.key in ("importance", CALIBRATED, "tuned") and serves(pinned):
         return as_chosen(
-            pinned, f"weights loaded from a file, {pinned.method} with {pinned.model}{_guided(pinned, request)}"
-        )
+            pinned, blocks,
+            f"weights loaded from a file, {pinned.method} with {pinned.model}{_guided(pinned, request)}",
+        )  # fmt: skip
     probed = list(probed)
     if control.shipped:
         for weights in reversed([table for table in probed if isinstance(table, WeightTable)]):
             if serves(weights):
-                return as_chosen(weights, f"weights tuned for this prompt just now{_guided(weights, request)}")
+                return as_chosen(weights, blocks, f"weights tuned for this prompt just now{_guided(weights, request)}")
         ready = shipped_weights(request.model)
         for weights in ready:
             if serves(weights):
                 return as_chosen(
-                    weights, f"weights tuned on other prompts, shipped with the model{_guided(weights, request)}"
-                )
+                    weights, blocks,
+                    f"weights tuned on other prompts, shipped with the model{_guided(weights, request)}",
+                )  # fmt: skip
         raise RequestError(_none_tuned(request, sorted({w.steps for w in ready})))
     if not control.probed:
         scores = control.apply(np.ones((request.steps, len(blocks))), places_of(blocks), request.seed)
@@ -131,9 +136,19 @@ def choose(
     return Chosen(scores, "the paper's empirical strategy with our numbers, not probed; a probe measures instead")
 
 
-def as_chosen(table: WeightTable, source: str) -> Chosen:
-    """A table of weights as what is chosen for a request."""
-    return Chosen(table.weights / 2, source, weights=table.weights, weight_table=table)
+def as_chosen(table: WeightTable, blocks: Sequence[TargetBlock], source: str) -> Chosen:
+    """A table of weights as what is chosen for a request. A block is bypassed where all of its Transformers are."""
+    w, off = table.weights, table.bypass
+    if table.per == "transformer":
+        own = [np.flatnonzero(np.equal(stage_of(blocks), block.index)) for block in blocks]
+        w = np.stack([w[:, columns_of].mean(1) for columns_of in own], axis=1)
+        off = None if off is None else np.stack([off[:, columns_of].all(1) for columns_of in own], axis=1)
+    return Chosen(w / 2, source, weights=w, weight_table=table, bypass=off)
+
+
+def stage_of(blocks: Sequence[TargetBlock]) -> list[int]:
+    """The block of every Transformer2DModel, in execution order."""
+    return [block.index for block in blocks for _ in block.transformers]
 
 
 def _guided(table: WeightTable, request: Request) -> str:

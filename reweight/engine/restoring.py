@@ -18,12 +18,18 @@ def with_weights(settings: Mapping[str, Any], request: Request, weights: np.ndar
     """The settings of a picture's request such that they give its weights, and whether cells had to be painted for it.
 
     settings: of the PNG. request: made of them. weights: (T, m) that the request gives here, where the picture's
-    importance table may be missing. Cells whose weights differ are painted; a weight above 2 cannot be.
+    importance table may be missing. Cells whose weights differ are painted; a weight above 2 cannot be. ValueError where
+    the picture has a weight for each Transformer and its table is not given: cells are painted for whole blocks.
     """
     asked = dict(settings["request"])
     if settings.get("weights") is None:
         return asked, False
     drawn = np.asarray(settings["weights"], dtype=np.float64)
+    if len(drawn) == len(weights) and drawn.shape != weights.shape:
+        raise ValueError(
+            f"The picture was drawn with {drawn.shape[1]} weights a step, but this model has {weights.shape[1]} blocks: load "
+            "its table of weights too."
+        )
     if (
         drawn.shape != weights.shape
         or np.abs(drawn - weights).max() < CLOSE

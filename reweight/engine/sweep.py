@@ -195,4 +195,14 @@ def _together(point: Point) -> Any:
     others = tuple(
         (method.key, repr(request.methods[method.key])) for method in parts(point.column) if method.key != REWEIGHTED
     )
-    return point.column, request.model, request.steps, request.guidance, request.size, request.negative_prompt, others
+    per = point.chosen.weight_table and point.chosen.weight_table.per
+    return (
+        point.column,
+        request.model,
+        request.steps,
+        request.guidance,
+        request.size,
+        request.negative_prompt,
+        per,
+        others,
+    )

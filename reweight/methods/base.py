@@ -19,8 +19,8 @@ class Drawing:
     """What a method may know of the pictures that are drawn while it is applied.
 
     steps: T. guidance: the scale; above 1 a U-Net call holds two halves. family: of the model, a key of presets.
-    samples: n pictures drawn together. weights: (T, m) or (n, T, m), what `reweighted` applies. bypass: the same shape,
-    bool, where a block is switched off; or None.
+    samples: n pictures drawn together. weights: (T, m) or (n, T, m), what `reweighted` applies; m is the number of blocks,
+    or of Transformer2DModels. bypass: the same shape, bool, where a block is switched off; or None.
     """
 
     steps: int

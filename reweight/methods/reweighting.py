@@ -79,6 +79,13 @@ class Reweighting:
             off[t, i] = cell == OFF
         return off if off.any() else None
 
+    def unpainted(self, shape: tuple[int, int]) -> np.ndarray:
+        """Where the schedule's or the table's own weights apply, (T, m) bool: in `mask`, and not painted over."""
+        own = self.mask(*shape)
+        for t, i, _ in self._painted(shape):
+            own[t, i] = False
+        return own
+
     def _painted(self, shape: tuple[int, ...]) -> Iterator[tuple[int, int, float | str]]:
         cells = self.painted or ()
         if cells and (len(cells), len(cells[0])) != tuple(shape):

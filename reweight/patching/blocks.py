@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -10,6 +10,7 @@ from diffusers.models.transformers.transformer_2d import Transformer2DModel
 from torch import nn
 
 Stage = Literal["down", "mid", "up"]
+Per = Literal["stage", "transformer"]
 UNet = Any  # a UNet2DConditionModel or its like; torch's types say nothing of a module's attributes
 
 
@@ -68,6 +69,18 @@ def target_blocks(unet: UNet) -> tuple[TargetBlock, ...]:
         raise ValueError("This U-Net has no Transformer blocks to re-weight: choose a text-conditioned U-Net.")
     first = 0 if any(name == "down_blocks.0" for name, *_ in found) else 1
     return tuple(TargetBlock(i, str(first + i), *place) for i, place in enumerate(found))
+
+
+def columns(blocks: Sequence[TargetBlock], per: Per = "stage") -> tuple[tuple[str, ...], tuple[tuple[str, int], ...]]:
+    """Labels of a weight table's columns, and (module path, column) of every Transformer2DModel, in execution order.
+
+    per: "stage", a weight for each target block, as in the paper; "transformer", one for each Transformer2DModel, which
+    is labelled by its block and its position in it: "5.1".
+    """
+    if per == "stage":
+        return tuple(b.label for b in blocks), tuple((path, b.index) for b in blocks for path in b.transformers)
+    named = [(f"{b.label}.{i}", path) for b in blocks for i, path in enumerate(b.transformers)]
+    return tuple(label for label, _ in named), tuple((path, column) for column, (_, path) in enumerate(named))
 
 
 def concatenations(unet: UNet) -> tuple[Concatenation, ...]:

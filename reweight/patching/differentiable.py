@@ -4,29 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from .blocks import as_unet, target_blocks
+from .blocks import Per, as_unet, columns, target_blocks
 from .clock import RowFinder
 from .rows import CheckBatch, replaced
-
-Per = Literal["stage", "transformer"]
-
-
-def columns(pipe_or_unet: Any, per: Per = "stage") -> tuple[tuple[str, ...], tuple[tuple[str, int], ...]]:
-    """Labels of the columns of weights, and (module path, column) of every Transformer2DModel, in execution order.
-
-    per: "stage", a weight for each target block, as in the paper; "transformer", one for each Transformer2DModel, which
-    is labelled by its block and its place in it: "5.1".
-    """
-    blocks = target_blocks(as_unet(pipe_or_unet))
-    if per == "stage":
-        return tuple(b.label for b in blocks), tuple((path, b.index) for b in blocks for path in b.transformers)
-    named = [(f"{b.label}.{i}", path) for b in blocks for i, path in enumerate(b.transformers)]
-    return tuple(label for label, _ in named), tuple((path, column) for column, (_, path) in enumerate(named))
 
 
 @contextmanager
@@ -39,7 +24,7 @@ def weighted(pipe_or_unet: Any, weights: Tensor, *, per: Per = "stage", schedule
     re-weighted already.
     """
     unet = as_unet(pipe_or_unet)
-    labels, places = columns(unet, per)
+    labels, places = columns(target_blocks(unet), per)
     if weights.ndim not in (2, 3) or weights.shape[-1] != len(labels):
         raise ValueError(
             f"The weights have shape {tuple(weights.shape)}: give (steps, {len(labels)}) or (samples, steps, "

@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 
 from ..schedule import SKIP_EPS
-from .blocks import Concatenation, as_unet, target_blocks
+from .blocks import Concatenation, Per, as_unet, columns, target_blocks
 from .hooks import Edit, EditConcatenation, NoteNotFinite, Record, UNetCall
 from .rows import Bypass, CheckBatch, Rows, Scale, SetRow, as_mask, as_weights, with_gradient
 from .source import Source
@@ -41,14 +41,18 @@ class BlockControl:
     A single row of weights serves every sample. With n rows a U-Net call must have a batch of n * guidance_parts
     samples: row i serves sample i of each part. guidance_parts: by default as the pipeline says at each call (see
     `source.guidance_parts`), 1 for a U-Net alone. scheduler: where steps are read from, by default the pipeline's.
+    per: whether a weight is a block's or a single Transformer2DModel's; then m is the number of these.
     RuntimeError on entry if the U-Net is controlled already.
     """
 
-    def __init__(self, pipe_or_unet: Any, *, scheduler: Any = None, guidance_parts: int | None = None) -> None:
+    def __init__(
+        self, pipe_or_unet: Any, *, scheduler: Any = None, guidance_parts: int | None = None, per: Per = "stage"
+    ) -> None:
         self.unet = as_unet(pipe_or_unet)
         self.blocks = target_blocks(self.unet)
+        labels, self._places = columns(self.blocks, per)
         self.source = Source(pipe_or_unet, scheduler, guidance_parts)
-        self.rows = Rows(np.ones((1, len(self.blocks))), np.zeros((1, len(self.blocks)), dtype=bool))
+        self.rows = Rows(np.ones((1, len(labels))), np.zeros((1, len(labels)), dtype=bool))
         self._undo = ExitStack()
 
     def set(self, weights: Any = None, skip: Any = None) -> None:
@@ -57,7 +61,7 @@ class BlockControl:
         Weights in a tensor that requires a gradient keep it: the U-Net's output can be differentiated by them.
         ValueError, naming both numbers, when the shapes do not fit the U-Net or each other.
         """
-        m = len(self.blocks)
+        m = self.rows.weights.shape[1]
         w = np.ones(m) if weights is None else as_weights(weights, m)
         s = np.zeros(m, dtype=bool) if skip is None else as_mask(skip, m, "skip mask")
         if w.ndim > 2 or s.ndim > 2:
@@ -81,11 +85,10 @@ class BlockControl:
             undo.callback(
                 self.unet.register_forward_pre_hook(CheckBatch(self.rows, self.source), with_kwargs=True).remove
             )
-            for block in self.blocks:
-                for path in block.transformers:
-                    module = self.unet.get_submodule(path)
-                    undo.enter_context(standing_in(module, Bypass(self.rows, block.index, module.forward)))
-                    undo.callback(module.register_forward_hook(Scale(self.rows, block.index)).remove)
+            for path, column in self._places:
+                module = self.unet.get_submodule(path)
+                undo.enter_context(standing_in(module, Bypass(self.rows, column, module.forward)))
+                undo.callback(module.register_forward_hook(Scale(self.rows, column)).remove)
             self._undo = undo.pop_all()
         return self
 
@@ -106,7 +109,8 @@ def reweighted(
     """Scale every target block by its weight at each step, h <- w * Transformer2DModel(h) (paper Fig. 2, Sec. III-B).
 
     weights: (T, m); or (n, T, m), a table per sample, where table i serves sample i in every part of guidance; or (m,)
-    for the same weights at every step. T is the pipeline's `num_inference_steps`, m the number of target blocks, n the
+    for the same weights at every step. T is the pipeline's `num_inference_steps`, m the number of target blocks, or of
+    Transformer2DModels for a weight for each of them (`WeightTable.per`), n the
     prompts times the pictures of each, or 1 for the same table. Any finite weight is allowed. A tensor that requires a
     gradient is used as it is at each call, so that what the U-Net returns can be differentiated by the weights.
     thresholds: the same shape; a block is bypassed where w + 1e-6 < q: nothing is computed, h passes on unscaled.
@@ -123,18 +127,20 @@ def reweighted(
     ValueError for another number of blocks, a weight that is not finite or shapes that do not fit, on entry; for
     another number of steps or samples, at the first U-Net call. RuntimeError when the U-Net is re-weighted already.
     """
-    m = len(target_blocks(as_unet(pipe_or_unet)))
-    w = as_weights(weights, m)
+    blocks = target_blocks(as_unet(pipe_or_unet))
+    m, k = len(blocks), sum(len(block.transformers) for block in blocks)
+    w = as_weights(weights, m, k=k)
     skip = np.zeros(w.shape, dtype=bool)
     if thresholds is not None:
-        q = as_weights(thresholds, m, "threshold table")
+        q = as_weights(thresholds, m, "threshold table", k=k)
         if q.shape != w.shape:
             raise ValueError(f"The weights have shape {w.shape} but the thresholds {q.shape}: make them the same.")
         skip = w + SKIP_EPS < q
     if bypass is not None:
-        w, skip = _with_mask(w, skip, as_mask(bypass, m, "bypass mask"))
+        w, skip = _with_mask(w, skip, as_mask(bypass, m, "bypass mask", k=k))
     given = with_gradient(weights)
-    control = BlockControl(pipe_or_unet, scheduler=scheduler, guidance_parts=guidance_parts)
+    per: Per = "stage" if w.shape[-1] == m else "transformer"
+    control = BlockControl(pipe_or_unet, scheduler=scheduler, guidance_parts=guidance_parts, per=per)
     with _scheduled(control, w, skip, None if given is None else given.expand(w.shape)):
         yield control
 

@@ -18,17 +18,17 @@ from .stand_in import StandIn, mapped
 RETURN_DICT = 8  # position of `return_dict` among the arguments of Transformer2DModel.forward
 
 
-def as_weights(values: Any, m: int, what: str = "weight table") -> np.ndarray:
+def as_weights(values: Any, m: int, what: str = "weight table", *, k: int = 0) -> np.ndarray:
     """Values as a float64 table, see `as_table`; ValueError for a value that is not finite."""
-    array = as_table(values, m, what).astype(np.float64)
+    array = as_table(values, m, what, k=k).astype(np.float64)
     if not np.isfinite(array).all():
         raise ValueError(f"The {what} holds a value that is not a finite number.")
     return array
 
 
-def as_mask(values: Any, m: int, what: str) -> np.ndarray:
+def as_mask(values: Any, m: int, what: str, *, k: int = 0) -> np.ndarray:
     """Values as a table of booleans, see `as_table`; ValueError for anything else than True and False."""
-    array = as_table(values, m, what)
+    array = as_table(values, m, what, k=k)
     if array.dtype != bool:
         raise ValueError(f"The {what} holds something other than True and False: give booleans.")
     return array
@@ -39,8 +39,11 @@ def with_gradient(weights: Any) -> Tensor | None:
     return weights if isinstance(weights, Tensor) and weights.requires_grad else None
 
 
-def as_table(values: Any, m: int, what: str) -> np.ndarray:
-    """A copy of values as an array of shape (m,), (T, m) or (n, T, m); ValueError otherwise."""
+def as_table(values: Any, m: int, what: str, *, k: int = 0) -> np.ndarray:
+    """A copy of values as an array of shape (m,), (T, m) or (n, T, m); ValueError otherwise.
+
+    k: another number of columns that is accepted too, that of the Transformer2DModels.
+    """
     if isinstance(values, Tensor):
         values = values.detach().cpu()
         values = (values.double() if values.is_floating_point() else values).numpy()
@@ -53,8 +56,9 @@ def as_table(values: Any, m: int, what: str) -> np.ndarray:
         raise ValueError(f"The {what} is not an array of numbers with rows of one length.")
     if array.ndim not in (1, 2, 3) or array.size == 0:
         raise ValueError(f"The {what} has shape {array.shape}: give (steps, blocks) or (samples, steps, blocks).")
-    if array.shape[-1] != m:
-        raise ValueError(f"The {what} has {array.shape[-1]} blocks but this U-Net has {m}.")
+    if array.shape[-1] not in (m, k):
+        finer = f", with {k} Transformers" if k > m else ""
+        raise ValueError(f"The {what} has {array.shape[-1]} blocks but this U-Net has {m}{finer}.")
     return array
 
 

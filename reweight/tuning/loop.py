@@ -17,7 +17,7 @@ import torch
 
 from .. import __version__
 from ..models.folder import out_of_memory
-from ..patching.differentiable import columns
+from ..patching.blocks import as_unet, columns, target_blocks
 from ..scoring.scorer import DifferentiableScorer, Scorer
 from ..weight_table import WeightTable
 from .differentiable_sampling import Pair, Sampling, prepared
@@ -112,7 +112,7 @@ def iter_tune(
     """
     settings = settings or Tuning(**named)
     _check(pipe, prompts, scorer, steps, settings, validation)
-    labels, _ = columns(pipe, settings.per)
+    labels, _ = columns(target_blocks(as_unet(pipe)), settings.per)
     size = steps, len(labels)
     tuning, validating = _pairs(list(prompts), validation, settings)
     sampling = Sampling(steps, guidance_scale, negative_prompt, height, width)

@@ -69,10 +69,10 @@ def based(chosen: Chosen) -> list[list[float | str]] | None:
     """Cells that take the place of Eq. 7's weights, "off" where a table of weights bypasses the block; None without one."""
     if chosen.weights is None:
         return None
-    bypass = chosen.weight_table.bypass if chosen.weight_table is not None else None
     cells: list[list[float | str]] = chosen.weights.round(5).tolist()
-    if bypass is not None:
-        cells = [[OFF if off else w for w, off in zip(*rows, strict=True)] for rows in zip(cells, bypass, strict=True)]
+    if chosen.bypass is not None:
+        rows = zip(cells, chosen.bypass, strict=True)
+        cells = [[OFF if off else w for w, off in zip(*row, strict=True)] for row in rows]
     return cells
 
 

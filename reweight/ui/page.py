@@ -86,7 +86,7 @@ def build_demo(engine: Engine) -> gr.Blocks:
                 page.html('<div id="about"></div>')
             with gr.Column(scale=1, min_width=320, elem_classes="rw-main"):
                 page.html('<div id="status" role="status"></div>')
-                with gr.Tabs(elem_id="screens"):
+                with gr.Tabs(elem_id="screens", overflow_behavior="wrap"):
                     for key, screen in SCREENS.items():
                         with gr.Tab(screen.title, id=key, elem_id=f"screen-{key}", render_children=True):
                             screen.build(page)

@@ -18,7 +18,7 @@ def save(call: Call) -> Iterator[Event | None]:
     blocks = call.engine.blocks(request.model)
     weights = request.weights(chosen.scores, places_of(blocks), chosen.weights)
     table = WeightTable(
-        weights=weights, bypass=request.reweighting.bypass(weights.shape, chosen.weight_table and chosen.weight_table.bypass),
+        weights=weights, bypass=request.reweighting.bypass(weights.shape, chosen.bypass),
         blocks=tuple(block.label for block in blocks), model=request.model, method="painted", revision=loaded.revision,
         scheduler=type(loaded.pipe.scheduler).__name__, steps=request.steps, guidance_scale=request.guidance,
         versions=current_versions(),
@@ -34,6 +34,11 @@ def load(call: Call) -> Iterator[Event | None]:
         raise ValueError("Weights are read from a JSON file.")
     request = call.request()
     table = WeightTable.from_json(text)
+    if table.per == "transformer":
+        raise ValueError(
+            "This table has a weight for each Transformer, but the page paints one for each block: draw with it by "
+            "`python -m reweight generate --table`."
+        )
     labels = tuple(block.label for block in call.engine.blocks(request.model))
     if (table.model, table.steps, table.blocks) != (request.model, request.steps, labels):
         raise ValueError(

@@ -57,6 +57,15 @@ def test_a_block_that_matters_little_is_said_to(visit):
     expect(page.locator("#said")).not_to_contain_text("matters little")
 
 
+def test_why_a_short_drag_of_low_changes_little_is_said(visit):
+    page = visit("model=toy-turbo")
+    slide(page, "low", "ArrowLeft", 3)
+    expect(page.locator("#said")).to_contain_text("Low sets the blocks that this ranking calls least important")
+    slide(page, "high", "ArrowRight", 3)
+    expect(page.locator("#said")).to_contain_text(re.compile(r"high 1\.53: .*changed"))
+    expect(page.locator("#said")).not_to_contain_text("Low sets")
+
+
 def test_another_model_keeps_what_was_set_and_undo(visit):
     page = visit("steps=2")
     number(page, "high").fill("1.3")

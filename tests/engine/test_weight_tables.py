@@ -5,6 +5,7 @@ from contextlib import closing
 import numpy as np
 import pytest
 from here import run_here
+from PIL import Image
 
 from reweight.engine import resolving
 from reweight.engine.drawing import drawing_of
@@ -12,7 +13,9 @@ from reweight.engine.engine import Engine, Picture, Waiting
 from reweight.engine.provenance import read_png
 from reweight.engine.request import RequestError, validate
 from reweight.engine.resolving import choose
+from reweight.models.loading import load_model
 from reweight.models.registry import card_for
+from reweight.patching.blocks import columns, target_blocks
 from reweight.tuning.loop import TuneSnapshot
 from reweight.tuning.one_prompt import PromptTuning
 from reweight.weight_table import WeightTable
@@ -123,6 +126,45 @@ def test_tune_writes_a_table_that_generate_draws_with(sd_folder, tmp_path):
     assert read_png(tmp_path / "reweighted.png")["weights"] == made.weights.tolist()
     refused = run_here("generate", PROMPT, *common, "--table", tmp_path / "new" / "w.json", "--schedule", "flat")
     assert refused.returncode == 1 and "applied as it is" in refused.stderr
+
+
+def test_a_table_for_each_transformer_is_applied_and_painted_over(turbo):
+    blocks = turbo.blocks("toy-turbo")
+    labels, _ = columns(blocks, "transformer")
+    stage = np.array([int(label.split(".")[0]) for label in labels])
+    cells = np.linspace(0.8, 1.2, 2 * len(labels)).reshape(2, -1).tolist()
+    cells[1][-1] = "off"
+    fine = WeightTable(weights=cells, blocks=labels, per="transformer", model="toy-turbo", method="tuned:gradient")
+    chosen = turbo.chosen(request(), pinned=fine)
+    assert chosen.weight_table is fine and chosen.bypass is not None and chosen.weights.shape == (2, 7)
+    assert np.allclose(chosen.weights[:, 6], fine.weights[:, stage == 6].mean(1))
+    loaded = turbo.opened("toy-turbo")
+    drawing = drawing_of(request(), chosen, loaded)
+    assert np.array_equal(drawing.weights, fine.weights) and np.array_equal(drawing.bypass, fine.bypass)
+    painted = request(painted=[[None, 1.5, *[None] * 5], [*[None] * 6, 0.5]], last_step=2)
+    drawing = drawing_of(painted, turbo.chosen(painted, pinned=fine), loaded)
+    assert (drawing.weights[0, stage == 1] == 1.5).all() and (drawing.weights[1, stage == 6] == 0.5).all()
+    assert drawing.bypass is None and np.array_equal(drawing.weights[0, stage != 1], fine.weights[0, stage != 1])
+    (picture,) = (event for event in turbo.compare(request(), chosen, ("reweighted",)) if isinstance(event, Picture))
+    assert picture.table_sha256 == fine.sha256 and picture.weights.shape == (2, len(labels))
+
+
+def test_generate_draws_with_a_weight_for_each_transformer_and_asks_for_its_table_again(sd_folder, tmp_path):
+    labels, _ = columns(target_blocks(load_model(str(sd_folder), local=True, device="cpu").pipe.unet), "transformer")
+    weights = np.linspace(0.5, 1.5, 2 * len(labels)).reshape(2, -1)
+    fine = WeightTable(weights=weights, blocks=labels, per="transformer", model=str(sd_folder), method="tuned:cma")
+    fine.save(tmp_path / "w.json")
+    common = ["--model", sd_folder, "--size", 64, "--method", "reweighted"]
+    drawn = run_here("generate", PROMPT, *common, "--table", tmp_path / "w.json", "--out", tmp_path)
+    assert drawn.returncode == 0, drawn.stderr
+    assert read_png(tmp_path / "reweighted.png")["weights"] == fine.weights.tolist()
+    again = ["generate", "--from", tmp_path / "reweighted.png", *common]
+    refused = run_here(*again, "--out", tmp_path / "without")
+    assert refused.returncode == 1 and "drawn with 16 weights a step" in refused.stderr
+    with_it = run_here(*again, "--table", tmp_path / "w.json", "--out", tmp_path / "with")
+    assert with_it.returncode == 0, with_it.stderr
+    one, other = (np.asarray(Image.open(folder / "reweighted.png")) for folder in (tmp_path, tmp_path / "with"))
+    assert np.array_equal(one, other)
 
 
 def test_an_unknown_card_is_no_reason_to_look_for_weights():

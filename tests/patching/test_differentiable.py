@@ -3,7 +3,8 @@
 import pytest
 import torch
 
-from reweight.patching.differentiable import columns, weighted
+from reweight.patching.blocks import columns, target_blocks
+from reweight.patching.differentiable import weighted
 from reweight.patching.patch import reweighted
 
 PROMPT = "a red apple on table"
@@ -20,7 +21,7 @@ def draw(pipe, n=1, steps=2, guidance=3.0):
 @pytest.mark.parametrize("kind", ["sd_pipe", "sdxl_pipe"])
 def test_it_draws_what_reweighted_draws(kind, request):
     pipe = request.getfixturevalue(kind)
-    m = len(columns(pipe)[0])
+    m = len(target_blocks(pipe.unet))
     w = torch.rand(2, 2, m, dtype=torch.float64) + 0.5
     with torch.no_grad():
         with weighted(pipe, w):
@@ -66,7 +67,7 @@ def test_checkpointing_changes_no_gradient(sd_pipe):
 
 
 def test_one_weight_for_each_transformer(sd_pipe):
-    labels, places = columns(sd_pipe, "transformer")
+    labels, places = columns(target_blocks(sd_pipe.unet), "transformer")
     assert len(labels) == len(places) == 16 and labels[:3] == ("0.0", "0.1", "1.0")
     stage = torch.linspace(0.8, 1.2, 7)
     spread = torch.stack([stage[int(label.split(".")[0])] for label in labels])
@@ -76,6 +77,26 @@ def test_one_weight_for_each_transformer(sd_pipe):
         with weighted(sd_pipe, spread.expand(2, 16), per="transformer"):
             other = draw(sd_pipe)
     assert torch.equal(one, other)
+
+
+def test_reweighted_takes_a_weight_for_each_transformer_too(sd_pipe):
+    weights = torch.rand(2, 16, dtype=torch.float64) + 0.5
+    off = torch.zeros(2, 16, dtype=torch.bool)
+    off[0, 3] = True
+    with torch.no_grad():
+        with weighted(sd_pipe, weights, per="transformer"):
+            one = draw(sd_pipe)
+        with reweighted(sd_pipe, weights.numpy()):
+            other = draw(sd_pipe)
+        with reweighted(sd_pipe, weights.numpy(), bypass=off.numpy()):
+            without = draw(sd_pipe)
+    assert torch.allclose(one, other, atol=1e-6) and not torch.allclose(other, without, atol=1e-6)
+    with (
+        pytest.raises(ValueError, match="has 9 blocks but this U-Net has 7, with 16 Transformers"),
+        reweighted(sd_pipe, torch.ones(2, 9)),
+    ):
+        pass
+    assert not sd_pipe.unet._forward_pre_hooks
 
 
 def test_shapes_that_do_not_fit_and_nesting_are_refused(sd_pipe):

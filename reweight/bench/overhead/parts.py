@@ -95,7 +95,7 @@ def provenance() -> dict[str, Any]:
     from ...models.placing import multiplies_in_bfloat16
 
     return {
-        "format": "reweight-parts-2", "weights": "random", "processor": processor(),
+        "format": "reweight-parts-2", "weights": "random, of U-Nets constant", "processor": processor(),
         "multiplies_in_bfloat16": multiplies_in_bfloat16(), "threads": torch.get_num_threads(),
         "system": platform.platform(), "versions": current_versions(),
     }  # fmt: skip
@@ -143,11 +143,20 @@ def _parts() -> list[tuple[str, Callable[[], Any], Work]]:
     def decoding(side: int) -> Work:
         return lambda part, dtype: part.decode(latents(side, dtype))
 
+    def unet(config: dict[str, Any]) -> Any:
+        """With one value for all its weights: to draw so many at random takes longer than a step."""
+        with torch.device("meta"):
+            built = UNet2DConditionModel(**config)
+        built = built.to_empty(device="cpu")
+        for weight in built.parameters():
+            weight.data.fill_(1e-3)
+        return built
+
     def sd() -> Any:
-        return UNet2DConditionModel(**SD_TURBO.unet)
+        return unet(SD_TURBO.unet)
 
     def sdxl() -> Any:
-        return UNet2DConditionModel(**SDXL.unet)
+        return unet(SDXL.unet)
 
     return [
         ("SD 2 text encoder, one prompt", text, lambda part, dtype: part(torch.zeros(1, 77, dtype=torch.long))),

@@ -12,7 +12,7 @@ import typer
 from .markers import filled
 from .results import Results
 
-DOCUMENTS = ("README.md", "docs/FINDINGS.md", "docs/BENCHMARKS.md", "docs/PEERS.md", "docs/TUNED.md")
+DOCUMENTS = ("README.md", "docs/FINDINGS.md", "docs/BENCHMARKS.md", "docs/PEERS.md", "docs/TUNED.md", "docs/RELIABILITY.md")
 
 
 def command(
@@ -55,6 +55,7 @@ def documents(results: Results) -> dict[Path, str]:
 
 def tables(results: Results) -> dict[str, Callable[[], str]]:
     """Every table by the name in its marker, made when it is asked for."""
+    from . import machine_tables as machines
     from . import paper_table_texts as paper
     from . import peer_tables as peers
     from . import readme_tables as readme
@@ -93,5 +94,6 @@ def tables(results: Results) -> dict[str, Callable[[], str]]:
         "peers packages": partial(peers.packages, results),
         "peers full size": partial(peers.full_size, results),
         "peers steps": partial(peers.steps, results),
+        "parts": partial(machines.parts, results),
     }
     return made

@@ -21,7 +21,7 @@ class Learn(Screen):
 
     key = "learn"
     title = "Learn"
-    scripts = (STATIC / "learn.js", STATIC / "present.js")
+    scripts = (STATIC / "learn.js", STATIC / "class_sheet.js", STATIC / "present.js")
     styles = (STATIC / "learn.css", STATIC / "present.css")
 
     def build(self, page: Page) -> None:
@@ -29,7 +29,8 @@ class Learn(Screen):
 <div class="rw-card"><p class="rw-lead">Short lessons on the live page: predict first, then see. Any order.</p>
   <div id="lessons"></div>
   <div class="rw-line"><button type="button" class="rw-link" id="lesson-load">bring a lesson of your own (JSON)</button>
-  <input type="file" id="lesson-file" accept=".json" hidden><button type="button" class="rw-link" id="lesson-forget">forget my progress</button></div></div>
+  <input type="file" id="lesson-file" accept=".json" hidden><button type="button" class="rw-link" id="lesson-sheet">print a sheet for the class</button>
+  <button type="button" class="rw-link" id="lesson-forget">forget my progress</button></div></div>
 """)
 
     def acts(self) -> Mapping[str, Act]:

@@ -86,5 +86,9 @@
     table.block = +event.target.value;
     rw.repaint();
   });
-  document.addEventListener("keydown", (event) => event.key === "Escape" && event.target.closest?.("#inside") && open(false));
+  document.addEventListener("keydown", (event) => {
+    if (event.key !== "Escape" || !event.target.closest?.("#inside")) return;
+    event.stopImmediatePropagation(); // closes this alone, not what else Escape leaves
+    open(false);
+  });
 })();
