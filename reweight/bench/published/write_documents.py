@@ -12,7 +12,14 @@ import typer
 from .markers import filled
 from .results import Results
 
-DOCUMENTS = ("README.md", "docs/FINDINGS.md", "docs/BENCHMARKS.md", "docs/PEERS.md", "docs/TUNED.md", "docs/RELIABILITY.md")
+DOCUMENTS = (
+    "README.md",
+    "docs/FINDINGS.md",
+    "docs/BENCHMARKS.md",
+    "docs/PEERS.md",
+    "docs/TUNED.md",
+    "docs/RELIABILITY.md",
+)
 
 
 def command(
