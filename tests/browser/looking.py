@@ -15,6 +15,7 @@ FLAGS = [
     "--disable-gpu",
     "--disable-quic",
 ]
+POLLING = 50  # milliseconds between looks; at each frame, the browser would draw frames for nothing else
 METHODS = ("vanilla", "reweighted", "freeu")
 SEED = 7
 
@@ -25,7 +26,8 @@ def has_drawn(page: Page) -> None:
         """() => { const images = [...document.querySelectorAll('#pictures img')];
              return images.length && images.every((image) => image.naturalWidth > 0)
                && !document.body.classList.contains('rw-drawing')
-               && !document.querySelector('.rw-stale') && !document.querySelector('#status .rw-bar'); }"""
+               && !document.querySelector('.rw-stale') && !document.querySelector('#status .rw-bar'); }""",
+        polling=POLLING,
     )
 
 
@@ -58,6 +60,7 @@ def wait_for_other(page: Page, column: str, before: str, seed: int = SEED) -> No
     page.wait_for_function(
         "([id, before]) => { const now = document.querySelector(`figure[data-id='${id}'] img`)?.src; return now && now !== before; }",
         arg=[f"{column} {seed}", before],
+        polling=POLLING,
     )
 
 
@@ -69,7 +72,9 @@ def query_of(page: Page) -> dict[str, str]:
 def wait_for_query(page: Page, name: str, value: str | None) -> None:
     """Wait until the address has a setting, or None: has it no longer."""
     page.wait_for_function(
-        "([name, value]) => new URLSearchParams(location.search).get(name) === value", arg=[name, value]
+        "([name, value]) => new URLSearchParams(location.search).get(name) === value",
+        arg=[name, value],
+        polling=POLLING,
     )
 
 

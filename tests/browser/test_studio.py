@@ -235,7 +235,7 @@ def test_presenting_leaves_no_small_type_and_comes_back(visit):
 
 READY = {  # what each screen shows once it has been filled
     "Compare": "#said", "Importance": "#ranks svg", "Ablate": ".rw-without img[src]", "Watch": "#films img[src]",
-    "Sweep": "#sweep-grid img[src]", "Edit": "#edit-steps", "History": "#history-strip button", "Learn": "#lesson",
+    "Sweep": "#sweep-grid img[src]", "Edit": "#edit-vanilla", "History": "#history-strip button", "Learn": "#lesson",
 }  # fmt: skip
 OF_COLOURS = ("color-contrast", "link-in-text-block")
 
