@@ -156,7 +156,7 @@ def test_a_block_is_opened_and_its_weight_is_where_it_multiplies(visit):
     page.locator("#block-inside").click()
     inside = page.locator("#inside-of")
     expect(page.locator("#inside-which")).to_have_value("6")
-    expect(inside.locator(".rw-stack li")).to_have_count(6)
+    expect(inside.locator(".rw-stack li")).to_have_count(4)
     expect(inside).to_contain_text("16 + 8 skip → 8 channels")
     expect(inside).to_contain_text("every place looks at the 77 tokens of your prompt")
     expect(inside.locator(".rw-times .rw-w")).to_have_text("1.00")

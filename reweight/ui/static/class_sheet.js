@@ -35,8 +35,9 @@
     frame.style.cssText = "position: fixed; width: 0; height: 0; border: 0; visibility: hidden";
     document.body.append(frame);
     write(frame.contentDocument, lessons);
-    frame.contentWindow.print();
+    rw.toPrinter(frame.contentWindow);
   }
+  rw.toPrinter = (view) => view.print();
   document.addEventListener("click", (event) => {
     if (event.target.id === "lesson-sheet") rw.act("learn", "lessons", {}, (told) => told.kind === "lessons" && print(told.lessons));
   });
