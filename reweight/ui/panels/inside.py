@@ -22,10 +22,10 @@ def opened(fact: dict[str, Any], parts: Sequence[Part], tokens: int) -> str:
     side = fact["side"]
     transformers = [part for part in parts if part.kind == "transformer"]
     each = "its Transformer" if len(transformers) == 1 else f"each of its {len(transformers)} Transformers"
-    learnt = sum(part.parameters for part in parts)
+    parameters = sum(part.parameters for part in parts)
     return (
-        f'<p class="rw-inside-lead">A stack of {len(parts)} parts with {_count(learnt)} learnt numbers, on feature maps of '
-        f"{side}×{side}. The weight multiplies what leaves {each}. <span class='rw-soft'>({escape(fact['path'])})</span></p>"
+        f'<p class="rw-inside-lead">{len(parts)} modules with {_count(parameters)} parameters, on feature maps of '
+        f"{side}×{side}. The weight multiplies the output of {each}. <span class='rw-soft'>({escape(fact['path'])})</span></p>"
         f'<ol class="rw-stack" aria-label="The parts of {escape(fact["name"])}, in order">'
         f"{''.join(_part(part, side) for part in parts)}</ol>"
         f"{_transformer(transformers[0], side, tokens, fact['stage'], 'The Transformer' if len(transformers) == 1 else 'One of the Transformers')}"
@@ -36,7 +36,7 @@ def _part(part: Part, side: int) -> str:
     before, after = part.channels
     if part.kind == "resnet":
         width = f"{before - part.skip} + {part.skip} skip" if part.skip else f"{before}"
-        return _item("resnet", "ResNet", f"{width} → {after} channels", "sees a place’s neighbours, and the step")
+        return _item("resnet", "ResNet", f"{width} → {after} channels", "3×3 convolutions, conditioned on the step")
     if part.kind == "transformer":
         layers = "" if part.layers == 1 else f", {part.layers} layers"
         return _item("transformer", "Transformer", f"{after} channels{layers}", '× <b class="rw-w">1.00</b>')
@@ -52,22 +52,22 @@ def _item(kind: str, name: str, width: str, does: str) -> str:
 def _transformer(part: Part, side: int, tokens: int, stage: str, title: str) -> str:
     width, places = part.channels[1], side * side
     steps = [_box("map", f"{width} × {side} × {side}", "what comes in: <i>h</i>")]
-    steps.append(_box("map", f"{places} tokens of {width}", "every place of the map is a token"))
+    steps.append(_box("map", f"{places} tokens of {width}", "each position is a token"))
     if part.attention:
-        looks = f"every place looks at all {places} places"
+        looks = f"every token attends to all {places}"
         steps.append(_box("self", "Self-attention", f"{_heads(part.attention)}; {looks}", plus=True))
     if part.text:
         looks = (
-            f"every place looks at the {tokens} tokens of <b>your prompt</b> ({part.text.looks_at_width} numbers each)"
+            f"every token attends to the {tokens} tokens of <b>your prompt</b> ({part.text.looks_at_width} channels)"
         )
         steps.append(_box("text", "Cross-attention", f"{_heads(part.text)}; {looks}", plus=True))
     if part.hidden:
-        steps.append(_box("ff", "Feed-forward", f"{width} → {part.hidden} → {width}, each place by itself", plus=True))
+        steps.append(_box("ff", "Feed-forward", f"{width} → {part.hidden} → {width}, each token by itself", plus=True))
     repeated = f'<p class="rw-soft">The three, {part.layers} times in a row.</p>' if part.layers > 1 else ""
     return (
         f'<div class="rw-opened"><h4>{title}</h4><div class="rw-flow">'
-        '<p class="rw-round"><span>h goes round as well, and is added at the end</span></p>'
-        f"<ol>{''.join(steps)}{_box('map', '+ <i>h</i>', 'back to a map, and what went round is added')}</ol></div>"
+        '<p class="rw-round"><span>residual: h is added to the result</span></p>'
+        f"<ol>{''.join(steps)}{_box('map', '+ <i>h</i>', 'back to a map, plus the residual')}</ol></div>"
         f'<p class="rw-times"><b class="rw-w">1.00</b><span class="rw-eq"><i>h</i> ← <i>w</i> · Transformer(<i>h</i>)</span>'
         f'<span class="rw-at-steps"></span><span class="rw-soft">{ONWARD[stage]}</span></p>{repeated}'
         '<p class="rw-inside-says"></p></div>'

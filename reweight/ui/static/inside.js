@@ -7,10 +7,10 @@
   let shown = null; // the block that is open
 
   const SAYS = {
-    off: "Switched off: its Transformers are not computed at all. h goes round them and on, unscaled; the ResNets stay.",
+    off: "Switched off: its Transformers are not computed, h passes them unchanged. The ResNets stay.",
     one: "At 1 nothing is changed: this is the model as it was trained.",
-    below: "Below 1 everything that leaves is weaker, what went round included: the block hands on less of the picture.",
-    above: "Above 1 everything that leaves is stronger, what went round included.",
+    below: "Below 1 the whole output is weaker, the residual h included.",
+    above: "Above 1 the whole output is stronger, the residual h included.",
   };
 
   function list(values) {
