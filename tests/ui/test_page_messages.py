@@ -13,7 +13,7 @@ from reweight.ui.live import _body
 
 
 def test_a_message_of_many_lists_keeps_nobody_waiting():
-    content = json.dumps({"settings": [[]] * 30_000}).encode()
+    content = json.dumps({"settings": [[]] * 200_000}).encode()
 
     async def receive() -> dict[str, Any]:
         return {"type": "http.request", "body": content, "more_body": False}
@@ -24,8 +24,8 @@ def test_a_message_of_many_lists_keeps_nobody_waiting():
         while not reading.done():
             await asyncio.sleep(0.001)
             rounds += 1
-        assert len((await reading)["settings"]) == 30_000
+        assert len((await reading)["settings"]) == 200_000
         return rounds
 
     with ThreadPoolExecutor(1) as thread:
-        assert thread.submit(asyncio.run, run()).result() > 3
+        assert thread.submit(asyncio.run, run()).result() > 2  # 1 where the loop itself reads
