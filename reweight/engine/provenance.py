@@ -144,7 +144,7 @@ def png_bytes(image: Image.Image, settings: dict[str, Any]) -> bytes:
     pixels = image.convert("RGB")
     pixels.info = {}
     file = io.BytesIO()
-    pixels.save(file, format="PNG", pnginfo=info)
+    pixels.save(file, format="PNG", pnginfo=info, compress_level=2)  # a quarter of the time, a tenth more bytes
     return file.getvalue()
 
 

@@ -19,6 +19,7 @@ from .limits import check_configurations, check_files
 from .placing import usual_dtype
 from .registry import DEFAULT, REGISTRY, ModelCard, card_for, family_of, folder_named, unlisted
 from .texts import Texts
+from .threads import limit_threads
 from .vocabulary import Vocabulary, read_vocabulary
 
 
@@ -97,6 +98,7 @@ def load_model(
         raise ModelError(
             f"{source} has a U-Net without Transformer blocks, so there is nothing to re-weight."
         ) from error
+    limit_threads(pipe)
     if card.key not in REGISTRY:
         card = _measured(card, pipe)
     return LoadedModel(pipe, card, source, revision, device, str(kind).removeprefix("torch."), read_vocabulary(folder))

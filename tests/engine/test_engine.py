@@ -114,8 +114,10 @@ def idle(engine):
     list(engine.worker.stream(lambda job: None))
 
 
-def hooks(unet):
-    return sum(len(m._forward_hooks) + len(m._forward_pre_hooks) + ("forward" in vars(m)) for m in unet.modules())
+def patched(unet):
+    """Whether anything but the limit on threads, two hooks that a model is loaded with, is on a U-Net."""
+    traces = sum(len(m._forward_hooks) + len(m._forward_pre_hooks) + ("forward" in vars(m)) for m in unet.modules())
+    return traces != 2
 
 
 @contextmanager
@@ -166,7 +168,7 @@ class TestPictures:
         expected = direct(engine, asked)
         assert pixels(engine, asked, "vanilla") == expected
         pictures(engine, asked, ("reweighted", "freeu"))
-        assert hooks(unet_of(engine)) == 0
+        assert not patched(unet_of(engine))
         assert pixels(engine, asked, "vanilla") == expected
 
     def test_weights_of_one_give_vanilla_pixel_for_pixel(self, engine):
@@ -298,7 +300,7 @@ class TestStopping:
             events.close()
             idle(engine)
         assert event.step == 1 and watch.calls <= at + 1 < 6
-        assert hooks(unet_of(engine)) == 0
+        assert not patched(unet_of(engine))
         assert pixels(engine, asked, "vanilla") == direct(engine, asked)
 
     def test_a_picture_cut_short_is_not_kept(self, engine):
@@ -457,7 +459,7 @@ class TestErrors:
                 list(fresh.agreement(asked, scores_for(fresh, asked)))
         weight[0, 0] = good
         drawn = pictures(fresh, asked)
-        assert not any(drawn[method].cached for method in COLUMNS) and hooks(unet_of(fresh)) == 0
+        assert not any(drawn[method].cached for method in COLUMNS) and not patched(unet_of(fresh))
         assert drawn["vanilla"].image.tobytes() == direct(fresh, asked)
 
     def test_an_autoencoder_that_overflows_is_found_too(self, fresh):
@@ -731,7 +733,7 @@ class TestProbe:
             idle(engine)
             assert watch.calls < 40
         table = event.table
-        assert hooks(unet_of(engine)) == 0
+        assert not patched(unet_of(engine))
         chosen = engine.chosen(asked, (table,))
         assert chosen.table is table and (chosen.scores == table.scores).all()
         assert isinstance(list(engine.compare(asked, chosen))[-1], Picture)

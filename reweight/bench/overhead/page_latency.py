@@ -25,19 +25,23 @@ async (value) => {
   const column = reweight.settings.columns.find((one) => one.split('+').includes('reweighted'));
   const image = document.querySelector(`figure[data-column="${column}"] img`);
   const slider = document.querySelector('#low input[type=range]');
-  const before = image.src, begun = performance.now();
-  let server = 0;
-  const off = (event) => (server = server || performance.now() - begun);
-  reweight.on('picture', off);
+  const channel = new MessageChannel();
+  const changed = new Promise((done) => new MutationObserver(done).observe(image, { attributeFilter: ['src'] }));
+  const painted = async () => { // a message from within a frame's callback arrives after that frame was painted
+    await image.decode();
+    await new Promise(requestAnimationFrame);
+    await new Promise((done) => { channel.port1.onmessage = done; channel.port2.postMessage(0); });
+  };
+  const begun = performance.now();
   slider.value = value;
   slider.dispatchEvent(new Event('input', { bubbles: true }));
-  const next = () => new Promise(requestAnimationFrame);
-  while (image.src === before) { await next(); if (performance.now() - begun > 60000) throw new Error('no picture'); }
-  const coarse = performance.now() - begun;
-  while (reweight.coarse?.()) await next();
-  await image.decode();
-  await next(); await next();
-  return [coarse, performance.now() - begun];
+  await Promise.race([changed, new Promise((_, fail) => setTimeout(() => fail(new Error('no picture')), 60000))]);
+  await painted();
+  const first = performance.now() - begun;
+  if (!reweight.coarse?.()) return [first, first];
+  while (reweight.coarse()) await new Promise(requestAnimationFrame);
+  await painted();
+  return [first, performance.now() - begun];
 }
 """
 
