@@ -90,8 +90,8 @@ def test_throughput_with_24_clients_is_that_of_one(public: Server, caller: Calle
         took, cpu = time.monotonic() - began, sum(process.cpu_times()[:2]) - cpu
         return clients * each / took, cpu / (clients * each)
 
-    rate(1, 2, 900)
-    one, many, again = rate(1, 12, 100), rate(24, 2, 200), rate(1, 12, 300)
+    rate(1, 8, 900)
+    one, many, again = rate(1, 12, 100), rate(24, 4, 200), rate(1, 12, 300)
     wall, cpu = 2 * many[0] / (one[0] + again[0]), (one[1] + again[1]) / 2 / many[1]
     print(
         f"one client {one[0]:.2f} and {again[0]:.2f} comparisons a second at {one[1]:.2f} and {again[1]:.2f} CPU seconds each, "
