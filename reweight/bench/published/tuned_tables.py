@@ -79,10 +79,10 @@ def fewer(results: Results) -> str:
     rows = [
         [model, f"{TITLES.get(line['variant'], line['variant'])}, {line['steps']} - vanilla, {line['over_vanilla_at']}",
          interval(line["score"]), interval(line["obeyed"], "{:+.3f}"),
-         f"{line['cpu_seconds']:.2f} / {line['cpu_seconds_vanilla']:.2f}"]
+         f"{line['seconds']:.3f} / {line['seconds_vanilla']:.3f}", f"{line['seconds'] / line['seconds_vanilla']:.2f}"]
         for model in MODELS for found in _files(results, model).values() for line in found["fewer_steps"]
     ]  # fmt: skip
-    head = ["model", "paired difference, steps", "score", "judge", "CPU seconds of a picture"]
+    head = ["model", "paired difference, steps", "score", "judge", "seconds of a picture", "ratio"]
     return markdown(head, _each_once(rows))
 
 
