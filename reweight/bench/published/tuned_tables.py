@@ -118,6 +118,10 @@ def numbers(found: dict[str, Any]) -> Iterator[tuple[str, str]]:
         key = f"{line['variant']} {line['steps']} - vanilla {line['over_vanilla_at']}"
         yield key, interval(line["score"], "{:+.3f}")
         yield f"{key}.judge", interval(line["obeyed"], "{:+.3f}")
+        yield (
+            f"{line['steps']} / {line['over_vanilla_at']}.time",
+            f"{100 * line['seconds'] / line['seconds_vanilla']:.0f}%",
+        )
     for table in found["tables"]:
         key = f"{table['steps']}.{table['way']}"
         yield f"{key}.pictures drawn", str(table["tuning"]["pictures"])

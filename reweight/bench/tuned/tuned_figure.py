@@ -110,4 +110,5 @@ def _pareto(axes: Any, result: dict[str, Any]) -> None:
             axes.annotate(steps, (seconds, score), xytext=(4, -9), textcoords="offset points", fontsize=7, color=colour)
     axes.set(xlabel="seconds of a picture", ylabel="score", title="score against time; numbers are steps")
     axes.title.set_fontsize(9)
+    axes.margins(0.08, 0.14)
     axes.legend(fontsize=7)
