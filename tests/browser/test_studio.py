@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import io
 import json
 import zipfile
@@ -86,7 +87,7 @@ def test_a_saved_picture_brings_its_settings_back_and_history_does_too(visit, tm
     page.wait_for_function("() => new URLSearchParams(location.search).get('seed') === '3'")
     screen(page, "History")
     page.locator("#history-file").set_input_files(tmp_path / "picture.png")
-    expect(page.locator("#status")).to_contain_text("Brought back")
+    expect(page.locator("#status")).to_contain_text("Restored")
     assert page.evaluate("() => [reweight.settings.low, reweight.settings.seed]") == [0.6, 7]
     painted = page.locator("#history-strip button", has_text="painted").first
     assert painted.locator(".rw-made span").all_text_contents() == [
@@ -170,13 +171,15 @@ def test_charts_and_the_slide_are_taken_along(visit):
     expect(page.locator("#rankings .rw-chart-tools")).to_have_count(3)
     ElementTree.fromstring(chart(page.locator("#rankings .rw-chart-tools").first, "SVG").decode())
     direct = chart(page.locator("#rankings .rw-chart-tools").last, "CSV").decode().splitlines()
-    assert direct[0] == "step,block,value" and len(direct) == 1 + 2 * 7 and len(direct[1].split(",")) == 3
+    assert direct[0] == "step,block,value,interval_95" and len(direct) == 1 + 2 * 7
+    assert direct[1].endswith(',"n = 1, no interval"')
     assert chart(page.locator("#ranks + .rw-chart-tools"), "PNG").startswith(b"\x89PNG")
     assert chart(page.locator("#curves .rw-chart-tools"), "CSV").decode().splitlines() == weights
     assert chart(page.locator("#ranks + .rw-chart-tools"), "CSV").decode().startswith("step,block,rank\n1,Encoder")
     screen(page, "Ablate")
     page.wait_for_function("() => document.querySelectorAll('.rw-without:not(:disabled)').length === 21")
-    assert len(chart(page.locator("#ablate-tools"), "CSV").decode().splitlines()) == 1 + 21
+    ablated = list(csv.DictReader(chart(page.locator("#ablate-tools"), "CSV").decode().splitlines()))
+    assert [row["interval_95"] for row in ablated] == ["n = 1, no interval"] * 21
     ElementTree.fromstring(chart(page.locator("#ablate-tools"), "SVG").decode())
 
 
