@@ -203,7 +203,7 @@ def test_a_lesson_is_played_to_its_end(visit):
         on.click()
     expect(card).to_contain_text("What a block is ✓")
     expect(card).to_contain_text("most pictures here need the last block of the decoder")
-    expect(card).to_contain_text("1 of 7 lessons done. Next: Coarse to fine.")
+    expect(card).to_contain_text("1 of 8 lessons done. Next: Coarse to fine.")
     card.get_by_role("button", name="Back to the page").click()
     expect(card).to_have_count(0)
     screen(page, "Learn")
@@ -216,7 +216,7 @@ def test_a_class_gets_a_sheet_of_what_the_lessons_ask(visit):
     page.evaluate("() => { window.reweight.toPrinter = () => {}; }")  # whose dialogue would wait for a person
     page.locator("#lesson-sheet").click()
     sheet = page.frame_locator("#class-sheet").locator("body")
-    expect(sheet.locator("section")).to_have_count(7)
+    expect(sheet.locator("section")).to_have_count(8)
     expect(sheet).to_contain_text("Which one changes the picture most?")
     expect(sheet.locator("section").first.locator("li")).to_have_count(3)
     expect(sheet).not_to_contain_text("SSIM")  # which the answers tell
