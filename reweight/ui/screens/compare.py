@@ -43,7 +43,7 @@ class Compare(Screen):
             'and the picture shows what it did.</p><div class="rw-tries"><h3>Try</h3><div id="tries" role="group" '
             'aria-label="Try"></div></div></div></div>'
             '<div class="rw-slot"></div>'
-            '<details class="rw-card" id="differ"><summary>What differs, side by side</summary><div class="rw-differ">'
+            '<details class="rw-card" id="differ"><summary>Differences, side by side</summary><div class="rw-differ">'
             '<div class="rw-row"><label class="rw-label" for="pair-left">Pair</label><span><select id="pair-left"></select> '
             '<select id="pair-right" aria-label="with"></select></span></div>'
             '<div class="rw-two"><figure><div id="image-slider"><img class="rw-under" alt=""><img class="rw-over" alt="">'
