@@ -30,6 +30,8 @@ class Arriving:
         self.scope, self.receive, self.house, self.rules = scope, receive, house, house.rules
         self.path, self.method = scope["path"], scope["method"]
         headers = {name: value for name, value in scope["headers"]}
+        self.hosts = sum(name == b"host" for name, _ in scope["headers"])
+        self.expects = b"expect" in headers
         self.length = headers.get(b"content-length", b"")
         self.host = headers.get(b"host", b"").decode("latin-1")
         peer = (scope.get("client") or ("", 0))[0]
@@ -41,7 +43,7 @@ class Arriving:
         """Refused for what nobody is served: by another's name for this machine, or what the page does not use."""
         if self.house.closing:
             raise Refused(503, "This demo is shutting down: try again in a minute.")
-        if not HOST.fullmatch(self.host):
+        if self.hosts > 1 or not HOST.fullmatch(self.host):
             raise Refused(400, "The address that this was asked for by is not one.")
         if self.rules.hosts is not None and not host_named(self.host, self.rules.hosts):
             raise Refused(403, "This server is not known by that name: open it by its address, or set REWEIGHT_HOSTS.")
@@ -50,13 +52,13 @@ class Arriving:
         ):
             raise Refused(404, NOTHING)
         if not self.by_mcp and not served(self.path):
-            raise Refused(404, NOTHING, drain=self.method == "POST")
+            raise Refused(404, NOTHING, drain=self.method == "POST" and not self.expects)
 
     def vouch(self) -> None:
-        """Let the app know who asks, and nothing that only a proxy may say; parts of files are not served, as what Gradio
-        answers then repeats the request's headers."""
+        """Let the app know who asks, and nothing that only a proxy may say. Parts of files are not served, as what Gradio
+        answers then repeats the request's headers. Nothing here has cookies, and one of 60 kB took Python 8 s to read."""
         port = (self.scope.get("client") or ("", 0))[1]
-        drop = {b"x-gradio-server", b"range"} | (set() if self.rules.behind_proxy else set(PROXY_HEADERS))
+        drop = {b"x-gradio-server", b"range", b"cookie"} | (set() if self.rules.behind_proxy else set(PROXY_HEADERS))
         self.scope["headers"] = [pair for pair in self.scope["headers"] if pair[0] not in drop]
         self.scope["client"] = (self.address, port)
 
@@ -65,7 +67,12 @@ class Arriving:
         session = self._listened()
         if session and not SESSION.fullmatch(session):
             raise Refused(400, NAMED)
-        return session
+        if not self.path.startswith(f"{API}/call/") or session is None:
+            return session
+        place = self.house.places.held.get(session)
+        if place is None:  # of one that has ended, Gradio would have its listener wait for ever
+            raise Refused(410, LOST)
+        return place.session
 
     def _listened(self) -> str | None:
         if self.method != "GET":
@@ -73,13 +80,7 @@ class Arriving:
         if self.path.rstrip("/") == f"{API}/queue/data":
             query = parse_qs(self.scope.get("query_string", b"").decode("latin-1"))
             return query.get("session_hash", [""])[0]
-        if self.path.startswith(f"{API}/call/"):
-            event = self.path.rstrip("/").rpartition("/")[2]
-            if event in self.house.recent:  # Gradio would have its listener wait for ever
-                raise Refused(410, LOST)
-            place = self.house.places.held.get(event)
-            return place.session if place else event
-        if self.path.startswith(f"{API}/heartbeat/"):
+        if self.path.startswith((f"{API}/call/", f"{API}/heartbeat/")):
             return self.path.rstrip("/").rpartition("/")[2]
         return None
 
@@ -104,7 +105,7 @@ class Arriving:
 
     def _at_most(self, most: int, what: str) -> Receive:
         if self._size() > most:
-            raise too_large(what, most)
+            raise too_large(what, most, drain=not self.expects)  # who waits for leave to send it, sends nothing
         return counted(self.receive, most, what, self.rules.body_seconds)
 
     def _size(self) -> int:

@@ -94,3 +94,35 @@ def test_only_a_trusted_proxy_may_say_under_which_name_the_page_is_served():
     ask(app, ("GET", "/", {"headers": headers}), rules=Rules(behind_proxy=True))
     kept = {name for name, _ in app.headers}
     assert b"x-forwarded-host" in kept and b"x-gradio-server" not in kept
+
+
+def test_who_names_two_servers_is_answered_for_neither():
+    app = App()
+    (answer,) = ask(app, ("GET", "/", {"headers": [("host", "evil.example"), ("host", "localhost")]}))
+    assert answer.status_code == 400 and sentence(answer) and app.seen == []
+
+
+def test_cookies_which_nothing_here_has_are_not_read():
+    app = App()
+    ask(app, ("GET", "/config", {"headers": {"cookie": 'a="' + "\\" * 50_000 + '"', "x-mine": "1"}}))
+    names = {name for name, _ in app.headers}
+    assert b"cookie" not in names and b"x-mine" in names
+
+
+def test_who_waits_for_leave_to_send_too_much_is_refused_at_once():
+    asked = []
+
+    async def endless():
+        asked.append(1)
+        yield b"x" * 100_000
+
+    for path, status in (("upload", 413), ("call/compare", 413), ("run/compare", 404)):
+        headers = {"expect": "100-continue", "content-length": "100000"}
+        (answer,) = ask(App(), ("POST", f"/gradio_api/{path}", {"headers": headers, "content": endless()}))
+        assert answer.status_code == status and sentence(answer) and asked == []
+
+
+def test_a_job_that_is_not_there_is_not_listened_to():
+    app = App()
+    (answer,) = ask(app, ("GET", "/gradio_api/call/compare/" + "e" * 32, {}))
+    assert answer.status_code == 410 and sentence(answer) and app.seen == []
