@@ -90,3 +90,13 @@ def until(condition: Any, seconds: float = 60.0) -> float:
 def memory_of(server: Server) -> float:
     """Megabytes that the program holds."""
     return psutil.Process(server.process.pid).memory_info().rss / 1e6
+
+
+def address(number: int) -> str:
+    """An address of its own for each number."""
+    return f"5.{number // 250}.{number % 250}.7"
+
+
+def asked(seed: int, prompt: str = QUICK[0]) -> tuple[Any, ...]:
+    """A quick picture of a seed."""
+    return (prompt, *QUICK[1:5], seed, *QUICK[6:])
