@@ -19,7 +19,12 @@ from server import Server
 QUICK = ("the blue cat in rain", "toy-turbo", 0.9, 1.2, "importance", 7, 1, 0, "")
 LONG = ("paper-code", 100, "a photo of a fox in the snow", "toy", 0.9, 1.2, "importance", 7, 12, 3, "")
 DEAD = "http://127.0.0.1:9"  # a proxy that does not answer, without an exception for this machine
-AROUND = {"http_proxy": DEAD, "HTTP_PROXY": DEAD, "https_proxy": DEAD, "no_proxy": "", "NO_PROXY": ""}
+GRADIOS = {
+    "GRADIO_ALLOWED_PATHS": "/etc",
+    "GRADIO_DEBUG": "1",
+    "GRADIO_NUM_WORKERS": "x",
+}  # would open folders, never end
+AROUND = {"http_proxy": DEAD, "HTTP_PROXY": DEAD, "https_proxy": DEAD, "no_proxy": "", "NO_PROXY": ""} | GRADIOS
 
 
 def finished(work: Coroutine[Any, Any, Any]) -> Any:

@@ -129,26 +129,8 @@ def has_ipv6() -> bool:
         return False
 
 
-@pytest.fixture(scope="module")
-def odd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """The program where things are otherwise: an IPv6 address, a proxy that does not answer, a folder of its own,
-    settings that would have Gradio open folders and never come to its end."""
-    dead = "http://127.0.0.1:9"
-    changes = {"http_proxy": dead, "HTTP_PROXY": dead, "https_proxy": dead, "no_proxy": "", "NO_PROXY": ""}
-    changes |= {"GRADIO_ALLOWED_PATHS": "/etc", "GRADIO_DEBUG": "1", "GRADIO_NUM_WORKERS": "x"}
-    address, host = ("::1", "[::1]") if has_ipv6() else ("127.0.0.1", "127.0.0.1")
-    folder = tmp_path_factory.mktemp("odd")
-    with serving(None, folder, "--model", "toy-turbo", "--host", address, host=host, changes=changes) as running:
-        yield running
-
-
-def test_a_proxy_without_an_exception_for_this_machine_does_not_end_it(odd: Server):
-    assert httpx.get(f"{odd.url}healthz", trust_env=False).json()["status"] == "ok"
-    assert odd.process.poll() is None
-
-
-def test_gradios_own_settings_open_nothing(odd: Server):
-    assert httpx.get(f"{odd.url}gradio_api/file=/etc/hostname", trust_env=False).status_code in (403, 404)
+def test_gradios_own_settings_open_nothing(public: Server):
+    assert httpx.get(f"{public.url}gradio_api/file=/etc/hostname", trust_env=False).status_code in (403, 404)
 
 
 @pytest.mark.thorough
