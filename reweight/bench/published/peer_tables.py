@@ -110,7 +110,7 @@ def full_size_times(results: Results) -> str:
         for lines in models.values():
             line = lines[label]
             time = f"({line['seconds']:.0f} s)" if label == "vanilla" else interval(line["time"], "{:.3f}")
-            cells += [time, "" if line["peak_mb"] is None else f"{line['peak_mb']:.0f}"]
+            cells += [time, f"{line['peak_mb']:.0f}"]
         rows.append([label, *cells])
     head = ["method"]
     for key in models:
