@@ -175,7 +175,8 @@ def _restored(engine: Engine, request: Request, picture: dict[str, Any], pinned:
     other_model = then["model"] not in (request.model, Path(request.model).resolve().name)  # a PNG names a folder only
     if pinned is not None or other_model or any(now.get(name) != then.get(name) for name in names):
         return request
-    weights = drawing_of(request, engine.chosen(request), engine.opened(request.model)).weights
+    drawing = drawing_of(request, engine.chosen(request), engine.opened(request.model))
+    weights, _ = request.reweighting.tables(drawing)
     asked, painted = with_weights({**picture, "request": now}, request, weights)
     if painted:
         say("The picture's importance table is not available here: the weights saved in the picture are used.")
