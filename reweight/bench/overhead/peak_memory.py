@@ -1,4 +1,4 @@
-"""The most memory that some work takes beyond what was taken before it."""
+"""The peak memory of a function, in addition to what was used before."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ STATUS, CLEAR = Path("/proc/self/status"), Path("/proc/self/clear_refs")
 
 
 def peak(work: Callable[[], Any], device: str) -> tuple[Any, float | None]:
-    """What `work()` returns, and the peak in MB: allocated on a GPU, resident on Linux, None elsewhere."""
+    """The result of `work()`, and its peak in MB: allocated on a GPU, resident on Linux, None elsewhere."""
     if device == "cuda":
         torch.cuda.reset_peak_memory_stats()
         before = torch.cuda.memory_allocated()

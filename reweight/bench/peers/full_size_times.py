@@ -21,7 +21,7 @@ def command(
     dtype: Annotated[str | None, typer.Option(help="By default bfloat16 on a CPU, else float16.")] = None,
     out: Annotated[Path, typer.Option(help="The JSON file to write.")] = Path("bench/peers-full-size-times.json"),
 ) -> None:
-    """Time one U-Net call of each kind, add them up to 50 steps under guidance, and note the most memory that a call's tensors take."""
+    """Time each kind of U-Net call, add up 50 steps with guidance, and measure the peak memory of a call's tensors."""
     import torch
     from rich.console import Console
     from rich.progress import Progress
@@ -61,8 +61,8 @@ def command(
 def measure(
     key: str, dtype: Any, device: str, *, latent: int, repeats: int, on_progress: Callable[[str, float], None]
 ) -> dict[str, dict[str, Any]]:
-    """By method: seconds of 50 steps, the ratios of time and processor time to vanilla's in the same turn as (median,
-    least, most), and the most memory in MB that the tensors of one call take."""
+    """By method: seconds of 50 steps, ratios of time and processor time to vanilla in the same round as (median,
+    minimum, maximum), and the peak memory in MB of one call's tensors."""
     from diffusers import DDIMScheduler
 
     from ..overhead.full_size_models import FULL_SIZE, build
@@ -94,7 +94,7 @@ def measure(
     for label in REGIMES:
         ratios = [
             [turn[label][which] / turn["vanilla"][which] for turn in turns] for which in (0, 1)
-        ]  # of time, of processor time
+        ]  # time, processor time
         found[label] = {
             "seconds": statistics.median(turn[label][0] for turn in turns), "peak_mb": peaks[label],
             **{

@@ -1,4 +1,4 @@
-"""`python -m reweight bench report`: the numbers of FINDINGS.md, README.md, BENCHMARKS.md and the model cards."""
+"""`python -m reweight bench report`: writes the numbers in FINDINGS.md, README.md, BENCHMARKS.md and the model cards."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def command(
     root: Annotated[Path, typer.Option(help="A checkout, with docs/results.")] = Path("."),
     check: Annotated[bool, typer.Option("--check", help="Change nothing; fail where a document differs.")] = False,
 ) -> None:
-    """Write every number that documents take from results into their marked places."""
+    """Write the results' numbers into the marked places of the documents."""
     from rich.console import Console
 
     from ..stats.result_file import write_text
@@ -45,7 +45,7 @@ def command(
 
 
 def documents(results: Results) -> dict[Path, str]:
-    """Each document's text as it should be. ValueError of one sentence for a name that the results do not have."""
+    """Each document's text with current numbers. ValueError of one sentence for a name missing in the results."""
     from .numbers import numbers
 
     values, made = numbers(results), tables(results)
@@ -61,7 +61,7 @@ def documents(results: Results) -> dict[Path, str]:
 
 
 def tables(results: Results) -> dict[str, Callable[[], str]]:
-    """Every table by the name in its marker, made when it is asked for."""
+    """Functions that make each table, by the name in its marker."""
     from . import machine_tables as machines
     from . import paper_table_texts as paper
     from . import peer_tables as peers

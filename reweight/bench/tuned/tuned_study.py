@@ -1,4 +1,4 @@
-"""`python -m reweight bench tuned`: are tuned weights worth it, and must they be dynamic?"""
+"""`python -m reweight bench tuned`: whether tuned weights are worth it, and whether they need to be dynamic."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def command(
     probed: Annotated[int, typer.Option(help="Tuning captions whose rankings are averaged; 0 leaves them out.")] = 4,
     device: Annotated[str | None, typer.Option(help="cuda, mps or cpu; by default the best there is.")] = None,
 ) -> None:
-    """Tune, then test on captions and noises apart: tuned, ranked and vanilla, in pairs from the same noise."""
+    """Tune weights, then compare tuned, ranked and vanilla on held-out captions and noises, paired by noise."""
     from rich.console import Console
     from rich.progress import Progress
 
@@ -76,7 +76,7 @@ def command(
         made: dict[tuple[str, int], WeightTable] = {}
         for way, only in asked:
             for count in whole_numbers(only or tune_at, "steps") or counts:
-                if count > 1 or way != "static":  # one step has no other static weights than the dynamic ones
+                if count > 1 or way != "static":  # with one step static and dynamic weights are the same
                     made[way, count] = tuned(
                         loaded, sets, scorer, way, out, steps=count, guidance=guidance, on_progress=say, batch=batch,
                         iterations=iterations,
