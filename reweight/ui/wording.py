@@ -144,7 +144,11 @@ def findings(table: ImportanceTable | None) -> str:
     m = len(table.blocks)
     runs = f"{table.runs} run{'s' if table.runs != 1 else ''}"
     under_way = _diagnostic(table, "runs_completed") == 0
-    says = [f"{runs} in progress: the scores are averaged over the finished runs{doubt}." if under_way else f"{runs} voted{doubt}."]
+    says = [
+        f"{runs} in progress: the scores are averaged over the finished runs{doubt}."
+        if under_way
+        else f"{runs} voted{doubt}."
+    ]
     if rate is not None:
         much = ": too few to learn from, so the order is mostly noise." if rate < 0.02 else "."
         says.append(

@@ -125,9 +125,7 @@ def prune(call: Call) -> Iterator[Event | None]:
             "done": (event.first + 1) / len(jobs),
             "text": f"Pruning: {event.first} of {len(jobs) - 1}",
         }
-    chart = scatter(
-        points, "time saved (share)", "SSIM with vanilla", "Leaving out the k least important blocks"
-    )
+    chart = scatter(points, "time saved (share)", "SSIM with vanilla", "Leaving out the k least important blocks")
     yield {"kind": "chart", "svg": chart}
 
 

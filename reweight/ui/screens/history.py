@@ -113,9 +113,7 @@ def _foreign(call: Call, text: str) -> Iterator[Event | None]:
         except RequestError:
             left.append(name.replace("_", " "))
     note = f" Not possible with this model, so left out: {', '.join(left)}." if left else ""
-    yield _restored(
-        call, request, request.model, "vanilla", f" From another tool, whose model and noise differ.{note}"
-    )
+    yield _restored(call, request, request.model, "vanilla", f" From another tool, whose model and noise differ.{note}")
 
 
 def flat_settings(request: Request) -> dict[str, Any]:
