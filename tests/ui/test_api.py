@@ -80,7 +80,7 @@ def test_what_is_left_out_is_the_named_models_default(client: Client):
     file, _ = client.predict(prompt="a photo of a castle at sunset", model="toy-turbo", api_name="/reweight")
     asked = read_png(file)["request"]
     assert (asked["model"], asked["steps"], asked["guidance"], asked["size"]) == ("toy-turbo", 2, 0.0, 128)
-    assert (asked["low"], asked["high"]) == (1.0, 1.5)
+    assert (asked["low"], asked["high"]) == (1.2, 1.6)
 
 
 def test_importance_gives_a_table(client: Client):

@@ -179,7 +179,7 @@ def cost(call: Call) -> Iterator[Event | None]:
     text += f", and {extra} for the vanilla pictures to compare with" if extra else ""
     text += about_seconds(call, steps + extra) if steps else ""
     impossible = len(plan.cells) - n
-    text += f". {impossible} cells cannot be drawn" if impossible else ""
+    text += f". {impossible} cell{'s' * (impossible != 1)} cannot be drawn" if impossible else ""
     yield {"kind": "cost", "text": f"{text}."}
 
 
