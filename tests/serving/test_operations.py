@@ -156,6 +156,11 @@ def test_gradios_own_settings_open_nothing(odd: Server):
     assert httpx.get(f"{odd.url}gradio_api/file=/etc/hostname", trust_env=False).status_code in (403, 404)
 
 
+def test_an_address_that_only_a_proxy_may_give_is_not_believed(odd: Server):
+    for address in ("8.8.8.8", "9.9.9.9"):  # one session's name serves one address
+        assert Caller(odd, address, "given").ask("reweight", QUICK)[0] == "complete"
+
+
 @pytest.mark.skipif(not has_ipv6(), reason="no IPv6 here")
 def test_an_ipv6_address_serves(odd: Server):
     assert odd.url.startswith("http://[::1]:")
