@@ -134,10 +134,12 @@ def test_gradios_own_settings_open_nothing(public: Server):
 
 
 @pytest.mark.thorough
-@pytest.mark.skipif(not has_ipv6(), reason="no IPv6 here")
-def test_an_ipv6_address_serves(tmp_path: Path):
-    with serving(None, tmp_path, "--model", "toy-turbo", "--host", "::1", host="[::1]", changes=AROUND) as server:
+def test_without_a_proxy_no_forwarded_address_is_believed_and_ipv6_serves(tmp_path: Path):
+    address, host = ("::1", "[::1]") if has_ipv6() else ("127.0.0.1", "127.0.0.1")
+    with serving(None, tmp_path, "--model", "toy-turbo", "--host", address, host=host, changes=AROUND) as server:
         assert httpx.get(f"{server.url}healthz", trust_env=False).json()["status"] == "ok"
+        for forwarded in ("8.8.8.8", "9.9.9.9"):  # one session's name serves one address
+            assert Caller(server, forwarded, "given").ask("reweight", QUICK)[0] == "complete"
 
 
 DRAWING = ("a photo of a fox in the snow", "toy", 0.9, 1.2, "importance", 7, 50, 3, "")
