@@ -35,11 +35,20 @@ WIDTH, TOKENS = 16, 6
 
 @pytest.fixture(scope="module")
 def unet():
+    return new(3)
+
+
+@pytest.fixture(scope="module")
+def small():
+    return new(2)
+
+
+def new(stages):
     torch.manual_seed(0)
     return UNet2DConditionModel(
-        sample_size=8, in_channels=4, out_channels=4, layers_per_block=1, block_out_channels=(8, 8, 8), norm_num_groups=4,
-        cross_attention_dim=WIDTH, attention_head_dim=2, down_block_types=("CrossAttnDownBlock2D",) * 3,
-        up_block_types=("CrossAttnUpBlock2D",) * 3,
+        sample_size=8, in_channels=4, out_channels=4, layers_per_block=1, block_out_channels=(8,) * stages, norm_num_groups=4,
+        cross_attention_dim=WIDTH, attention_head_dim=2, down_block_types=("CrossAttnDownBlock2D",) * stages,
+        up_block_types=("CrossAttnUpBlock2D",) * stages,
     )  # fmt: skip
 
 
@@ -89,18 +98,18 @@ def batch_of(arm, n=4, seed=0):
 
 
 class TestLosses:
-    def test_plain_is_the_mean_squared_error_of_the_velocity(self, unet, material):
-        arm = begin(Plain, unet, material)
+    def test_plain_is_the_mean_squared_error_of_the_velocity(self, small, material):
+        arm = begin(Plain, small, material)
         batch = batch_of(arm)
         v = arm.net.unet(batch.x_t, batch.t, batch.states, return_dict=False)[0]
         true = new_scheduler().get_velocity(batch.x, batch.noise, batch.t)
         assert arm.loss(batch).item() == pytest.approx((v - true).square().mean().item(), rel=1e-5)
 
-    def test_min_snr_weighs_as_the_paper_says(self, unet, material):
+    def test_min_snr_weighs_as_the_paper_says(self, small, material):
         t = torch.tensor([5, 200, 600, 999])
         a2 = new_scheduler().alphas_cumprod[t]
         snr = a2 / (1 - a2)
-        arm = begin(MinSnr, unet, material)
+        arm = begin(MinSnr, small, material)
         found = arm.weights(t)
         assert torch.allclose(found, snr.clamp(max=5) / (snr + 1), atol=1e-5) and found[-1] == pytest.approx(
             0, abs=1e-6
@@ -110,20 +119,20 @@ class TestLosses:
         wanted = (arm.weights(batch.t) * error.square().mean((1, 2, 3))).mean()
         assert arm.loss(batch).item() == pytest.approx(wanted.item(), rel=1e-5)
 
-    def test_alignment_adds_the_cosine_and_teaches_its_projector(self, unet, material):
+    def test_alignment_adds_the_cosine_and_teaches_its_projector(self, small, material):
         a = torch.randn(2, 3, 4, 4)
         assert alignment(a, 2 * a) == pytest.approx(1) and alignment(a, -a) == pytest.approx(-1)
         coarse = torch.nn.functional.interpolate(a, scale_factor=2)
         assert alignment(a, coarse) == pytest.approx(1)
-        arm, plain = begin(Alignment, unet, material), begin(Plain, unet, material)
+        arm, plain = begin(Alignment, small, material), begin(Plain, small, material)
         batch = batch_of(arm)
         extra = arm.loss(batch) - plain.loss(batch)
         assert abs(extra) <= 0.5
         extra.backward()
         assert all(weight.grad.abs().sum() > 0 for weight in arm.helpers.parameters())
 
-    def test_memory_is_one_more_token_and_none_where_the_caption_is_blank(self, unet, material):
-        arm = begin(Memory, unet, material)
+    def test_memory_is_one_more_token_and_none_where_the_caption_is_blank(self, small, material):
+        arm = begin(Memory, small, material)
         batch = batch_of(arm, n=40)
         assert not batch.told.all()
         seen = {}
@@ -135,8 +144,8 @@ class TestLosses:
         found = material.remembered(material.known.memory[[3, 7]] + 0.01)
         assert torch.equal(found, material.known.memory[[3, 7]])
 
-    def test_reflow_is_zero_for_the_pairs_own_velocity(self, unet, material):
-        arm = begin(Reflow, unet, material)
+    def test_reflow_is_zero_for_the_pairs_own_velocity(self, small, material):
+        arm = begin(Reflow, small, material)
         ends, noise, way = arm._ends, arm._noise, arm.way
         torch.manual_seed(4)
         batch = batch_of(arm)
@@ -153,8 +162,8 @@ class TestLosses:
         x, z = told["pair"]
         assert all(any(torch.equal(x[i], ends[k]) and torch.equal(z[i], noise[k]) for k in range(6)) for i in range(4))
 
-    def test_a_flows_place_and_metric(self, unet, material):
-        arm = begin(Reflow, unet, material)
+    def test_a_flows_place_and_metric(self, small, material):
+        arm = begin(Reflow, small, material)
         a2 = new_scheduler().alphas_cumprod
         a, s = a2.sqrt(), (1 - a2).sqrt()
         assert torch.allclose(arm._tau, s / (a + s), atol=1e-4) and (arm._tau.diff() > 0).all()
@@ -167,8 +176,8 @@ class TestLosses:
         assert tau.min() >= 0 and tau.max() <= 1 and counts[2] < counts[1] < counts[0]
         assert counts[0] == pytest.approx(counts[4], rel=0.02)
 
-    def test_consistency_learns_its_own_average_a_step_later(self, unet, material):
-        arm = begin(Consistency, unet, material)
+    def test_consistency_learns_its_own_average_a_step_later(self, small, material):
+        arm = begin(Consistency, small, material)
         assert torch.isfinite(arm.loss(batch_of(arm)))
         with torch.no_grad():
             arm.net.unet.conv_out.bias += 1
@@ -199,8 +208,8 @@ class TestLosses:
         torch.optim.Muon([flat], lr=0.1, weight_decay=0.0, adjust_lr_fn="match_rms_adamw").step()
         assert torch.equal(kernel.flatten(1), flat) and not torch.equal(matrix, before)
 
-    def test_muon_and_adamw_share_all_weights(self, unet, material):
-        arm = begin(Muon, unet, material)
+    def test_muon_and_adamw_share_all_weights(self, small, material):
+        arm = begin(Muon, small, material)
         muon, rest = arm.optimizers()
         count = sum(
             w.numel() for optimizer in (muon, rest) for group in optimizer.param_groups for w in group["params"]
@@ -211,34 +220,34 @@ class TestLosses:
 
 class TestTraining:
     @pytest.mark.parametrize("kind", [Muon, Consistency], ids=lambda kind: kind.key)
-    def test_a_resumed_training_is_bitwise_the_same(self, tmp_path, unet, material, kind):
-        straight = training(tmp_path / "straight.pt", begin(kind, unet, material))
+    def test_a_resumed_training_is_bitwise_the_same(self, tmp_path, small, material, kind):
+        straight = training(tmp_path / "straight.pt", begin(kind, small, material))
         straight.until(2)
         for seconds in (1, 2):
-            stopped = training(tmp_path / "stopped.pt", begin(kind, unet, material))
+            stopped = training(tmp_path / "stopped.pt", begin(kind, small, material))
             stopped.until(seconds)
         assert stopped.step == straight.step == 2 and stopped.spent == straight.spent
         ours, theirs = ([module.state_dict() for module in found._modules().values()] for found in (straight, stopped))
         for one, other in zip(ours, theirs, strict=True):
             assert [name for name, weight in one.items() if not torch.equal(weight, other[name])] == []
 
-    def test_every_arm_sees_the_same_batches_and_stops_after_its_minutes(self, tmp_path, unet, material, tables):
+    def test_every_arm_sees_the_same_batches_and_stops_after_its_minutes(self, tmp_path, small, material):
         seen = {}
-        for kind in (Plain, AssemblyByPaper):
+        for kind in (Plain, MinSnr):
             rows = seen[kind.key] = []
-            found = training(tmp_path / f"{kind.key}.pt", begin(kind, unet, material, tables), rows.append)
+            found = training(tmp_path / f"{kind.key}.pt", begin(kind, small, material), rows.append)
             found.until(2)
             found.until(2)
             assert found.step == 2 and found.spent == 2
         assert len({str([row.tolist() for row in rows]) for rows in seen.values()}) == 1
 
-    def test_another_start_is_refused_in_a_sentence(self, tmp_path, unet, material):
-        training(tmp_path / "arm.pt", begin(Plain, unet, material)).until(1)
+    def test_another_start_is_refused_in_a_sentence(self, tmp_path, small, material):
+        training(tmp_path / "arm.pt", begin(Plain, small, material)).until(1)
         with pytest.raises(ValueError, match="was begun with other weights, pictures or settings"):
-            training(tmp_path / "arm.pt", begin(Plain, unet, material), start="other")
+            training(tmp_path / "arm.pt", begin(Plain, small, material), start="other")
 
-    def test_results_of_unequal_minutes_are_refused(self, tmp_path, unet, material):
-        found = training(tmp_path / "arm.pt", begin(Plain, unet, material))
+    def test_results_of_unequal_minutes_are_refused(self, tmp_path, small, material):
+        found = training(tmp_path / "arm.pt", begin(Plain, small, material))
         found.spent = 60.0
         with pytest.raises(ValueError, match=r"plain has had 1\.0 minutes and the study 2: ask for as many"):
             results(None, [found], 2)

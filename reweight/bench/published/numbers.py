@@ -29,6 +29,9 @@ def numbers(results: Results) -> dict[str, str]:
         found["table2-toy-turbo.tau"] = f"{results['table2-toy-turbo']['kendall_tau_b']:.2f}"
     if "toy-study" in results.found:
         found |= {f"toy-study.{key}": value for key, value in training_tables.numbers(results["toy-study"])}
+    if "toy-throughput" in results.found:
+        read = training_tables.throughput_numbers(results["toy-throughput"])
+        found |= {f"toy-throughput.{key}": value for key, value in read}
     for model in results.metrics:
         found |= {f"metrics.{model}.{key}": value for key, value in _metrics(results, model)}
     return found

@@ -14,15 +14,17 @@ STAGES = ("data", "text encoder", "forward", "backward", "optimiser")
 
 
 def throughput(results: Results) -> str:
-    """Milliseconds of each stage of a step, latents a second, and the share of the matrix product's speed."""
+    """Each stage of a step, latents a second, and the share of the matrix product's speed."""
     found = results["toy-throughput"]
-    head = ["way of computing", "threads", *(f"{stage}, ms" for stage in STAGES), "latents/s", "share of matrix speed"]
+    head = ["way of computing", "threads", *(f"{stage}, ms" for stage in STAGES), "latents a processor second"]
     rows = []
     for row in found["rows"]:
-        stages = [f"{1000 * row['processor seconds'][stage] / row['threads']:.0f}" for stage in STAGES]
-        speed = f"{row['latents a processor second'] * row['threads']:.0f}"
-        rows.append([row["variant"], str(row["threads"]), *stages, speed, f"{row['share']:.0%}"])
-    return markdown(head, rows)
+        stages = [f"{1000 * row['processor seconds'][stage]:.0f}" for stage in STAGES]
+        speeds = [f"{row['latents a processor second']:.0f}", f"{row['latents a second']:.0f}"]
+        rows.append(
+            [row["variant"], str(row["threads"]), *stages, *speeds, f"{row['load']:.1f}", f"{row['share']:.0%}"]
+        )
+    return markdown([*head, "latents/s, elapsed", "load average", "share of matrix speed"], rows)
 
 
 def study(results: Results, kind: str) -> str:
@@ -56,6 +58,20 @@ def study(results: Results, kind: str) -> str:
 def of_kind(results: Results, kind: str) -> list[dict[str, Any]]:
     """The arms of a kind, none where the study is not there."""
     return [arm for arm in results.found.get("toy-study", {}).get("arms", []) if arm["kind"] == kind]
+
+
+def throughput_numbers(found: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    """Of the throughput, for sentences."""
+    yield "batch", str(found["batch"])
+    yield "GFLOP", f"{found['GFLOP a step']:.0f}"
+    for threads, by in found["matrix GFLOP/s"].items():
+        for kind, speed in by.items():
+            yield f"matrix.{kind}.{threads}", f"{speed:.0f}"
+    for row in found["rows"]:
+        key = f"{row['variant']}.{row['threads']}"
+        yield f"{key}.latents", f"{row['latents a processor second']:.0f}"
+        yield f"{key}.first", f"{row['first step']:.0f}"
+        yield f"{key}.share", f"{row['share']:.0%}"
 
 
 def numbers(found: dict[str, Any]) -> Iterator[tuple[str, str]]:

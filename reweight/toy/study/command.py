@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Annotated
 
@@ -60,26 +61,35 @@ def throughput(
     threads: Annotated[str, typer.Option(help="Numbers of threads, with commas between.")] = "1,2",
     batch: int = 64,
     tries: Annotated[int, typer.Option(help="Steps timed in each way; the fastest is shown.")] = 3,
-    compiled: Annotated[bool, typer.Option(help="Also torch.compile, which takes minutes.")] = True,
-    out: Annotated[Path, typer.Option(help="The results, as JSON.")] = Path("docs/results/toy-throughput.json"),
+    ways: Annotated[
+        str, typer.Option(help="Of computing: those whose name contains this. Compiling takes minutes.")
+    ] = "",
+    out: Annotated[
+        Path, typer.Option(help="The results, as JSON; other ways measured there of the same model stay.")
+    ] = Path("docs/results/toy-throughput.json"),
 ) -> None:
     """Measure a training step by stage, and its share of this machine's matrix speed."""
     import torch
 
     from ...bench.stats.result_file import file_for, write_json
     from ...models.loading import load_model
-    from ..train.throughput import VARIANTS, measure
+    from ..train.throughput import VARIANTS, joined, measure
 
     try:
         counts = tuple(int(part) for part in threads.split(","))
     except ValueError:
         raise ValueError(f"{threads!r} are no numbers of threads: give such as 1,2.") from None
+    variants = tuple(variant for variant in VARIANTS if ways in variant.name)
+    if not variants:
+        raise ValueError(f"No way of computing is called {ways!r}: there are {'; '.join(v.name for v in VARIANTS)}.")
     file_for(out)
     console = Console()
     loaded = load_model(model, device="cuda" if torch.cuda.is_available() else "cpu", dtype="float32", local=True)
     found = measure(
-        loaded, variants=tuple(variant for variant in VARIANTS if compiled or not variant.compiled), threads=counts,
-        batch=batch, tries=tries, on_progress=lambda text: console.print(text, highlight=False),
+        loaded, variants=variants, threads=counts, batch=batch, tries=tries,
+        on_progress=lambda text: console.print(text, highlight=False),
     )  # fmt: skip
+    if out.exists():
+        found = joined(json.loads(out.read_text(encoding="utf-8")), found)
     write_json(out, found)
     console.print(f"Wrote {out}.")

@@ -162,11 +162,23 @@ def measure(
     return {
         "format": "reweight-toy-throughput-1", "model": loaded.source, "revision": loaded.revision, "device": device,
         "processor": platform.processor() or platform.machine(), "cores": os.cpu_count(), "batch": batch, "tries": tries,
-        "GFLOP a step": BACKWARD * work * batch, "load": [round(x, 1) for x in os.getloadavg()],
+        "GFLOP a step": BACKWARD * work * batch,
         "measured": time.strftime("%Y-%m-%d"), "matrix GFLOP/s": {
             str(count): {"float32": by["False"], "bf16": by["True"]} for count, by in speeds.items()
         }, "versions": current_versions(), "rows": rows,
     }  # fmt: skip
+
+
+def joined(before: dict[str, Any], found: dict[str, Any]) -> dict[str, Any]:
+    """What was found, with the rows of an earlier measurement that it does not have, if that was of the same kind."""
+    if any(before.get(key) != found[key] for key in ("format", "revision", "device", "processor", "batch")):
+        return found
+    new = {(row["variant"], row["threads"]) for row in found["rows"]}
+    rows = [row for row in before["rows"] if (row["variant"], row["threads"]) not in new] + found["rows"]
+    order = [variant.name for variant in VARIANTS]
+    rows.sort(key=lambda row: (row["threads"], order.index(row["variant"]) if row["variant"] in order else len(order)))
+    speeds = before["matrix GFLOP/s"] | found["matrix GFLOP/s"]
+    return found | {"rows": rows, "matrix GFLOP/s": speeds}
 
 
 def _timed(step: Step) -> Seconds:
@@ -182,7 +194,7 @@ def _row(
     return {
         "variant": variant.name, "threads": threads, "seconds": best.passed, "processor seconds": least.processor,
         "latents a second": batch / seconds, "latents a processor second": batch / processor,
-        "share": BACKWARD * work * batch / (processor / threads) / speed, "first step": first,
+        "load": round(os.getloadavg()[0], 1), "share": BACKWARD * work * batch / (processor / threads) / speed, "first step": first,
     }  # fmt: skip
 
 
