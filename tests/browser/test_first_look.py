@@ -49,10 +49,10 @@ def test_the_first_acts_are_buttons_that_do_them(visit):
 def test_a_block_that_matters_little_is_said_to(visit):
     page = visit("model=toy-turbo")
     block(page, 3).click()
-    expect(page.locator("#said")).to_contain_text("barely changed, so Middle 4×4 matters little on this model")
+    expect(page.locator("#said")).to_contain_text("barely changed, so Middle 4×4 matters little for this picture")
     block(page, 6).click()
     expect(page.locator("#said")).to_contain_text(
-        re.compile("Decoder 16×16 off at both steps: (changed a lot|utterly changed)")
+        re.compile("Decoder 16×16 off at both steps: (changed a lot|completely changed)")
     )
     expect(page.locator("#said")).not_to_contain_text("matters little")
 

@@ -21,7 +21,7 @@ def test_the_verdict_comes_first_and_a_probe_fills_the_heatmap(visit, tmp_path):
     expect(page.locator("#verdict")).to_contain_text("the direct check")
     before = page.locator("#rankings section").first.locator(".rw-number").all_text_contents()
     page.locator("#preset").get_by_text("calibrated").click()
-    expect(page.locator("#probe-note")).to_have_text("The weights will follow our calibrated probe then.")
+    expect(page.locator("#probe-note")).to_have_text("After that, the weights follow our calibrated probe.")
     page.locator("#preset").get_by_text("paper's code").click()
     expect(page.locator("#probe-note")).to_have_text("")
     page.locator("#runs").fill("2")
@@ -64,7 +64,7 @@ def test_the_left_stop_stops_a_probe_and_what_was_done_is_kept(visit):
     page.get_by_role("tab", name="Importance").click()
     page.locator("#runs").fill("30")
     page.locator("#probe").click()
-    page.wait_for_function("() => document.querySelector('#status').textContent.includes('voted')", polling=POLLING)
+    page.wait_for_function("() => document.querySelector('#status').textContent.includes('finished')", polling=POLLING)
     page.locator("#stop").click()
     page.wait_for_timeout(800)
     assert "Probing" not in page.locator("#status").text_content()
@@ -84,6 +84,10 @@ def test_the_grid_of_ablations_and_a_click_that_paints_one(visit):
     page.locator("#prune > summary").click()
     page.locator("#prune-start").click()
     expect(page.locator("#prune-chart polyline")).to_have_count(4)
+    with page.expect_download() as download:
+        page.locator("#prune-chart + .rw-chart-tools").get_by_role("button", name="CSV").click()
+    rows = list(csv.DictReader(download.value.path().read_text(encoding="utf-8").splitlines()))
+    assert len(rows) == 4 * 6 and {row["interval_95"] for row in rows} == {"n = 1, no interval"}
 
 
 def test_what_takes_long_says_what_it_costs_and_waits_to_be_asked(visit):

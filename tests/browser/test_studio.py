@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import io
 import json
 import zipfile
@@ -86,7 +87,7 @@ def test_a_saved_picture_brings_its_settings_back_and_history_does_too(visit, tm
     page.wait_for_function("() => new URLSearchParams(location.search).get('seed') === '3'", polling=POLLING)
     screen(page, "History")
     page.locator("#history-file").set_input_files(tmp_path / "picture.png")
-    expect(page.locator("#status")).to_contain_text("Brought back")
+    expect(page.locator("#status")).to_contain_text("Restored")
     assert page.evaluate("() => [reweight.settings.low, reweight.settings.seed]") == [0.6, 7]
     painted = page.locator("#history-strip button", has_text="painted").first
     assert painted.locator(".rw-made span").all_text_contents() == [
@@ -172,7 +173,8 @@ def test_charts_and_the_slide_are_taken_along(visit):
     expect(page.locator("#rankings .rw-chart-tools")).to_have_count(3)
     ElementTree.fromstring(chart(page.locator("#rankings .rw-chart-tools").first, "SVG").decode())
     direct = chart(page.locator("#rankings .rw-chart-tools").last, "CSV").decode().splitlines()
-    assert direct[0] == "step,block,value" and len(direct) == 1 + 2 * 7 and len(direct[1].split(",")) == 3
+    assert direct[0] == "step,block,value,interval_95" and len(direct) == 1 + 2 * 7
+    assert direct[1].endswith(',"n = 1, no interval"')
     assert chart(page.locator("#ranks + .rw-chart-tools"), "PNG").startswith(b"\x89PNG")
     assert chart(page.locator("#curves .rw-chart-tools"), "CSV").decode().splitlines() == weights
     assert chart(page.locator("#ranks + .rw-chart-tools"), "CSV").decode().startswith("step,block,rank\n1,Encoder")
@@ -180,7 +182,8 @@ def test_charts_and_the_slide_are_taken_along(visit):
     page.wait_for_function(
         "() => document.querySelectorAll('.rw-without:not(:disabled)').length === 21", polling=POLLING
     )
-    assert len(chart(page.locator("#ablate-tools"), "CSV").decode().splitlines()) == 1 + 21
+    ablated = list(csv.DictReader(chart(page.locator("#ablate-tools"), "CSV").decode().splitlines()))
+    assert [row["interval_95"] for row in ablated] == ["n = 1, no interval"] * 21
     ElementTree.fromstring(chart(page.locator("#ablate-tools"), "SVG").decode())
 
 
@@ -204,7 +207,7 @@ def test_a_lesson_is_played_to_its_end(visit):
         on.click()
     expect(card).to_contain_text("What a block is ✓")
     expect(card).to_contain_text("most pictures here need the last block of the decoder")
-    expect(card).to_contain_text("1 of 7 lessons done. Next: Coarse to fine.")
+    expect(card).to_contain_text("1 of 8 lessons done. Next: Coarse to fine.")
     card.get_by_role("button", name="Back to the page").click()
     expect(card).to_have_count(0)
     screen(page, "Learn")
@@ -217,7 +220,7 @@ def test_a_class_gets_a_sheet_of_what_the_lessons_ask(visit):
     page.evaluate("() => { window.reweight.toPrinter = () => {}; }")  # whose dialogue would wait for a person
     page.locator("#lesson-sheet").click()
     sheet = page.frame_locator("#class-sheet").locator("body")
-    expect(sheet.locator("section")).to_have_count(7)
+    expect(sheet.locator("section")).to_have_count(8)
     expect(sheet).to_contain_text("Which one changes the picture most?")
     expect(sheet.locator("section").first.locator("li")).to_have_count(3)
     expect(sheet).not_to_contain_text("SSIM")  # which the answers tell

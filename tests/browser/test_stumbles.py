@@ -133,7 +133,7 @@ def test_a_wrong_model_changes_nothing_and_an_opened_one_survives_a_reload(visit
     model.fill("no such model")
     model.press("Enter")
     expect(page.locator("#status")).to_contain_text("There is no model, folder or hub id")
-    expect(page.locator("#status")).to_contain_text("keeps serving")
+    expect(page.locator("#status")).to_contain_text("Still using")
     expect(model).to_have_value(server.model)
     model.fill("toy-turbo")
     model.press("Enter")

@@ -129,6 +129,10 @@ def has_ipv6() -> bool:
         return False
 
 
+def test_gradios_own_settings_open_nothing(public: Server):
+    assert httpx.get(f"{public.url}gradio_api/file=/etc/hostname", trust_env=False).status_code in (403, 404)
+
+
 @pytest.mark.thorough
 @pytest.mark.skipif(not has_ipv6(), reason="no IPv6 here")
 def test_an_ipv6_address_serves(tmp_path: Path):

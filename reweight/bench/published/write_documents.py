@@ -100,6 +100,7 @@ def tables(results: Results) -> dict[str, Callable[[], str]]:
         **{f"tuned {kind.__name__}": partial(kind, results) for kind in (tuned.cost, tuned.fewer, tuned.similarity)},
         "peers packages": partial(peers.packages, results),
         "peers full size": partial(peers.full_size, results),
+        "peers full size times": partial(peers.full_size_times, results),
         "peers steps": partial(peers.steps, results),
         "parts": partial(machines.parts, results),
     }
