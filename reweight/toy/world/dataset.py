@@ -9,7 +9,8 @@ from pathlib import Path
 import numpy as np
 
 from ..train.memmap import fill
-from .paint import SIDE, World, read_art
+from .backgrounds import SIDE
+from .paint import World, read_art
 from .scenes import Scene, draw_scene
 
 CHUNK = 500
