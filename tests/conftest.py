@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import tempfile
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
@@ -66,6 +67,16 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     config.hook.pytest_deselected(items=list(set(whole) - set(items)))
     order = [*SHARED, *dict.fromkeys(group_of(item.nodeid.split("::")[0]) for item in items)]
     items.sort(key=lambda item: order.index(group_of(item.nodeid.split("::")[0])))  # the longest first
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _aside(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """What libraries and programs put into the machine's temporary folder goes where the run's own files are."""
+    with pytest.MonkeyPatch.context() as patch:
+        folder = str(tmp_path_factory.mktemp("aside"))
+        patch.setenv("TMPDIR", folder)
+        patch.setattr(tempfile, "tempdir", folder)
+        yield
 
 
 @pytest.fixture(scope="session", autouse=True)

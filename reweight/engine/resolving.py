@@ -20,8 +20,8 @@ from .request import Request, RequestError
 T = TypeVar("T", ImportanceTable, WeightTable)
 log = logging.getLogger(__name__)
 EXAMPLES = (
-    "anime style, a penguin in the snow",
     "a painting of a castle at sunset",
+    "anime style, a penguin in the snow",
     "a photo of a boat on a beach",
     "anime style, a blue butterfly in a meadow",
     "a photo of a gift on a table",

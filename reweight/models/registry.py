@@ -62,7 +62,7 @@ _CARDS = (
     ),
     ModelCard(
         key="toy-turbo", title="toy-turbo (embedded, 1-4 steps)", repositories=(str(ASSETS / "toy-turbo"),),
-        family="toy", licence="MIT", steps=2, guidance=0.0, size=128, max_size=256, max_steps=20, low=1.0, high=1.5,
+        family="toy", licence="MIT", steps=2, guidance=0.0, size=128, max_size=256, max_steps=20, low=1.2, high=1.6,
         embedded=True, note="The embedded model distilled to one to four steps, without guidance: the quickest on a CPU.",
     ),
     ModelCard(

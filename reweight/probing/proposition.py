@@ -31,6 +31,8 @@ class Parabolas:
         minimum: (T, m), the weight at the fitted parabola's minimum; NaN if it has none.
         low, high: (T, m), its 95% bootstrap interval over the samples; NaN if a resample's parabola has no minimum.
         explained: (T, m), the share of the variance over w that the parabola explains.
+        relative_low, relative_high: (T, m, K), 95% bootstrap interval over the samples of the variance relative to that
+            at the weight next to 1, minus 1; 0 at that weight itself.
     """
 
     blocks: tuple[str, ...]
@@ -41,6 +43,8 @@ class Parabolas:
     low: np.ndarray
     high: np.ndarray
     explained: np.ndarray
+    relative_low: np.ndarray
+    relative_high: np.ndarray
 
 
 def proposition_1(
@@ -116,6 +120,9 @@ def proposition_1(
     raw = raw[:, :, which]  # (n, T, m, K)
     coefficients = np.moveaxis(np.polyfit(grid, raw.reshape(-1, len(grid)).T, 2).reshape(3, *raw.shape[:3]), 0, -1)
     low, high = interval(_lowest(bootstrap_means(coefficients, seed)))
+    means = bootstrap_means(raw, seed)  # (resamples, T, m, K)
+    at_one = int(np.argmin(np.abs(grid - 1)))
+    relative_low, relative_high = interval(means / means[..., at_one, None] - 1)
     mean, fitted = raw.mean(0), _parabola(coefficients.mean(0), grid)
     spread = np.square(mean - mean.mean(-1, keepdims=True)).sum(-1)
     return Parabolas(
@@ -127,6 +134,8 @@ def proposition_1(
         low=low,
         high=high,
         explained=1 - np.square(mean - fitted).sum(-1) / np.where(spread > 0, spread, 1),
+        relative_low=relative_low,
+        relative_high=relative_high,
     )
 
 

@@ -8,23 +8,25 @@ from typing import Any
 
 SILENT = 20.0  # seconds that a connection may be open before its first request, or the next one, is whole
 MOST = 400  # connections on which nothing is asked
+FILES = 65536  # open files, connections among them, that are asked of the system
 
 
 class Connections:
     """Closes connections whose request does not come, or whose answer is not taken. server: uvicorn's, once it runs.
 
-    open: how many streams each address listens to.
+    open: how many streams each address listens to. files: that the system lets be open, of which idle connections have
+    a quarter and streams half at most, so that some are left for those who ask.
     """
 
-    def __init__(self, silent: float = SILENT, most: int = MOST) -> None:
-        self.silent, self.most = silent, most
+    def __init__(self, silent: float = SILENT, most: int = MOST, files: int = FILES) -> None:
+        self.silent, self.most, self.files = silent, min(most, files // 4), files
         self.server: Any = None
         self.open: Counter[str] = Counter()
         self._since: weakref.WeakKeyDictionary[Any, tuple[int, float]] = weakref.WeakKeyDictionary()
 
     def refusal(self, address: str, each: int, most: int) -> str | None:
         """Why an address may not listen to another stream, in a sentence; None where it may."""
-        if self.open[address] >= each or self.open.total() >= most:
+        if self.open[address] >= each or self.open.total() >= min(most, self.files // 2):
             return f"Too many pages are open: {self.open[address]} of yours, close some and reload this one."
         return None
 
@@ -63,13 +65,15 @@ class Connections:
         return [one for one in getattr(state, "connections", ()) if hasattr(one, "cycle")]
 
 
-def room_for_files() -> None:
-    """Let this process have as many open files, connections among them, as the system allows it, up to 65536."""
+def room_for_files() -> int:
+    """Let this process have as many open files, connections among them, as the system allows it, up to FILES; how many."""
     try:
         import resource
     except ImportError:
-        return
+        return FILES
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = 65536 if hard == resource.RLIM_INFINITY else min(hard, 65536)
-    if soft != resource.RLIM_INFINITY and soft < wanted:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+    wanted = FILES if hard == resource.RLIM_INFINITY else min(hard, FILES)
+    if soft == resource.RLIM_INFINITY or soft >= wanted:
+        return FILES if soft == resource.RLIM_INFINITY else soft
+    resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+    return wanted

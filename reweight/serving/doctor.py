@@ -201,11 +201,10 @@ def _network() -> Iterator[Finding]:
     remote = os.environ.get("DIFFUSERS_DISABLE_REMOTE_CODE", "")
     yield Finding("code from the hub", remote == "1", "is never run" if remote == "1" else "is not ruled out",
                   "Unset DIFFUSERS_DISABLE_REMOTE_CODE, which this program sets to 1.")  # fmt: skip
-    for name in ("GRADIO_SHARE", "GRADIO_ALLOWED_PATHS"):
-        given = os.environ.get(name, "")
-        bad = given.lower() not in ("", "false", "0")
-        if bad:
-            yield Finding(name, False, f"is set to {given!r}", f"Unset {name}: it opens this machine to others.")
+    from .entry import unheeded
+
+    if names := unheeded():
+        yield Finding("Gradio's settings", True, f"{', '.join(names)}: set, and not heeded by the demo")
 
 
 CHECKS: tuple[Callable[[], Iterator[Finding]], ...] = (

@@ -5,7 +5,8 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -19,10 +20,12 @@ ENVIRONMENT = {
     "GRADIO_ANALYTICS_ENABLED": "False",
     "GRADIO_ANALYTICS_CACHE_FREQUENCY": "1000000000",  # Gradio computes statistics of all events after each else
     "GRADIO_ANALYTICS_MAX_EVENTS": "1",
+    "FORWARDED_ALLOW_IPS": "none",  # whom a proxy names is looked at in serving, where one is said to be there
     "HF_HUB_DISABLE_TELEMETRY": "1",
     "DIFFUSERS_VERBOSITY": "error",
     "TRANSFORMERS_VERBOSITY": "error",
 }
+HEEDED = ("GRADIO_TEMP_DIR", "GRADIO_SERVER_NAME", "GRADIO_SERVER_PORT", "GRADIO_ROOT_PATH")
 JOB_SECONDS = 600  # of one visitor's job on a public demo
 
 
@@ -30,6 +33,21 @@ def prepare() -> None:
     """Settings that torch, Gradio and the libraries read when they are imported; those of the user stay."""
     for name, value in ENVIRONMENT.items():
         os.environ.setdefault(name, value)
+
+
+def unheeded(environment: Mapping[str, str] = os.environ) -> list[str]:
+    """The names of Gradio's settings that would make it another program: folders open to everybody, a public tunnel, a
+    page that rewrites the code, a start that never ends."""
+    own = {*HEEDED, *ENVIRONMENT}
+    return sorted(name for name in environment if name.startswith("GRADIO_") and name not in own)
+
+
+def have_console() -> None:
+    """Give a program that was started without a console one that leads nowhere, before a file or a connection takes its
+    number and is written into."""
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, mode, encoding="utf-8"))  # noqa: SIM115
 
 
 def lender() -> Any:
@@ -76,7 +94,10 @@ def options_of(arguments: Sequence[str] | None, program: str | None = None) -> a
 
 def main(arguments: Sequence[str] | None = None, program: str | None = None) -> None:
     """Read the options, load the models, serve the page until the program is told to end."""
+    have_console()
     prepare()
+    for name in unheeded():
+        del os.environ[name]
     options = options_of(arguments, program)
     lend = None if options.local else lender()
     if options.mcp and find_spec("mcp") is None:
@@ -149,5 +170,6 @@ def _end(text: str) -> NoReturn:
 
 
 def _say(text: str) -> None:
-    sys.stdout.write(f"{text}\n")
-    sys.stdout.flush()
+    with suppress(OSError):  # whoever read it has gone
+        sys.stdout.write(f"{text}\n")
+        sys.stdout.flush()

@@ -12,7 +12,7 @@ from typing import Any
 
 import anyio.to_thread
 
-from .connections import Connections
+from .connections import FILES, Connections
 from .files import Scratch
 from .places import Places, Quota
 from .rules import Rules
@@ -26,13 +26,17 @@ class House:
     """What the middleware knows, shared by its requests: all of it belongs to the server's event loop."""
 
     def __init__(
-        self, rules: Rules, scratch: Scratch | None = None, health: Callable[[], dict[str, Any]] = dict
+        self,
+        rules: Rules,
+        scratch: Scratch | None = None,
+        health: Callable[[], dict[str, Any]] = dict,
+        files: int = FILES,
     ) -> None:
         self.rules, self.scratch, self.health = rules, scratch, health
         self.places = Places(rules.places, rules.each, rules.stateless)
         self.uploads = Quota(rules.hourly_bytes)
         self.sessions = Sessions(self.places, rules.linger, rules.idle, rules.sessions)
-        self.connections = Connections()
+        self.connections = Connections(files=files)
         self.listeners: dict[str, set[asyncio.Task[Any]]] = {}  # the streams of each visit
         self.given_up: weakref.WeakSet[asyncio.Task[Any]] = weakref.WeakSet()
         self._lost: set[str] = set()

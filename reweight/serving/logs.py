@@ -11,7 +11,7 @@ import time
 from typing import Any
 
 log = logging.getLogger("reweight.serving")
-MINUTE = 60.0
+MINUTE, MOST = 60.0, 60
 FRAME = re.compile(r'File "(?:.*?[/\\])?([^/\\"]+)", line (\d+), in (\S+)')
 
 
@@ -31,24 +31,24 @@ class JsonLines(logging.Formatter):
 
 
 class Sparing(logging.Filter):
-    """Lets a record of the same place and text through once a minute, and says with the next how many were left out."""
+    """Lets a warning of the same place and text through once a minute, and anything else MOST times, so that nobody fills
+    the disk with it; says with the next how many were left out."""
 
     def __init__(self) -> None:
         super().__init__()
         self._last: dict[tuple[Any, ...], tuple[float, int]] = {}
 
     def filter(self, record: logging.LogRecord) -> bool:
-        if record.levelno < logging.WARNING:
-            return True
+        most = 1 if record.levelno >= logging.WARNING else MOST
         key = (record.name, record.levelno, record.getMessage()[:200])
-        when, left = self._last.get(key, (0.0, 0))
+        when, count = self._last.get(key, (0.0, 0))
         if 0 <= record.created - when < MINUTE:  # a clock may be set back
-            self._last[key] = (when, left + 1)
-            return False
+            self._last[key] = (when, count + 1)
+            return count < most
         if len(self._last) > 1000:
             self._last.clear()
-        self._last[key] = (record.created, 0)
-        if left:
+        self._last[key] = (record.created, 1)
+        if (left := count - most) > 0:
             record.fields = getattr(record, "fields", {}) | {"left_out": left}
         return True
 

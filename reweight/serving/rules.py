@@ -19,6 +19,7 @@ MCP = re.compile(rf"{API}/mcp(?:/http)?/?")  # posted to by MCP clients, where t
 HEADERS = {
     "x-content-type-options": "nosniff",
     "referrer-policy": "same-origin",
+    "cache-control": "private",
     "content-security-policy": "; ".join((
         "default-src 'self'", "script-src 'self' 'unsafe-inline' 'unsafe-eval' blob:",
         "style-src 'self' 'unsafe-inline'", "img-src 'self' data: blob:", "media-src 'self' data: blob:",

@@ -49,11 +49,11 @@ def serve(
     from fastapi.middleware import Middleware
     from PIL import Image
 
-    room_for_files()
+    files = room_for_files()
     Image.MAX_IMAGE_PIXELS = PIXELS // 2  # Pillow warns of what is above that, and refuses what is above twice that
     warnings.simplefilter("ignore", Image.DecompressionBombWarning)
     stop.await_it()
-    house = House(rules, scratch, lambda: health(engine, demo))
+    house = House(rules, scratch, lambda: health(engine, demo), files)
     house.sessions.demo = demo
     demo.queue(api_open=False, max_size=2 * rules.places, default_concurrency_limit=rules.places)
     bypass_proxies(host)
@@ -91,7 +91,8 @@ def health(engine: Any, demo: Any = None) -> dict[str, Any]:
 
 
 class Stop:
-    """Waits for SIGTERM or SIGINT, also as the first process of a container, which ignores them unless it listens.
+    """Waits for SIGTERM, SIGINT, or SIGHUP (a terminal that was closed), also as the first process of a container, which
+    ignores them unless it listens. A SIGHUP that is ignored already, as nohup has it, stays so.
 
     From the first of them the process ends within LAST seconds, even where a step under way takes longer: nothing is
     half written by then, because files are written atomically. While a model loads it ends at once.
@@ -103,6 +104,8 @@ class Stop:
             for name in ("SIGTERM", "SIGINT", "SIGBREAK"):
                 if hasattr(signal, name):
                     signal.signal(getattr(signal, name), self._heard)
+            if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
+                signal.signal(signal.SIGHUP, self._heard)
 
     def set(self) -> None:
         """As if a signal had come."""

@@ -1,4 +1,5 @@
-"""`python -m reweight.toy train | export | distill | classifier | scorer | sheet | grid | tables`: rebuild the embedded models."""
+"""`python -m reweight.toy train | export | distill | classifier | scorer | sheet | grid | tables | study | throughput`:
+rebuild the embedded models, and measure their training."""
 
 from __future__ import annotations
 
@@ -10,8 +11,12 @@ from typing import Annotated, Literal
 import typer
 from rich.console import Console
 
+from .study.command import study, throughput
+
 app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, help=__doc__)
 console = Console()
+app.command()(study)
+app.command()(throughput)
 
 Work = Annotated[Path, typer.Option(help="Where checkpoints and intermediate files are kept.")]
 Art = Annotated[Path, typer.Option(help="The archive that `npm pack @lobehub/fluent-emoji-3d@1.1.0` makes.")]

@@ -174,7 +174,7 @@ class TestLoading:
     def test_a_copy_of_the_embedded_model_is_of_its_family(self, tmp_path):
         folder = shutil.copytree(REGISTRY["toy-turbo"].repositories[0], tmp_path / "my-turbo")
         card = load_model(str(folder), local=True).card
-        assert (card.family, card.steps, card.guidance, card.low, card.high) == ("toy", 2, 0.0, 1.0, 1.5)
+        assert (card.family, card.steps, card.guidance, card.low, card.high) == ("toy", 2, 0.0, 1.2, 1.6)
 
     def test_sdxl(self, sdxl_folder):
         loaded = load_model(str(sdxl_folder), local=True)

@@ -96,6 +96,6 @@ def test_a_damaged_file_is_not_shown(engine: Engine, monkeypatch: pytest.MonkeyP
     assert beforehand(DEFAULT, key) is None
 
 
-def test_a_model_that_has_just_woken_is_said_to_have():
+def test_a_model_that_is_still_starting_is_said_to_be():
     words = {cold: atlas.said(cold) for cold in (True, False)}
-    assert "woken" in words[True] and words[True] != words[False]
+    assert "starting" in words[True] and words[True] != words[False]

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from ..studies.ways import parts
-from . import peer_tables, tuned_tables
+from . import peer_tables, training_tables, tuned_tables
 from .results import Results, interval, mean_interval
 from .study_tables import NARROW
 
@@ -27,6 +27,11 @@ def numbers(results: Results) -> dict[str, str]:
             found |= {f"{name}.{key}": value for key, value in _paired(content)}
     if "table2-toy-turbo" in results.found:
         found["table2-toy-turbo.tau"] = f"{results['table2-toy-turbo']['kendall_tau_b']:.2f}"
+    if "toy-study" in results.found:
+        found |= {f"toy-study.{key}": value for key, value in training_tables.numbers(results["toy-study"])}
+    if "toy-throughput" in results.found:
+        read = training_tables.throughput_numbers(results["toy-throughput"])
+        found |= {f"toy-throughput.{key}": value for key, value in read}
     for model in results.metrics:
         found |= {f"metrics.{model}.{key}": value for key, value in _metrics(results, model)}
     return found

@@ -98,6 +98,29 @@ def full_size(results: Results) -> str:
     return markdown(["method", *(titles.get(key, key) for key in found["models"]), "claimed by its authors"], rows)
 
 
+def full_size_times(results: Results) -> str:
+    """Time of 50 steps and memory of a call, with random weights; ratios to vanilla in the same turn."""
+    found = results.found.get("peers-full-size-times")
+    if found is None:
+        return "Not measured on this checkout yet: `python -m reweight bench peers-full-size-times`."
+    models = found["models"]
+    rows = []
+    for label in next(iter(models.values())):
+        cells = []
+        for lines in models.values():
+            line = lines[label]
+            time = f"({line['seconds']:.0f} s)" if label == "vanilla" else interval(line["time"], "{:.3f}")
+            cells += [time, f"{line['peak_mb']:.0f}"]
+        rows.append([label, *cells])
+    head = ["method"]
+    for key in models:
+        title = {"sd-turbo": "SD-Turbo, SD 2.1", "sdxl": "SDXL"}.get(key, key)
+        head += [f"{title}: time / vanilla", f"{title}: peak of a call, MB"]
+    threads = f"{found['threads']} thread{'s' * (found['threads'] > 1)}"
+    origin = f"{found['device']}, {found['dtype']}, {threads}, {8 * found['latent']} pixels; the median of {found['repeats']} turns, in brackets the least and the most."
+    return f"{origin}\n\n{markdown(head, rows)}"
+
+
 STUDIES = {
     "Feature inheritance": "peers-steps-toy",
     "AT-EDM": "peers-steps-at-edm-toy",

@@ -79,10 +79,10 @@ def fewer(results: Results) -> str:
     rows = [
         [model, f"{TITLES.get(line['variant'], line['variant'])}, {line['steps']} - vanilla, {line['over_vanilla_at']}",
          interval(line["score"]), interval(line["obeyed"], "{:+.3f}"),
-         f"{line['cpu_seconds']:.2f} / {line['cpu_seconds_vanilla']:.2f}"]
+         f"{line['seconds']:.3f} / {line['seconds_vanilla']:.3f}", f"{line['seconds'] / line['seconds_vanilla']:.2f}"]
         for model in MODELS for found in _files(results, model).values() for line in found["fewer_steps"]
     ]  # fmt: skip
-    head = ["model", "paired difference, steps", "score", "judge", "CPU seconds of a picture"]
+    head = ["model", "paired difference, steps", "score", "judge", "seconds of a picture", "ratio"]
     return markdown(head, _each_once(rows))
 
 
@@ -118,6 +118,10 @@ def numbers(found: dict[str, Any]) -> Iterator[tuple[str, str]]:
         key = f"{line['variant']} {line['steps']} - vanilla {line['over_vanilla_at']}"
         yield key, interval(line["score"], "{:+.3f}")
         yield f"{key}.judge", interval(line["obeyed"], "{:+.3f}")
+        yield (
+            f"{line['steps']} / {line['over_vanilla_at']}.time",
+            f"{100 * line['seconds'] / line['seconds_vanilla']:.0f}%",
+        )
     for table in found["tables"]:
         key = f"{table['steps']}.{table['way']}"
         yield f"{key}.pictures drawn", str(table["tuning"]["pictures"])

@@ -19,6 +19,7 @@ DOCUMENTS = (
     "docs/PEERS.md",
     "docs/TUNED.md",
     "docs/RELIABILITY.md",
+    "docs/TRAINING.md",
 )
 
 
@@ -67,6 +68,7 @@ def tables(results: Results) -> dict[str, Callable[[], str]]:
     from . import peer_tables as peers
     from . import readme_tables as readme
     from . import study_tables as studies
+    from . import training_tables as training
     from . import tuned_tables as tuned
 
     made = {
@@ -100,7 +102,14 @@ def tables(results: Results) -> dict[str, Callable[[], str]]:
         **{f"tuned {kind.__name__}": partial(kind, results) for kind in (tuned.cost, tuned.fewer, tuned.similarity)},
         "peers packages": partial(peers.packages, results),
         "peers full size": partial(peers.full_size, results),
+        "peers full size times": partial(peers.full_size_times, results),
         "peers steps": partial(peers.steps, results),
         "parts": partial(machines.parts, results),
+        **({"toy throughput": partial(training.throughput, results)} if "toy-throughput" in results.found else {}),
+        **{
+            f"toy study {kind}": partial(training.study, results, kind)
+            for kind in training.KINDS
+            if training.of_kind(results, kind)
+        },
     }
     return made

@@ -23,9 +23,9 @@ ORDER = ("dynamic", "static", "one number", "calibrated", "paper-code")
 
 
 def figure(results: Sequence[dict[str, Any]], path: Path) -> None:
-    """A row for each model: the dynamic table with the most steps, and every table's gain at that number of steps."""
-    sheet = Figure(figsize=(11, 3.6 * len(results)), layout="constrained")
-    axes = sheet.subplots(len(results), 2, squeeze=False, width_ratios=(1.3, 1))
+    """A row for each model: the dynamic table with most steps, what every table gains, and score against seconds."""
+    sheet = Figure(figsize=(15, 3.6 * len(results)), layout="constrained")
+    axes = sheet.subplots(len(results), 3, squeeze=False, width_ratios=(1.3, 1, 0.9))
     for row, result in zip(axes, results, strict=True):
         found = [table for table in result["tables"] if table["way"] == "dynamic"]
         if found:
@@ -33,6 +33,7 @@ def figure(results: Sequence[dict[str, Any]], path: Path) -> None:
                 row[0], max(found, key=lambda table: (str(table["steps"]) in result["steps"], table["steps"])), result
             )
         _gains(row[1], result)
+        _pareto(row[2], result)
     write_figure(path, sheet, dpi=130)
 
 
@@ -87,3 +88,27 @@ def _gains(axes: Any, result: dict[str, Any]) -> None:
     axes.invert_yaxis()
     axes.set_title("paired difference from vanilla, 95% intervals", fontsize=9)
     axes.legend(fontsize=7, loc="lower center", bbox_to_anchor=(0.5, -0.3), ncols=2)
+
+
+def _pareto(axes: Any, result: dict[str, Any]) -> None:
+    """Mean score against the seconds of a picture, at each number of steps: vanilla, and with dynamic weights."""
+    for name, title, colour in (("vanilla", "vanilla", "tab:grey"), ("dynamic", "tuned, dynamic", "tab:blue")):
+        points = []
+        for steps, found in sorted(result["steps"].items(), key=lambda item: int(item[0])):
+            effect = next((e for e in found["effects"] if (e["set"], e["variant"]) == ("all", name)), None)
+            if effect is not None and name in result["seconds"][steps]:
+                points.append(
+                    (result["seconds"][steps][name], effect["score"], steps, effect.get("score_over_vanilla"))
+                )
+        if not points:
+            continue
+        x, y = [point[0] for point in points], [point[1] for point in points]
+        ends = [(over[0] - over[1], over[2] - over[0]) if over else (0.0, 0.0) for *_, over in points]
+        bars = np.array(ends).T if name != "vanilla" else None
+        axes.errorbar(x, y, yerr=bars, fmt="o-", color=colour, capsize=2, lw=1, label=title)
+        for seconds, score, steps, _ in points:
+            axes.annotate(steps, (seconds, score), xytext=(4, -9), textcoords="offset points", fontsize=7, color=colour)
+    axes.set(xlabel="seconds of a picture", ylabel="score", title="score against time; numbers are steps")
+    axes.title.set_fontsize(9)
+    axes.margins(0.08, 0.14)
+    axes.legend(fontsize=7)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -51,19 +50,26 @@ def differences(rows: Sequence[Row], pairs: Sequence[tuple[str, str]]) -> list[d
     return found
 
 
-def fewer_steps(rows: Mapping[int, Sequence[Row]], variant: str) -> list[dict[str, Any]]:
-    """Paired differences of a variant, and vanilla, from vanilla with the next larger number of steps."""
-    counts = sorted(rows)
+def fewer_steps(
+    rows: Mapping[int, Sequence[Row]], variant: str, counts: Sequence[int], seconds: Mapping[str, Mapping[str, float]]
+) -> list[dict[str, Any]]:
+    """A variant, and vanilla, at fewer steps: paired differences from vanilla at more steps.
+
+    Compared with the next number of steps there is, and with the next of `counts`. seconds: of a picture, as from
+    `measured_seconds`.
+    """
     found = []
-    for fewer, more in pairwise(counts):
-        few, many = _by_variant(rows[fewer], "all"), _by_variant(rows[more], "all")[VANILLA]
-        found += [
-            {
-                "variant": name, "steps": fewer, "over_vanilla_at": more,
-                "cpu_seconds": _mean(few[VANILLA], "cpu_seconds"), "cpu_seconds_vanilla": _mean(many, "cpu_seconds"),
-            } | {m: difference(few[name], many, m) for m in ("score", "obeyed")}
-            for name in (VANILLA, variant) if name in few
-        ]  # fmt: skip
+    for fewer in sorted(rows):
+        few = _by_variant(rows[fewer], "all")
+        for more in sorted({min((n for n in given if n > fewer), default=0) for given in (rows, counts)} - {0}):
+            many = _by_variant(rows[more], "all")[VANILLA]
+            found += [
+                {
+                    "variant": name, "steps": fewer, "over_vanilla_at": more,
+                    "seconds": seconds[str(fewer)][name], "seconds_vanilla": seconds[str(more)][VANILLA],
+                } | {m: difference(few[name], many, m) for m in ("score", "obeyed")}
+                for name in (VANILLA, variant) if name in few and fewer in counts
+            ]  # fmt: skip
     return found
 
 

@@ -8,7 +8,7 @@ from html import escape
 
 import numpy as np
 
-WIDTH = 640
+WIDTH = 400  # at the size of a phone its text is still read
 WEIGHTS = (0.0, 2.0)  # the range of the weights' axis
 
 
