@@ -1,4 +1,4 @@
-"""An answer on its way out: with our headers, and a sentence in the place of an error or of nothing."""
+"""The answer to a request: adds our headers, and replaces errors and missing answers by a sentence."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Answering:
         self.started = self.done = self.stalled = False
 
     async def send(self, message: MutableMapping[str, Any]) -> None:
-        """Pass an answer on: with our headers, and with sentences in the place of nothing."""
+        """Pass an answer on, with our headers, and with a sentence for an error without text."""
         if message["type"] == "http.response.start":
             self.started = True
             present = {name.lower() for name, _ in message.get("headers", ())}
@@ -46,7 +46,7 @@ class Answering:
             raise OSError("nobody takes the answer") from None
 
     async def say(self, status: int, sentence: str) -> None:
-        """A sentence in the place of an answer, where none has begun."""
+        """Answer with a sentence, if no answer has started."""
         if self.started:
             await self.finish()
             return
@@ -54,7 +54,7 @@ class Answering:
             await self.send(message)
 
     async def health(self) -> None:
-        """What `/healthz` answers."""
+        """The answer of `/healthz`."""
         house = self.house
         facts = {"status": "closing" if house.closing else "ok", "places_held": len(house.places.held)}
         facts |= {"places": house.places.total, "visits": len(house.sessions)} | house.health()
@@ -66,7 +66,7 @@ class Answering:
         await self._send({"type": "http.response.body", "body": body if self.scope["method"] != "HEAD" else b""})
 
     async def lost(self) -> None:
-        """Tell a listener that its job is no more."""
+        """Tell a listener that its job was lost."""
         if not self.started:
             await self.say(410, LOST)
         elif not self.done:
@@ -74,13 +74,13 @@ class Answering:
             await self._send({"type": "http.response.body", "body": lost_event(), "more_body": False})
 
     async def finish(self) -> None:
-        """End an answer that was begun."""
+        """End an answer that has started."""
         if self.started and not self.done:
             self.done = True
             await self._send({"type": "http.response.body", "body": b"", "more_body": False})
 
     async def failed(self, error: Exception) -> None:
-        """What the app raises is a sentence for the caller, and a line in the log."""
+        """Turn an exception of the app into a sentence for the caller and a record in the log."""
         names = {kind.__name__ for kind in type(error).__mro__}
         if names & {"LookupError", "FnIndexInferError", "AssertionError"}:
             status, sentence = 404, NOTHING

@@ -1,4 +1,4 @@
-"""A request on its way in: who asks, by what name, for what, and how much they send."""
+"""Checks of an incoming request: the caller's address, the Host header, the path, and the size of the body."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from .rules import API, MCP, served
 
 Scope = MutableMapping[str, Any]
 SESSION = re.compile(r"[\w-]{1,64}", re.ASCII)
-HOST = re.compile(r"[\w.:\[\]%-]{0,260}", re.ASCII)  # what Gradio writes into the page as it was sent
+HOST = re.compile(r"[\w.:\[\]%-]{0,260}", re.ASCII)  # Gradio copies it into the page unescaped
 NAMED = "The session's name must be letters and digits."
 NOTHING = "There is nothing of that name here."
 
@@ -40,7 +40,7 @@ class Arriving:
         self.by_mcp = self.rules.mcp and MCP.fullmatch(self.path) is not None
 
     def check(self) -> None:
-        """Refused for what nobody is served: by another's name for this machine, or what the page does not use."""
+        """Refused for another Host name than this machine's, or a path that the page does not use."""
         if self.house.closing:
             raise Refused(503, "This demo is shutting down: try again in a minute.")
         if self.hosts > 1 or not HOST.fullmatch(self.host):
@@ -85,12 +85,12 @@ class Arriving:
         return None
 
     def own(self, session: str) -> None:
-        """Refuse what another address has named its own, such as "test": one would get the other's pictures."""
+        """Refuse a session that belongs to another address, such as one named "test": it would get the other's pictures."""
         if not self.house.sessions.belongs(session, self.address):
             raise Refused(403, "Another visitor's session has that name: choose another, or reload the page.")
 
     def limited(self) -> Receive:
-        """What receives the body, refused as soon as it is known to be too large, or more than an hour's uploads."""
+        """A receive function that refuses a body as soon as it is too large, or exceeds the hourly upload quota."""
         if self.path.rstrip("/") != f"{API}/upload":
             return self._at_most(self.rules.json_bytes, "request")
         most = self.rules.upload_bytes
@@ -100,7 +100,7 @@ class Arriving:
         return receive
 
     async def body(self, most: int) -> bytes:
-        """All of the body, of at most so many bytes."""
+        """The whole body, of at most `most` bytes."""
         return await whole(self._at_most(most, "request"))
 
     def _at_most(self, most: int, what: str) -> Receive:
@@ -113,7 +113,7 @@ class Arriving:
 
 
 def read(body: bytes) -> Any:
-    """The JSON of a body. Refused for what is no JSON."""
+    """A body parsed as JSON. Refused if it is not JSON."""
     try:
         return orjson.loads(body)
     except ValueError as error:

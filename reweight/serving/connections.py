@@ -1,4 +1,4 @@
-"""Connections on which nothing is asked, or that take nothing: the web server would keep them for ever."""
+"""Closes idle and stalled connections, which the web server would keep open indefinitely."""
 
 from __future__ import annotations
 
@@ -6,16 +6,16 @@ import weakref
 from collections import Counter
 from typing import Any
 
-SILENT = 20.0  # seconds that a connection may be open before its first request, or the next one, is whole
-MOST = 400  # connections on which nothing is asked
-FILES = 65536  # open files, connections among them, that are asked of the system
+SILENT = 20.0  # seconds until a connection's first request, or its next one, must be complete
+MOST = 400  # idle connections
+FILES = 65536  # requested limit of open files, which include connections
 
 
 class Connections:
-    """Closes connections whose request does not come, or whose answer is not taken. server: uvicorn's, once it runs.
+    """Closes connections without a request, or whose client does not read. server: uvicorn's, once it runs.
 
-    open: how many streams each address listens to. files: that the system lets be open, of which idle connections have
-    a quarter and streams half at most, so that some are left for those who ask.
+    open: the number of open streams of each address. files: the system's limit of open files; idle connections may use
+    a quarter of it, streams half.
     """
 
     def __init__(self, silent: float = SILENT, most: int = MOST, files: int = FILES) -> None:
@@ -33,19 +33,20 @@ class Connections:
         server.config.http_protocol_class = H11Protocol
 
     def refusal(self, address: str, each: int, most: int) -> str | None:
-        """Why an address may not listen to another stream, in a sentence; None where it may."""
+        """Why an address may not open another stream, as a sentence; None if it may."""
         if self.open[address] >= each or self.open.total() >= min(most, self.files // 2):
             return f"Too many pages are open: {self.open[address]} of yours, close some and reload this one."
         return None
 
     def listens(self, address: str, change: int) -> None:
-        """An address has begun (+1) or ended (-1) to listen to a stream."""
+        """Count an opened (+1) or closed (-1) stream of an address."""
         self.open[address] += change
         if self.open[address] <= 0:
             del self.open[address]
 
     def sweep(self, now: float) -> int:
-        """Close those that have been silent for too long, and of too many the oldest; how many. On the server's loop."""
+        """Close connections that were idle for too long, and the oldest beyond the limit; returns how many. Runs on the
+        server's event loop."""
         waiting = []
         for number, one in enumerate(self._found()):
             cycle = one.cycle
@@ -63,7 +64,7 @@ class Connections:
         return len(gone)
 
     def abort(self, scope: Any) -> None:
-        """Drop the connection of a request whose answer nobody takes."""
+        """Drop the connection of a request whose client does not read the answer."""
         for one in self._found():
             if getattr(one, "scope", None) is scope:
                 one.transport.abort()
@@ -74,7 +75,7 @@ class Connections:
 
 
 def room_for_files() -> int:
-    """Let this process have as many open files, connections among them, as the system allows it, up to FILES; how many."""
+    """Raise this process's limit of open files, which include connections, up to FILES; returns the limit."""
     try:
         import resource
     except ImportError:

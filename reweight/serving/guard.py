@@ -1,7 +1,7 @@
-"""The ASGI middleware between the network and Gradio: each request is checked, sent on its way, and answered.
+"""The ASGI middleware between the network and Gradio: each request is checked, passed on, and answered.
 
-It mends at the boundary what Gradio leaves open, and changes nothing inside it: bodies are limited before they are
-parsed, places in the queue are shared out, a job that nobody listens to is stopped, and an error is a sentence.
+It adds what Gradio lacks, without modifying Gradio: bodies are limited before they are parsed, places in the queue are
+shared fairly, a job without a listener is stopped, and errors are sentences.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What holds a place while it works: jobs, acts of the page, calls of MCP clients; and streams, which hold a connection."""
+"""Requests that take a place in the queue: jobs, the page's acts, calls of MCP clients; and event streams."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 
 async def listen(app: App, asked: Arriving, answer: Answering, session: str) -> None:
-    """Pass a stream of messages on, and know when it has been left."""
+    """Pass a stream of messages on, and notice when the client has disconnected."""
     house, task, rules = asked.house, asyncio.current_task(), asked.rules
     page = "/heartbeat/" in asked.path
     if refusal := house.connections.refusal(asked.address, rules.streams_each, rules.streams):
@@ -56,7 +56,7 @@ async def listen(app: App, asked: Arriving, answer: Answering, session: str) -> 
 
 
 async def join(app: App, asked: Arriving, answer: Answering) -> None:
-    """Give a job a place, where the caller may have another one."""
+    """Give a job a place in the queue, if the caller may have another one."""
     body = await asked.body(asked.rules.json_bytes)
     given = _object(body)
     if elsewhere(given.get("data")):
@@ -85,7 +85,7 @@ async def join(app: App, asked: Arriving, answer: Answering) -> None:
 
 
 async def act(app: App, asked: Arriving, answer: Answering) -> None:
-    """Give an act of the page a place for as long as its answer streams."""
+    """Give an act of the page a place while its answer is streamed."""
     body = await asked.body(asked.rules.live_bytes)
     if asked.path in (f"{LIVE}/begin", f"{LIVE}/stop"):
         await app(asked.scope, replay(body, asked.receive), answer.send)
@@ -102,7 +102,7 @@ async def act(app: App, asked: Arriving, answer: Answering) -> None:
 
 
 async def call_of_mcp(app: App, asked: Arriving, answer: Answering) -> None:
-    """Pass a call of an MCP client on, which holds a place for as long as it takes."""
+    """Pass a call of an MCP client on, with a place in the queue until it ends."""
     if asked.method != "POST":
         raise Refused(405, "This address is for MCP clients, which post to it.")
     body = await asked.body(asked.rules.live_bytes)
@@ -116,7 +116,7 @@ async def call_of_mcp(app: App, asked: Arriving, answer: Answering) -> None:
 
 @contextmanager
 def _held(asked: Arriving, event: str, visitor: str, session: str) -> Iterator[None]:
-    """A place for an event until the end of the block. Refused where the caller gets none."""
+    """A place for an event until the end of the block. Refused if the caller gets none."""
     held = asked.house.places.held
     if refusal := asked.house.places.refusal(asked.address, visitor):
         raise Refused(429, refusal)
@@ -128,7 +128,7 @@ def _held(asked: Arriving, event: str, visitor: str, session: str) -> Iterator[N
 
 
 def _joined(app: App, asked: Arriving, answered: bytes, visitor: str) -> None:
-    """Remember the place of a job that was taken, and look later whether anybody listens to it."""
+    """Register the place of an accepted job, and check later whether anybody listens to it."""
     try:
         event = orjson.loads(answered)["event_id"]
     except (ValueError, KeyError, TypeError):
