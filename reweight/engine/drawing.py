@@ -1,4 +1,4 @@
-"""The one place that draws: pictures by a column of methods, on the calling thread."""
+"""The only code that draws pictures: a column of methods on the pipeline, on the calling thread."""
 
 from __future__ import annotations
 
@@ -13,16 +13,15 @@ import numpy as np
 import torch
 from PIL import Image
 
-from ..methods.base import Drawing, Report
+from ..methods.base import Chosen, Drawing, Report
 from ..methods.columns import parts
 from ..models.folder import ModelError, out_of_memory
 from ..models.loading import LoadedModel
 from ..patching.blocks import target_blocks
 from .events import Step
+from .job import Job
 from .pictures import Made, Pictures
-from .request import Request
-from .resolving import Chosen, places_of, stage_of
-from .worker import Job
+from .request import Request, RequestError
 
 
 class _NotFinite(ModelError):
@@ -31,10 +30,10 @@ class _NotFinite(ModelError):
 
 @dataclass(frozen=True)
 class Start:
-    """A picture to begin with instead of noise alone, at the request's size, and how much of it is drawn anew, (0, 1].
+    """Image-to-image input: the source picture, at the request's size, and the denoising strength, in (0, 1].
 
-    described: what it shows, if it is to be inverted, see `engine.inversion`; then every step runs. noise: the latents
-    that inversion gave, which every column begins with.
+    described: the picture's caption, if it is to be inverted (see `engine.inversion`); then every step runs. noise: the
+    latents found by inversion, from which every column starts.
     """
 
     image: Image.Image
@@ -43,7 +42,7 @@ class Start:
     noise: torch.Tensor | None = None
 
     def running(self, steps: int) -> range:
-        """The steps that really run, counted from 1. ValueError of one sentence where there is none."""
+        """The denoising steps that run, counted from 1. ValueError of one sentence if there is none."""
         if self.described is not None:
             return range(1, steps + 1)
         count = min(int(steps * self.strength), steps)
@@ -56,9 +55,9 @@ class Start:
 
 @dataclass(frozen=True)
 class Drawn:
-    """Pictures, in the order of their seeds, and what each method of the column reports.
+    """Pictures, in the order of their seeds, and the report of each method of the column.
 
-    pixels: the same before rounding, (n, height, width, 3) in [0, 1], for what is smaller than a step of 1/255.
+    pixels: the pictures before rounding to 1/255, (n, height, width, 3) in [0, 1].
     """
 
     images: list[Image.Image]
@@ -67,20 +66,19 @@ class Drawn:
 
 
 def drawing_of(request: Request, chosen: Chosen, loaded: LoadedModel) -> Drawing:
-    """What the methods may know of a request's picture, the weights (T, m) for its scores included."""
+    """The `Drawing` of a request, from which methods compute. RequestError if the scores do not fit the request."""
+    request.check(chosen.scores)
     blocks = target_blocks(loaded.pipe.unet)
-    weights = request.weights(chosen.scores, places_of(blocks), chosen.weights)
-    bypass = request.reweighting.bypass(weights.shape, chosen.bypass)
-    table = chosen.weight_table
-    if table is not None and table.per == "transformer":
-        stage = stage_of(blocks)
-        own = request.reweighting.unpainted(weights.shape)[
-            :, stage
-        ]  # (T, k), where the table's own weights are applied
-        off = np.zeros(own.shape, bool) if bypass is None else bypass[:, stage]
-        off |= own & (False if table.bypass is None else table.bypass)
-        weights, bypass = np.where(own, table.weights, weights[:, stage]), off if off.any() else None
-    return Drawing(request.steps, request.guidance, loaded.card.family, weights=weights, bypass=bypass)
+    return Drawing(request.steps, request.guidance, loaded.card.family, chosen=chosen, blocks=blocks, seed=request.seed)
+
+
+def with_tables(drawing: Drawing, request: Request) -> Drawing:
+    """The drawing with its weights and bypass computed. RequestError if that is not possible."""
+    try:
+        weights, bypass = request.reweighting.tables(drawing)
+    except ValueError as error:
+        raise RequestError(str(error)) from error
+    return replace(drawing, weights=weights, bypass=bypass, chosen=None, blocks=())
 
 
 def picture_of(
@@ -88,7 +86,7 @@ def picture_of(
     on_step: Callable[[int], object] = lambda step: None,
     beside: Callable[[Any], AbstractContextManager[Any]] = lambda pipe: nullcontext(),
 ) -> Made:  # fmt: skip
-    """The picture of a request by a column, drawn by itself where it is not remembered; the rest as for `draw`."""
+    """The picture of a request and a column, from the cache or drawn alone; the other arguments as for `draw`."""
     key = Pictures.key(loaded, request, column, drawing)
     if made := pictures.alone(key):
         return made
@@ -111,16 +109,15 @@ def draw(
     beside: Callable[[Any], AbstractContextManager[Any]] = lambda pipe: nullcontext(),
     start: Start | None = None,
 ) -> Drawn:
-    """The pictures of a request by a column (see `methods.columns`); vanilla is never patched. Everything draws here.
+    """The pictures of a request and a column (see `methods.columns`). Vanilla is never patched.
 
-    drawing: what the column's methods may know, see `drawing_of`. Weights of shape (n, T, m) make n pictures.
-    prompts, seeds: n of them for n pictures drawn together, in the place of the request's one.
-    on_step: called with the number of each step that has ended, from 1; what it raises stops the drawing and comes
-    through. beside: a context for the pipeline that is entered after the column's own, such as one that listens.
-    start: a picture to begin with; then only the last of the steps run, each with its own row of weights.
-    A model in half precision whose values overflow has a second try in float32, one whose memory runs out a second,
-    slower try that needs less; with the same noise up to rounding. ModelError of one sentence when that does not help
-    either, or the model's safety checker hides a picture.
+    drawing: as made by `drawing_of`; weights of shape (n, T, m) make n pictures. prompts, seeds: n of them instead of
+    the request's one, for a batch of n pictures. on_step: called with the number of each finished step, from 1; an
+    exception that it raises stops the drawing and is passed on. beside: a context for the pipeline, entered after the
+    methods' own. start: a source picture; then only the last steps run, each with its own row of weights.
+    If a model in half precision overflows, it draws again in float32; if memory runs out, again with sliced attention;
+    both from the same noise, up to rounding. ModelError of one sentence if that fails too, or if the model's safety
+    checker hides a picture.
     """
     drawing = drawing or Drawing(request.steps, request.guidance, loaded.card.family)
     counts = {len(given) for given in (prompts, seeds) if given is not None}
@@ -150,7 +147,7 @@ def draw(
 
 @contextmanager
 def applied(pipe: Any, column: str, settings: Mapping[str, Any], drawing: Drawing) -> Iterator[dict[str, Report]]:
-    """Every method of a column on a pipeline, with what each reports; undone in the opposite order."""
+    """Apply every method of a column to a pipeline and yield their reports; undone in reverse order."""
     with ExitStack() as stack:
         yield {
             method.key: stack.enter_context(method.apply(pipe, settings[method.key], drawing))
@@ -159,7 +156,7 @@ def applied(pipe: Any, column: str, settings: Mapping[str, Any], drawing: Drawin
 
 
 def stepping(job: Job, column: str, steps: int) -> Callable[[int], None]:
-    """What a drawing calls after each step: it says so, and stops there when nobody waits any more."""
+    """A callback for `draw` that emits a `Step` event after each step and stops a cancelled job."""
 
     def on_step(step: int) -> None:
         job.step()
@@ -169,7 +166,7 @@ def stepping(job: Job, column: str, steps: int) -> Callable[[int], None]:
 
 
 def check_blocks(loaded: LoadedModel, scores: np.ndarray) -> None:
-    """ValueError of one sentence where scores or weights (T, m) are for another number of blocks."""
+    """ValueError of one sentence if scores or weights (T, m) are for another number of blocks."""
     m = len(target_blocks(loaded.pipe.unet))
     if scores.ndim != 2 or scores.shape[1] != m:
         raise ValueError(
@@ -178,19 +175,19 @@ def check_blocks(loaded: LoadedModel, scores: np.ndarray) -> None:
 
 
 def overlong(loaded: LoadedModel, request: Request) -> Iterator[str]:
-    """A sentence for each of the prompts that the text encoder does not read whole."""
+    """A sentence for each prompt that is too long for the text encoder."""
     tokenizer = loaded.pipe.tokenizer
-    room = tokenizer.model_max_length
+    limit = tokenizer.model_max_length
     texts = {"prompt": request.prompt, "negative prompt": request.negative_prompt if request.guidance > 1 else ""}
     for name, text in texts.items():
         count = len(tokenizer(text, truncation=False, verbose=False).input_ids)
-        if count > room:
-            yield f"The {name} has {count} tokens and the text encoder reads {room}: the end is ignored."
+        if count > limit:
+            yield f"The {name} has {count} tokens and the text encoder reads {limit}: the end is ignored."
 
 
 @contextmanager
 def sentences() -> Iterator[None]:
-    """Turn memory that runs out, and numbers that are none, into a ModelError of one sentence."""
+    """Turn out-of-memory errors and non-finite values into a ModelError of one sentence."""
     try:
         yield
     except FloatingPointError as error:
@@ -198,8 +195,8 @@ def sentences() -> Iterator[None]:
     except (RuntimeError, MemoryError) as error:
         if not out_of_memory(error):
             raise
-        said = "There is not enough memory for this: choose a smaller size or another model."
-        raise ModelError(said) from error.with_traceback(None)  # whose frames hold the tensors that are in the way
+        text = "There is not enough memory for this: choose a smaller size or another model."
+        raise ModelError(text) from error.with_traceback(None)  # its frames would keep tensors in memory
 
 
 @dataclass(frozen=True)
@@ -224,7 +221,7 @@ def _drawn(loaded: LoadedModel, request: Request, column: str, drawing: Drawing,
 
     def step_end(_pipe: Any, step: int, _timestep: Any, tensors: dict[str, Any]) -> dict[str, Any]:
         _check_finite(torch.isfinite(tensors["latents"]).all())
-        with torch.enable_grad():  # others may have a turn there, who need one
+        with torch.enable_grad():  # other jobs may have a turn here, and some need gradients
             work.on_step(step + 1)
         return tensors
 
@@ -251,7 +248,7 @@ def _drawn(loaded: LoadedModel, request: Request, column: str, drawing: Drawing,
 
 
 def _from_pictures(pipe: Any) -> Any:
-    """The image-to-image pipeline of the same networks and scheduler."""
+    """The image-to-image pipeline with the same networks and scheduler."""
     from diffusers import StableDiffusionImg2ImgPipeline, StableDiffusionXLImg2ImgPipeline
 
     xl = "XL" in type(pipe).__name__
@@ -269,7 +266,7 @@ def _check_finite(finite: Any) -> None:
 
 @contextmanager
 def _in_float32(pipe: Any) -> Iterator[None]:
-    """The networks of a pipeline in half precision in full; on leaving they are what they were, bit for bit."""
+    """Run a half-precision pipeline in float32; on exit its weights are bitwise the same as before."""
     networks = [part for part in pipe.components.values() if isinstance(part, torch.nn.Module)]
     try:
         for network in networks:
@@ -282,7 +279,7 @@ def _in_float32(pipe: Any) -> Iterator[None]:
 
 @contextmanager
 def _sliced_attention(pipe: Any) -> Iterator[None]:
-    """Attention one slice at a time; on leaving the pipeline is what it was."""
+    """Compute attention in slices; undone on exit."""
     gc.collect()
     if torch.cuda.is_available():
         torch.cuda.empty_cache()

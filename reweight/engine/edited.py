@@ -1,4 +1,4 @@
-"""A picture that began with another picture: its PNG carries settings, strength, and what it began with where that is small."""
+"""PNGs of image-to-image results: settings, strength and, if it is small enough, the source picture."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from ..storage.strict_json import read_object
 from .provenance import MAX_JSON, WHAT, checked, parameters_text
 
 FORMAT, CHUNK = "reweight-edit-1", "reweight-edit"
-MOST_SOURCE = 400_000  # bytes of a picture to begin with that is kept
+MOST_SOURCE = 400_000  # bytes of the largest source picture that is saved
 
 
 def edited_png(
     image: Image.Image, settings: dict[str, Any], strength: float, source: Image.Image, described: str | None = None
 ) -> bytes:
-    """The image as a PNG; the source lies within as a PNG in base64, unless that is larger than MOST_SOURCE.
+    """The image as a PNG, with the source picture in base64 unless it is larger than MOST_SOURCE.
 
-    settings: of `settings_of`. described: what the source shows, where it was inverted.
+    settings: as made by `settings_of`. described: the source's caption, if it was inverted.
     """
     begun = io.BytesIO()
     source.save(begun, format="PNG")
@@ -37,7 +37,8 @@ def edited_png(
 
 
 def read_edited(text: str) -> tuple[dict[str, Any], float, str | None]:
-    """(settings, strength, described) of an edited PNG's text without its source. ValueError of one sentence otherwise."""
+    """(settings, strength, described) from an edited PNG's text without the source. ValueError of one sentence for
+    any other text."""
     told = read_object(text.encode(), WHAT, MAX_JSON)
     strength, described = told.get("strength"), told.get("described")
     known = told.get("format") == FORMAT and isinstance(told.get("settings"), dict)

@@ -1,4 +1,4 @@
-"""Generation text of other tools, as they keep it in PNG pictures: a prompt, and a line of names and values."""
+"""The generation parameters that other tools save in PNG files: a prompt, and a line of names and values."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ WHOLE = re.compile(r'([A-Za-z][\w \-/]{0,40}):\s*("(?:\\.|[^"\\])*"|[^,]*)(?:,|$
 
 
 def read_parameters(text: str) -> dict[str, Any]:
-    """Settings by our names out of a text such as "a fox\\nNegative prompt: ugly\\nSteps: 20, Seed: 5, Size: 512x512".
+    """Settings by our names from a text such as "a fox\\nNegative prompt: ugly\\nSteps: 20, Seed: 5, Size: 512x512".
 
-    Only what we have too: prompt, negative_prompt, steps, seed, guidance, size. ValueError of one sentence where there
-    is no such line.
+    Only prompt, negative_prompt, steps, seed, guidance and size are read. ValueError of one sentence if there is no
+    such line.
     """
     lines = text.strip()[:20_000].splitlines()
     if not lines or not re.match(r"\s*Steps:\s*\d+", lines[-1]):

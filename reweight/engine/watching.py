@@ -1,4 +1,4 @@
-"""The clean picture that a model predicts at every step, from one drawing."""
+"""The clean picture x0 that a model predicts at every denoising step, from one drawing."""
 
 from __future__ import annotations
 
@@ -16,22 +16,22 @@ from ..methods.base import Drawing
 from ..models.loading import LoadedModel
 from .drawing import check_blocks, draw, drawing_of, stepping
 from .events import Watched
+from .job import Job
 from .request import Request
 from .resolving import Chosen
-from .worker import Job
 
 TOGETHER = 8  # latents decoded at once
-FIRST, NEXT = 0.1, 0.5  # seconds until a preview
+FIRST, NEXT = 0.1, 0.5  # seconds until the first preview, and between previews
 
 
 Listener = Callable[[Any], AbstractContextManager[Any]]
 
 
 def listening(heard: Callable[[torch.Tensor | None, torch.Tensor], object]) -> Listener:
-    """A context for a pipeline in which `heard(clean, latents)` is called after every call of its scheduler.
+    """A context for a pipeline in which `heard(clean, latents)` is called after every scheduler step.
 
-    clean: the latents of the clean picture x0 that is predicted, None from a scheduler that does not say. Give it to
-    `draw` as `beside`; what is drawn stays the same.
+    clean: latents of the predicted clean picture x0, None if the scheduler does not give it. Pass it to `draw` as
+    `beside`; the drawn picture stays the same.
     """
 
     @contextmanager
@@ -39,7 +39,7 @@ def listening(heard: Callable[[torch.Tensor | None, torch.Tensor], object]) -> L
         scheduler = pipe.scheduler
         plain = scheduler.step
 
-        @wraps(plain)  # a pipeline looks at its signature for what it may hand on, such as a generator
+        @wraps(plain)  # pipelines inspect the signature to see which arguments, such as a generator, they can pass
         def step(
             model_output: Any, timestep: Any, sample: Any, *more: Any, return_dict: bool = True, **options: Any
         ) -> Any:
@@ -60,7 +60,7 @@ def listening(heard: Callable[[torch.Tensor | None, torch.Tensor], object]) -> L
 
 
 def _clean(scheduler: Any, output: torch.Tensor, timestep: Any, sample: torch.Tensor) -> torch.Tensor | None:
-    """x0 by what the model predicts, for a scheduler whose latents keep their variance; None for any other."""
+    """x0 from the model's output, for a variance-preserving scheduler; None for any other."""
     if not hasattr(scheduler, "alphas_cumprod") or getattr(scheduler.config, "use_karras_sigmas", False):
         return None
     a = scheduler.alphas_cumprod[int(timestep)].to(sample)
@@ -73,7 +73,7 @@ def _clean(scheduler: Any, output: torch.Tensor, timestep: Any, sample: torch.Te
 def watch(
     loaded: LoadedModel, request: Request, chosen: Chosen, columns: Sequence[str], job: Job, *, noisy: bool = False
 ) -> Generator[None, None, None]:
-    """Emit what each column takes the clean picture to be at every step; yields between two columns."""
+    """Emit the clean pictures that each column predicts at every step; yields between two columns."""
     check_blocks(loaded, chosen.scores)
     drawing = drawing_of(request, chosen, loaded)
     for i, column in enumerate(columns):
@@ -87,16 +87,16 @@ def predictions(
     loaded: LoadedModel, request: Request, column: str, drawing: Drawing, *, noisy: bool = False,
     on_step: Callable[[int], object] = lambda step: None,
 ) -> list[Image.Image]:  # fmt: skip
-    """T pictures: what the model takes the clean picture x0 to be after each step, or with noisy=True what is drawn on.
+    """T pictures: the predicted clean picture x0 after each step, or with noisy=True the noisy latents, decoded.
 
-    ValueError of one sentence for a scheduler that does not say what it predicts.
+    ValueError of one sentence for a scheduler that does not give x0.
     """
     latents: list[torch.Tensor] = []
 
     def heard(clean: torch.Tensor | None, now: torch.Tensor) -> None:
         if clean is None and not noisy:
             raise ValueError(
-                "This model's scheduler does not say what clean picture it predicts: choose another model."
+                "This model's scheduler does not give the clean picture that it predicts: choose another model."
             )
         latents.append(now if noisy else clean)
 
@@ -106,9 +106,9 @@ def predictions(
 
 
 def previews(pipe: Any, steps: int, shown: Callable[[int, Image.Image], object]) -> Listener:
-    """A listener that shows the predicted picture now and then while one is drawn, as `shown(step, image)`.
+    """A listener that calls `shown(step, image)` with the predicted picture from time to time.
 
-    The first after FIRST seconds, then every NEXT; none near the end, where the picture itself is about to come.
+    The first after FIRST seconds, then every NEXT seconds; none in the last steps, when the picture is almost finished.
     """
     calls, due = 0, time.perf_counter() + FIRST
 

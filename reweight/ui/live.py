@@ -25,6 +25,7 @@ from .session import Session, Sessions
 
 log = logging.getLogger(__name__)
 MAX_BODY = 2_000_000
+SMALL_BODY = 20_000  # bytes that are read in less than a millisecond
 MAX_STREAMS = 128  # of all visitors together; each holds a thread. Who gets one is decided before, in serving
 PAGE_ONLY = ("rows",)
 
@@ -170,8 +171,8 @@ def _line(event: Event) -> bytes:
 
 
 async def _body(http: HttpRequest) -> dict[str, Any]:
-    """The JSON object that was posted; no other site's page can post this type without asking first. Meanwhile others are
-    served: a message of half a million lists takes a second to read."""
+    """The JSON object that was posted; no other site's page can post this type without asking first. A large one is read
+    on another thread: half a million lists take a second."""
     if http.headers.get("content-type", "").partition(";")[0] != "application/json":
         raise ValueError("Send JSON, with content-type application/json.")
     data = bytearray()
@@ -179,4 +180,6 @@ async def _body(http: HttpRequest) -> dict[str, Any]:
         data += chunk
         if len(data) > MAX_BODY:
             raise ValueError("The message is too large: send less.")
+    if len(data) < SMALL_BODY:
+        return read_object(bytes(data), "a page's message", MAX_BODY)
     return await run_in_threadpool(read_object, bytes(data), "a page's message", MAX_BODY)

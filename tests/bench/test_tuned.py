@@ -8,8 +8,10 @@ from tiny import build_sd_unet
 from typer.testing import CliRunner
 
 from reweight.bench.tuned import tuned_summary, tunings
+from reweight.bench.tuned.best_tables import best_ways
 from reweight.bench.tuned.captions import caption_sets
 from reweight.patching.blocks import target_blocks
+from reweight.weight_table import WeightTable
 
 
 def test_the_sets_of_captions_are_disjoint_and_always_the_same():
@@ -46,6 +48,48 @@ def test_weights_for_another_number_of_steps():
     assert np.allclose(tunings.resampled(w[:1], 2), [[1.0, 0.8]] * 2)
 
 
+def effect(way, score, judge):
+    return {"set": "all", "variant": way, "score_over_vanilla": score, "obeyed_over_vanilla": judge}
+
+
+def test_the_best_table_loses_no_prompt_adherence():
+    held, lost = (-0.001, -0.006, 0.004), (-0.01, -0.02, -0.003)
+    result = {
+        "tables": [{"way": way, "steps": steps} for steps in (1, 2, 4) for way in ("dynamic", "static", "one number")],
+        "steps": {
+            "1": {"effects": [effect("dynamic", (0.02, 0.01, 0.03), held), effect("static", (0.03, 0.01, 0.05), lost)]},
+            "2": {
+                "effects": [effect("dynamic", (0.01, 0.005, 0.02), lost), effect("static", (0.005, 0.003, 0.01), held)]
+            },
+            "4": {
+                "effects": [effect("dynamic", (0.01, -0.001, 0.02), held), effect("one number", (0.1, 0.05, 0.2), held)]
+            },
+            "8": {"effects": [effect("dynamic", (0.01, 0.005, 0.02), held)]},
+        },
+    }
+    assert {steps: way for steps, (way, _) in best_ways(result).items()} == {1: "dynamic", 2: "static"}
+
+
+def test_fewer_steps_are_compared_with_the_next_and_with_the_next_that_was_tuned():
+    def rows(steps, **scores):
+        return [
+            {"category": "prompts", "prompt": p, "seed": 1, "variant": name, "score": score + steps, "obeyed": 1.0}
+            for name, score in scores.items() for p in ("a", "b")
+        ]  # fmt: skip
+
+    seconds = {str(n): {"vanilla": n / 10, "dynamic": n / 5} for n in (2, 3, 4)}
+    drawn = {2: rows(2, vanilla=0.0, dynamic=0.5), 3: rows(3, vanilla=0.0), 4: rows(4, vanilla=0.0, dynamic=0.5)}
+    found = tuned_summary.fewer_steps(drawn, "dynamic", (2, 4), seconds)
+    told = [
+        (f["variant"], f["steps"], f["over_vanilla_at"], f["score"][0], f["seconds"], f["seconds_vanilla"])
+        for f in found
+    ]
+    assert told == [
+        ("vanilla", 2, 3, -1.0, 0.2, 0.3), ("dynamic", 2, 3, -0.5, 0.4, 0.3),
+        ("vanilla", 2, 4, -2.0, 0.2, 0.4), ("dynamic", 2, 4, -1.5, 0.4, 0.4),
+    ]  # fmt: skip
+
+
 @pytest.mark.slow
 def test_the_whole_study(tmp_path):
     from reweight.__main__ import app
@@ -53,6 +97,7 @@ def test_the_whole_study(tmp_path):
     arguments = [
         "bench", "tuned", "--out", str(tmp_path), "--steps", "1,2", "--captions", "3", "--validation", "2", "--limit", "4",
         "--seeds", "42", "--batch", "2", "--iterations", "2", "--ways", "dynamic;static@2", "--probed", "1",
+        "--vanilla", "3",
     ]  # fmt: skip
     result = CliRunner().invoke(app, arguments, catch_exceptions=False)
     assert "what dynamic adds" in result.output
@@ -60,10 +105,17 @@ def test_the_whole_study(tmp_path):
     assert {e["variant"] for e in found["steps"]["2"]["effects"]} == {
         "vanilla", "dynamic", "static", "calibrated", "paper-code", "dynamic of 1 step",
     }  # fmt: skip
-    assert [f["variant"] for f in found["fewer_steps"]] == ["vanilla", "dynamic"]
-    assert {path.name for path in tmp_path.glob("*-toy-turbo*.[pj][np]g")} == {
-        "tuned-toy-turbo.png", "pairs-toy-turbo-1.jpg", "pairs-toy-turbo-2.jpg",
+    assert [(f["variant"], f["steps"], f["over_vanilla_at"]) for f in found["fewer_steps"]] == [
+        ("vanilla", 1, 2), ("dynamic", 1, 2), ("vanilla", 2, 3), ("dynamic", 2, 3),
+    ]  # fmt: skip
+    assert {steps: set(by) for steps, by in found["seconds"].items()} == {
+        "1": {"vanilla", "dynamic"}, "2": {"vanilla", "dynamic"}, "3": {"vanilla"},
     }  # fmt: skip
+    assert (tmp_path / "tuned-toy-turbo.png").stat().st_size > 10_000
+    best = set(best_ways(found))
+    assert {path.name for path in tmp_path.glob("pairs-*")} == {f"pairs-toy-turbo-{steps}.jpg" for steps in best}
+    for steps in best:
+        assert WeightTable.load(tmp_path / f"best-{steps}.json").diagnostics["test"]["captions"] == 4
     rows = (tmp_path / "rows" / "rows-0.jsonl").read_bytes()
     CliRunner().invoke(app, arguments, catch_exceptions=False)
     assert (tmp_path / "rows" / "rows-0.jsonl").read_bytes() == rows

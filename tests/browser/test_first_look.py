@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 import pytest
-from looking import block, cell, has_drawn, number, slide, src, wait_for_other, wait_for_query
+from looking import POLLING, block, cell, has_drawn, number, slide, src, wait_for_other, wait_for_query
 from playwright.sync_api import expect
 
 pytestmark = pytest.mark.browser
@@ -106,7 +106,7 @@ def test_a_projector_shows_the_unet_beside_the_pictures_on_every_screen(visit):
     expect(page.locator("#present")).to_have_text("Present")
     for name in ("Compare", "Watch", "Ablate"):
         page.get_by_role("tab", name=name).click()
-        page.wait_for_function("(name) => window.reweight.screen === name", arg=name)
+        page.wait_for_function("(name) => window.reweight.screen === name", arg=name, polling=POLLING)
         box = page.locator("#unet svg").bounding_box()
         assert box["y"] >= 0 and box["y"] + box["height"] <= 720 and box["x"] > 640, name
 

@@ -8,7 +8,7 @@ import re
 from itertools import chain
 
 import pytest
-from looking import block, cell, has_drawn, number, query_of, wait_for_query
+from looking import POLLING, block, cell, has_drawn, number, query_of, wait_for_query
 from playwright.sync_api import expect
 
 pytestmark = pytest.mark.browser
@@ -26,7 +26,9 @@ def test_the_verdict_comes_first_and_a_probe_fills_the_heatmap(visit, tmp_path):
     expect(page.locator("#probe-note")).to_have_text("")
     page.locator("#runs").fill("2")
     page.locator("#probe").click()
-    page.wait_for_function("() => document.querySelector('#findings').textContent.includes('2 runs voted')")
+    page.wait_for_function(
+        "() => document.querySelector('#findings').textContent.includes('2 runs voted')", polling=POLLING
+    )
     assert page.locator("#rankings section").first.locator(".rw-number").all_text_contents() != before
     page.locator("#rankings section").first.locator(".rw-cell").nth(3).click()
     expect(page.locator(".rw-note").first).to_contain_text("95% interval")
@@ -62,7 +64,7 @@ def test_the_left_stop_stops_a_probe_and_what_was_done_is_kept(visit):
     page.get_by_role("tab", name="Importance").click()
     page.locator("#runs").fill("30")
     page.locator("#probe").click()
-    page.wait_for_function("() => document.querySelector('#status').textContent.includes('finished')")
+    page.wait_for_function("() => document.querySelector('#status').textContent.includes('finished')", polling=POLLING)
     page.locator("#stop").click()
     page.wait_for_timeout(800)
     assert "Probing" not in page.locator("#status").text_content()
@@ -71,7 +73,7 @@ def test_the_left_stop_stops_a_probe_and_what_was_done_is_kept(visit):
 def test_the_grid_of_ablations_and_a_click_that_paints_one(visit):
     page = visit("steps=2")
     page.get_by_role("tab", name="Ablate").click()
-    page.wait_for_function("() => document.querySelectorAll('.rw-without img[src]').length === 21")
+    page.wait_for_function("() => document.querySelectorAll('.rw-without img[src]').length === 21", polling=POLLING)
     one = page.locator('.rw-without[data-row="5"][data-column="2"]')
     one.hover()
     expect(page.locator("#ablate-says")).to_contain_text(re.compile(r"at all steps: .*changed"))
@@ -113,7 +115,8 @@ def test_the_film_is_scrubbed_and_does_not_play_for_those_who_want_no_motion(vis
     page = visit("steps=4")
     page.get_by_role("tab", name="Watch").click()
     page.wait_for_function(
-        "() => document.querySelector('#watch-says').textContent === 'step 1 of 4' && !document.querySelector('#status .rw-bar')"
+        "() => document.querySelector('#watch-says').textContent === 'step 1 of 4' && !document.querySelector('#status .rw-bar')",
+        polling=POLLING,
     )
     expect(page.locator("#watch-play")).to_have_text("Play")
     before = page.locator("#films img").first.get_attribute("src")
@@ -123,7 +126,7 @@ def test_the_film_is_scrubbed_and_does_not_play_for_those_who_want_no_motion(vis
     expect(page.locator("#heat-weights .rw-now")).to_contain_text("step 3")
     page.locator("#watch-play").click()
     expect(page.locator("#watch-play")).to_have_text("Pause")
-    page.wait_for_function("() => document.querySelector('#watch-says').textContent !== 'step 3 of 4'")
+    page.wait_for_function("() => document.querySelector('#watch-says').textContent !== 'step 3 of 4'", polling=POLLING)
     page.locator("#watch-play").click()
 
 
@@ -133,7 +136,7 @@ def test_previews_and_other_screens_leave_the_pictures_as_they_are(visit):
     page = visit("steps=4")
     first = png(page, "vanilla")
     page.get_by_role("tab", name="Watch").click()
-    page.wait_for_function("() => document.querySelector('#watch-says').textContent.includes('of 4')")
+    page.wait_for_function("() => document.querySelector('#watch-says').textContent.includes('of 4')", polling=POLLING)
     fresh = visit("steps=4")
     assert png(fresh, "vanilla") == first
     assert query_of(fresh)["steps"] == "4"

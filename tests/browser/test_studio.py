@@ -11,7 +11,7 @@ from xml.etree import ElementTree
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from looking import has_drawn, in_colours, png, src, wait_for_other
+from looking import POLLING, has_drawn, in_colours, png, src, wait_for_other
 from PIL import Image
 from playwright.sync_api import Page, expect
 
@@ -24,7 +24,7 @@ SCREENS = ("Compare", "Importance", "Ablate", "Watch", "Sweep", "Edit", "History
 
 def screen(page: Page, name: str) -> None:
     page.get_by_role("tab", name=name, exact=True).click()
-    page.wait_for_function("(name) => window.reweight.screen === name", arg=name)
+    page.wait_for_function("(name) => window.reweight.screen === name", arg=name, polling=POLLING)
 
 
 def saved(page: Page, button: str) -> bytes:
@@ -42,7 +42,7 @@ def swept(page: Page, across: tuple[str, str], down: tuple[str, str]) -> None:
         page.locator(f"#sweep-{side}").select_option(name)
         page.locator(f"#sweep-{side}-values").fill(values)
     page.locator("#sweep-draw").click()
-    page.wait_for_function("() => document.querySelector('#sweep-result').dataset.seconds")
+    page.wait_for_function("() => document.querySelector('#sweep-result').dataset.seconds", polling=POLLING)
 
 
 def test_a_sweep_is_drawn_taken_away_and_brought_to_the_page(visit):
@@ -64,7 +64,7 @@ def test_a_sweep_is_drawn_taken_away_and_brought_to_the_page(visit):
     before = page.evaluate("() => window.reweight.settings.low")
     page.locator("#sweep-grid td[data-at='1 0'] button").click()
     assert before != 0.5 and page.evaluate("() => [reweight.settings.low, reweight.settings.high]") == [0.5, 1.5]
-    page.wait_for_function("() => new URLSearchParams(location.search).get('low') === '0.5'")
+    page.wait_for_function("() => new URLSearchParams(location.search).get('low') === '0.5'", polling=POLLING)
     page.locator("#sweep-draw").click()  # drawn already
     expect(page.locator("#sweep-cost")).to_contain_text("nothing left to draw")
     page.locator("#batch summary").click()
@@ -84,7 +84,7 @@ def test_a_saved_picture_brings_its_settings_back_and_history_does_too(visit, tm
     wait_for_other(page, "reweighted", first)
     has_drawn(page)
     page.evaluate("() => window.reweight.set({ low: 1, seed: 3, painted: null })")
-    page.wait_for_function("() => new URLSearchParams(location.search).get('seed') === '3'")
+    page.wait_for_function("() => new URLSearchParams(location.search).get('seed') === '3'", polling=POLLING)
     screen(page, "History")
     page.locator("#history-file").set_input_files(tmp_path / "picture.png")
     expect(page.locator("#status")).to_contain_text("Restored")
@@ -96,7 +96,7 @@ def test_a_saved_picture_brings_its_settings_back_and_history_does_too(visit, tm
         "tiny-sd, 2 steps",
     ]
     painted.click()
-    page.wait_for_function("() => window.reweight.settings.painted?.[0][5] === 'off'")
+    page.wait_for_function("() => window.reweight.settings.painted?.[0][5] === 'off'", polling=POLLING)
     page.locator("#history-script").click()
     expect(page.locator("#history-text pre")).to_contain_text("reweighted(pipe, weights, bypass=off)")
     (tmp_path / "no.png").write_bytes(b"no picture")
@@ -123,7 +123,9 @@ def test_a_picture_is_edited_and_the_file_brings_everything_back(visit, tmp_path
     page.evaluate("() => { reweight.set({ seed: 3 }); document.querySelector('#edit-pictures').replaceChildren(); }")
     screen(page, "History")
     page.locator("#history-file").set_input_files(tmp_path / "edited.png")
-    page.wait_for_function("() => window.reweight.screen === 'Edit' && window.reweight.settings.seed === 7")
+    page.wait_for_function(
+        "() => window.reweight.screen === 'Edit' && window.reweight.settings.seed === 7", polling=POLLING
+    )
     expect(page.locator("#edit-strength-says")).to_have_text("0.60")
     expect(page.locator("#edit-pictures .rw-save")).to_have_count(3)
     assert pixels(saved(page, "[data-edited='reweighted'] .rw-save")) == pixels(edited)
@@ -177,7 +179,9 @@ def test_charts_and_the_slide_are_taken_along(visit):
     assert chart(page.locator("#curves .rw-chart-tools"), "CSV").decode().splitlines() == weights
     assert chart(page.locator("#ranks + .rw-chart-tools"), "CSV").decode().startswith("step,block,rank\n1,Encoder")
     screen(page, "Ablate")
-    page.wait_for_function("() => document.querySelectorAll('.rw-without:not(:disabled)').length === 21")
+    page.wait_for_function(
+        "() => document.querySelectorAll('.rw-without:not(:disabled)').length === 21", polling=POLLING
+    )
     ablated = list(csv.DictReader(chart(page.locator("#ablate-tools"), "CSV").decode().splitlines()))
     assert [row["interval_95"] for row in ablated] == ["n = 1, no interval"] * 21
     ElementTree.fromstring(chart(page.locator("#ablate-tools"), "SVG").decode())
@@ -270,7 +274,7 @@ def test_no_screen_has_a_serious_finding(visit):
         if name == "Learn":
             page.locator(".rw-lesson button").first.click()
         expect(page.locator(READY[name]).first).to_be_visible()
-        page.wait_for_function("() => !document.querySelector('#status .rw-bar')")
+        page.wait_for_function("() => !document.querySelector('#status .rw-bar')", polling=POLLING)
         for scheme, rules in (("light", {}), ("dark", {"runOnly": OF_COLOURS})):  # the others know of no colours
             in_colours(page, scheme)
             if wrong := page.evaluate(

@@ -258,7 +258,9 @@ def shown(server: Server, language: str, *words: str) -> str:
 
 
 def test_the_documents_examples_run_as_they_are_shown(server: Server, tmp_path: Path, capsys):
-    told = subprocess.run(["bash", "-c", shown(server, "bash", "curl")], capture_output=True, text=True, timeout=120)
+    told = subprocess.run(
+        ["bash", "-c", shown(server, "bash", "curl")], capture_output=True, text=True, encoding="utf-8", timeout=120
+    )
     event, data = told.stdout.strip().splitlines()[-2:]
     assert event == "event: complete" and "image.png" in data
     names: dict[str, Any] = {}

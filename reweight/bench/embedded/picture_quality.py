@@ -1,4 +1,4 @@
-"""`python -m reweight bench toy`: the embedded model's figures, into its metrics.json."""
+"""`python -m reweight bench toy`: measures the embedded model, and writes its metrics.json."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def command(
     timed: Annotated[bool, typer.Option(help="Measure seconds too: leave the machine alone meanwhile.")] = True,
     out: Annotated[Path | None, typer.Option(help="The file to write; by default the model's metrics.json.")] = None,
 ) -> None:
-    """Measure whether the embedded model draws what was asked for, beside what real pictures give."""
+    """Measure the embedded model's prompt adherence and picture quality, compared with real pictures."""
     from rich.console import Console
     from rich.progress import Progress
 

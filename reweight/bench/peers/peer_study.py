@@ -1,4 +1,4 @@
-"""`python -m reweight bench peers`: the training-free methods side by side on the embedded models."""
+"""`python -m reweight bench peers`: compares the training-free methods on the embedded models."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def command(
     rows: Annotated[Path, typer.Option(help="A folder for what is drawn.")] = Path("bench/peers"),
     out: Annotated[Path, typer.Option(help="A folder for the table and the picture.")] = Path("bench"),
 ) -> None:  # fmt: skip
-    """Draw by every training-free method in turns: time, FLOPs, score, what the judge reads, Frechet distance, SSIM."""
+    """Compare training-free methods: time, FLOPs, score, prompt adherence, Fréchet distance and SSIM with vanilla."""
     from rich.console import Console
     from rich.progress import Progress
 

@@ -1,4 +1,4 @@
-"""Single numbers of the results by name, for sentences: "agreement.toy-turbo.paper-code.output" is "-0.64 [-0.69, -0.60]"."""
+"""The numbers in sentences, by name: "agreement.toy-turbo.paper-code.output" is "-0.64 [-0.69, -0.60]"."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from collections.abc import Iterator
 import numpy as np
 
 from ..studies.ways import parts
-from . import peer_tables, tuned_tables
+from . import peer_tables, training_tables, tuned_tables
 from .results import Results, interval, mean_interval
 from .study_tables import NARROW
 
 
 def numbers(results: Results) -> dict[str, str]:
-    """All of them."""
+    """All numbers by name."""
     found: dict[str, str] = {}
     for name, content in results.found.items():
         kind, _, rest = name.partition("-")
@@ -27,6 +27,11 @@ def numbers(results: Results) -> dict[str, str]:
             found |= {f"{name}.{key}": value for key, value in _paired(content)}
     if "table2-toy-turbo" in results.found:
         found["table2-toy-turbo.tau"] = f"{results['table2-toy-turbo']['kendall_tau_b']:.2f}"
+    if "toy-study" in results.found:
+        found |= {f"toy-study.{key}": value for key, value in training_tables.numbers(results["toy-study"])}
+    if "toy-throughput" in results.found:
+        read = training_tables.throughput_numbers(results["toy-throughput"])
+        found |= {f"toy-throughput.{key}": value for key, value in read}
     for model in results.metrics:
         found |= {f"metrics.{model}.{key}": value for key, value in _metrics(results, model)}
     return found

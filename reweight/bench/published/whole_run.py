@@ -1,4 +1,4 @@
-"""`python -m reweight bench all`: every study and table of a model again, resumable, with how long it will take."""
+"""`python -m reweight bench all`: runs every study and table of a model, resumable, with a time estimate."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ TABLES = ("table5", "table6", "table1", "table3", "table4", "fig1", "fig4")
 
 @dataclass(frozen=True)
 class Study:
-    """One result file.
+    """A result file and the command that makes it.
 
-    name: of the file in docs/results, without its suffix. arguments: of `python -m reweight bench`, which write what
-    is to be kept to `written`, below the folder of the whole run, "{out}" in them. Tables share their probes there.
+    name: the file in docs/results, without its suffix. arguments: of `python -m reweight bench`; "{out}" in them stands
+    for the run's folder, where tables share their probes. written: the result's path in that folder.
     """
 
     name: str
@@ -32,7 +32,7 @@ class Study:
 
 
 def studies(model: str, card: Any) -> list[Study]:
-    """What is measured of a model: of the two embedded ones what the documents show, of any other what a GPU allows."""
+    """The studies of a model: for the embedded models those in the documents, for others those practical on a GPU."""
     if model == "toy":
         return [
             _importance(model, 38, steps=10), _agreement(model, 20, steps=4), _surrogate(model, 8, steps=4),
@@ -61,7 +61,7 @@ def command(
     only: Annotated[list[str] | None, typer.Option(help="A result's name, again for each; by default all.")] = None,
     plan: Annotated[bool, typer.Option("--plan", help="Say what is missing and how long it will take; measure nothing.")] = False,
 ) -> None:  # fmt: skip
-    """Measure every result of a model that is not there for its revision."""
+    """Measure every result of a model that is missing for its revision."""
     from rich.console import Console
 
     from ...models.loading import load_model
@@ -91,7 +91,7 @@ def command(
 
 
 def is_there(path: Path, study: Study, revision: str | None) -> bool:
-    """Whether a result was measured of this revision, by this command where it says by which."""
+    """Whether a result is of this revision and, if it records its command, of this command."""
     if not path.is_file():
         return False
     found = json.loads(path.read_text(encoding="utf-8"))
@@ -99,7 +99,7 @@ def is_there(path: Path, study: Study, revision: str | None) -> bool:
 
 
 def forecast(wanted: list[Study], missing: list[Study], results: Path) -> str:
-    """What is missing, and how long it took when it was last measured, in words."""
+    """The missing results, and how long each took the last time, as text."""
     from ..overhead.time_estimates import duration
 
     if not missing:
@@ -122,13 +122,13 @@ def forecast(wanted: list[Study], missing: list[Study], results: Path) -> str:
 
 
 def line(study: Study) -> str:
-    """The command as one would type it."""
+    """The command line."""
     words = [f'"{part}"' if " " in part else part for part in study.arguments]
     return " ".join(["python -m reweight bench", *words]).replace("{out}", "OUT")
 
 
 def run(study: Study, out: Path, console: Console) -> None:
-    """Run one study's command in this process; it goes on where it was stopped."""
+    """Run a study's command in this process, resuming if it was interrupted."""
     from .. import app
 
     out.mkdir(parents=True, exist_ok=True)
@@ -141,7 +141,8 @@ def run(study: Study, out: Path, console: Console) -> None:
 
 @contextmanager
 def timed(path: Path) -> Iterator[Any]:
-    """Add the seconds of this context to those in a file, also where it is stopped; gives a function that says them."""
+    """Add the seconds spent in this context to those in a file, also on an exception; yields a function that gives the
+    total."""
     from ..stats.result_file import write_json
 
     before = json.loads(path.read_text(encoding="utf-8"))["seconds"] if path.is_file() else 0.0

@@ -1,4 +1,4 @@
-"""`python -m reweight bench agreement`: whether a probe's scores agree with what bypassing the blocks does."""
+"""`python -m reweight bench agreement`: whether a probe's scores agree with the damage of bypassing blocks."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def command(
         typer.Option(help="A JSON file for the figures. A command that was stopped goes on from the rows beside it."),
     ] = None,
 ) -> None:
-    """Kendall's tau-b of each preset's scores with the damage that bypassing each block does."""
+    """Measure Kendall's tau-b of each preset's scores with the damage of bypassing each block."""
     from rich.console import Console
     from rich.progress import Progress
     from rich.table import Table

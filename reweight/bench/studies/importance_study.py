@@ -28,7 +28,7 @@ def command(
     batch: Annotated[int, typer.Option(min=1, help="Pictures drawn together.")] = 8,
     device: Annotated[str | None, typer.Option(help="cuda, mps or cpu; by default the best there is.")] = None,
 ) -> None:
-    """Score every ranking and its controls beside vanilla, in pairs from the same noise."""
+    """Score every ranking and its controls against vanilla, paired by prompt and noise."""
     from rich.console import Console
     from rich.progress import Progress
     from rich.table import Table

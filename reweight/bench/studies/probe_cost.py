@@ -1,4 +1,4 @@
-"""`python -m reweight bench probe`: the probe's speed beside the public code's loop order."""
+"""`python -m reweight bench probe`: the probe's speed compared with the public code's loop order."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def command(
     device: Annotated[str | None, typer.Option(help="cuda, mps or cpu; by default the best there is.")] = None,
     out: Annotated[Path | None, typer.Option(help="A JSON file for the figures.")] = None,
 ) -> None:
-    """Time the probe against the public code's loop order on the same model, and check that both vote the same."""
+    """Time the probe against the public code's loop order on the same model, and check that their votes are equal."""
     import numpy as np
     from rich.console import Console
     from rich.progress import Progress

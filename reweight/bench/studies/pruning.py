@@ -1,4 +1,4 @@
-"""`python -m reweight bench pruning`: Figure 3, with what is left fine-tuned to do without the blocks."""
+"""`python -m reweight bench pruning`: Figure 3, with fine-tuning after pruning."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def command(
     ] = False,
     device: Annotated[str | None, typer.Option(help="cuda or cpu; by default the best there is.")] = None,
 ) -> None:
-    """Leave blocks out by rank and by place, fine-tune what is left, and compare with the whole model's pictures."""
+    """Prune blocks by rank and by position, fine-tune, and compare with the whole model's pictures."""
     from PIL import Image
     from rich.console import Console
     from rich.progress import Progress
@@ -53,7 +53,7 @@ def command(
         raise ValueError(f"There is no kind {min(unknown)!r}: choose from {', '.join(KINDS)}.")
     check_scorer(scorer)
     if perceptual:
-        lpips(*[[Image.new("RGB", (64, 64))]] * 2)  # says at once what it lacks
+        lpips(*[[Image.new("RGB", (64, 64))]] * 2)  # fails early if LPIPS is unavailable
     loaded = load_model(model, device=device, dtype="float32", local=True)
     judge = scorer_named(scorer, embedded=loaded.card.embedded, options=Loading(device=loaded.device))
     pipe, guidance = loaded.pipe, loaded.card.guidance
@@ -97,7 +97,7 @@ def command(
 
 
 def figure(done: dict[str, Any], settings: dict[str, Any]) -> Figure:
-    """Every strategy by its error after fine-tuning and by its distance in features, SSIM where there is no scorer."""
+    """A figure of every strategy's error after fine-tuning and distance in features, or SSIM without a scorer."""
     from matplotlib.figure import Figure
 
     drawn = Figure(figsize=(7, 4.5), layout="constrained")
@@ -120,7 +120,7 @@ def figure(done: dict[str, Any], settings: dict[str, Any]) -> Figure:
 
 
 def _resumed(path: Path, settings: dict[str, Any]) -> dict[str, Any]:
-    """The strategies that an earlier run measured. ValueError where its settings were others."""
+    """The strategies measured by an earlier run. ValueError if its settings differ."""
     if not path.is_file():
         return {}
     found = json.loads(path.read_text(encoding="utf-8"))

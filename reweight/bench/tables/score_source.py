@@ -1,4 +1,4 @@
-"""The importance scores that a prompt is drawn with, kept on disk where they were probed."""
+"""The importance scores for a prompt of a table; probed ones are stored on disk."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ SOURCES = ("probe", "shipped", "empirical")
 
 
 class Ranking:
-    """Where scores come from: "probe", each prompt's own, at the paper's seed; "shipped", the tables that come with
-    the model; "empirical", the paper's strategy without a probe.
+    """The source of scores: "probe", each prompt's own with the paper's seed; "shipped", the tables that ship with the
+    model; "empirical", the paper's strategy without a probe.
 
-    folder: where probed tables are kept, shared by all processes. runs: of a probe, by default the paper's code's.
+    folder: of probed tables, shared by all processes. runs: of a probe, by default as in the paper's code.
     """
 
     def __init__(self, source: str, folder: Path, runs: int | None = None) -> None:
@@ -45,7 +45,7 @@ class Ranking:
     def table(
         self, loaded: LoadedModel, request: Request, on_progress: Callable[[ProbeSnapshot], object] = lambda _: None
     ) -> ImportanceTable:
-        """The probed table of a request's prompt, from the folder where it is there."""
+        """The probed table of a request's prompt, from the folder if it is there."""
         path = self.folder / f"{self._identity(loaded, request)}.json"
         if path.is_file():
             return ImportanceTable.load(path)

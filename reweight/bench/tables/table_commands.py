@@ -1,4 +1,4 @@
-"""`python -m reweight bench table1 | table3 | …`: a table or figure of the paper, ours beside its numbers."""
+"""`python -m reweight bench table1 | table3 | …`: measures a table or figure of the paper."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ def command_for(name: str) -> Callable[..., None]:
 
 
 def whole_numbers(text: str, what: str) -> tuple[int, ...]:
-    """Numbers of a text such as "42,21". ValueError of one sentence for anything else."""
+    """Integers from a text such as "42,21". ValueError of one sentence for anything else."""
     try:
         return tuple(dict.fromkeys(int(part) for part in text.split(",") if part.strip()))
     except ValueError as error:

@@ -1,4 +1,4 @@
-"""The study in tables, for a terminal."""
+"""The study as tables for the terminal."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def interval(value: Sequence[float] | None, digits: int = 4) -> str:
 
 
 def screen(result: dict[str, Any]) -> Iterator[Table]:
-    """Each number of steps, what dynamic adds, what was tuned with which of the paper's claims, and fewer steps."""
+    """Tables: effects at each number of steps, dynamic against others, tunings and the paper's claims, fewer steps."""
     for steps, found in result["steps"].items():
         for kind in ("all", "prompts", "combinations"):
             yield _effects(
@@ -45,11 +45,11 @@ def screen(result: dict[str, Any]) -> Iterator[Table]:
         names = " / ".join(f"{way} at {steps}" for way, steps in (pair["a"], pair["b"]))
         table.add_row(names, f"{pair['cosine']:+.2f}", f"{pair['tau_b']:+.2f}")
     yield table
-    table = Table("", "steps", "CPU s", "vanilla's steps", "CPU s", "score difference", "obeyed", title="Fewer steps")
+    table = Table("", "steps", "s", "vanilla's steps", "s", "score difference", "obeyed", title="Fewer steps")
     for f in result["fewer_steps"]:
         table.add_row(
-            f["variant"], str(f["steps"]), f"{f['cpu_seconds']:.2f}", str(f["over_vanilla_at"]),
-            f"{f['cpu_seconds_vanilla']:.2f}", interval(f["score"]), interval(f["obeyed"], 3),
+            f["variant"], str(f["steps"]), f"{f['seconds']:.3f}", str(f["over_vanilla_at"]),
+            f"{f['seconds_vanilla']:.3f}", interval(f["score"]), interval(f["obeyed"], 3),
         )  # fmt: skip
     yield table
 

@@ -1,4 +1,4 @@
-"""The study in pictures: tuned weights over the steps, what each table gains, and pairs vanilla | tuned."""
+"""Figures of the study: tuned weights over the steps, each table's gain, and pairs vanilla | tuned."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ from ...methods.base import Drawing
 from ...models.loading import LoadedModel
 from ..stats.result_file import write_figure
 
-PAIRS = (0, 13, 26, 39, 52)  # of SHOWN test captions, chosen before any was drawn
+PAIRS = (0, 13, 26, 39, 52)  # indices into SHOWN test captions, chosen before any was drawn
 SHOWN = 64
 SEED = 42
 ORDER = ("dynamic", "static", "one number", "calibrated", "paper-code")
 
 
 def figure(results: Sequence[dict[str, Any]], path: Path) -> None:
-    """A row for each model: the dynamic table with most steps beside what every table gains at those steps."""
-    sheet = Figure(figsize=(11, 3.6 * len(results)), layout="constrained")
-    axes = sheet.subplots(len(results), 2, squeeze=False, width_ratios=(1.3, 1))
+    """A row for each model: the dynamic table with most steps, what every table gains, and score against seconds."""
+    sheet = Figure(figsize=(15, 3.6 * len(results)), layout="constrained")
+    axes = sheet.subplots(len(results), 3, squeeze=False, width_ratios=(1.3, 1, 0.9))
     for row, result in zip(axes, results, strict=True):
         found = [table for table in result["tables"] if table["way"] == "dynamic"]
         if found:
@@ -33,11 +33,12 @@ def figure(results: Sequence[dict[str, Any]], path: Path) -> None:
                 row[0], max(found, key=lambda table: (str(table["steps"]) in result["steps"], table["steps"])), result
             )
         _gains(row[1], result)
+        _pareto(row[2], result)
     write_figure(path, sheet, dpi=130)
 
 
 def pairs(loaded: LoadedModel, captions: Sequence[str], steps: int, weights: np.ndarray, path: Path) -> None:
-    """Vanilla beside tuned for the captions numbered PAIRS, each with seed 42, as a picture; those there are."""
+    """A picture of vanilla | tuned pairs for the captions with indices PAIRS that exist, with seed 42."""
     chosen = [captions[i] for i in PAIRS if i < len(captions)]
     side, gap, foot = loaded.card.size, 6, 14
     sheet = Image.new("RGB", (len(chosen) * (2 * side + 2 * gap), side + foot), "white")
@@ -87,3 +88,27 @@ def _gains(axes: Any, result: dict[str, Any]) -> None:
     axes.invert_yaxis()
     axes.set_title("paired difference from vanilla, 95% intervals", fontsize=9)
     axes.legend(fontsize=7, loc="lower center", bbox_to_anchor=(0.5, -0.3), ncols=2)
+
+
+def _pareto(axes: Any, result: dict[str, Any]) -> None:
+    """Mean score against the seconds of a picture, at each number of steps: vanilla, and with dynamic weights."""
+    for name, title, colour in (("vanilla", "vanilla", "tab:grey"), ("dynamic", "tuned, dynamic", "tab:blue")):
+        points = []
+        for steps, found in sorted(result["steps"].items(), key=lambda item: int(item[0])):
+            effect = next((e for e in found["effects"] if (e["set"], e["variant"]) == ("all", name)), None)
+            if effect is not None and name in result["seconds"][steps]:
+                points.append(
+                    (result["seconds"][steps][name], effect["score"], steps, effect.get("score_over_vanilla"))
+                )
+        if not points:
+            continue
+        x, y = [point[0] for point in points], [point[1] for point in points]
+        ends = [(over[0] - over[1], over[2] - over[0]) if over else (0.0, 0.0) for *_, over in points]
+        bars = np.array(ends).T if name != "vanilla" else None
+        axes.errorbar(x, y, yerr=bars, fmt="o-", color=colour, capsize=2, lw=1, label=title)
+        for seconds, score, steps, _ in points:
+            axes.annotate(steps, (seconds, score), xytext=(4, -9), textcoords="offset points", fontsize=7, color=colour)
+    axes.set(xlabel="seconds of a picture", ylabel="score", title="score against time; numbers are steps")
+    axes.title.set_fontsize(9)
+    axes.margins(0.08, 0.14)
+    axes.legend(fontsize=7)

@@ -1,4 +1,4 @@
-"""`python -m reweight bench tuned`: are tuned weights worth it, and must they be dynamic?"""
+"""`python -m reweight bench tuned`: whether tuned weights are worth it, and whether they need to be dynamic."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ def command(
     model: Annotated[str, typer.Option(help="An embedded model.")] = "toy-turbo",
     steps: Annotated[str, typer.Option(help="Numbers of steps to test at, such as 1,2,3.")] = "2",
     tune_at: Annotated[str, typer.Option("--tune", help="Those of them to tune at; by default all.")] = "",
+    vanilla: Annotated[str, typer.Option(help="Numbers of steps to draw only vanilla at, to compare fewer with.")] = "",
     ways: Annotated[
         str, typer.Option(help="What to tune, with semicolons; static@2 only at 2 steps.")
     ] = "dynamic;static;one number",
@@ -31,7 +32,7 @@ def command(
     probed: Annotated[int, typer.Option(help="Tuning captions whose rankings are averaged; 0 leaves them out.")] = 4,
     device: Annotated[str | None, typer.Option(help="cuda, mps or cpu; by default the best there is.")] = None,
 ) -> None:
-    """Tune, then test on captions and noises apart: tuned, ranked and vanilla, in pairs from the same noise."""
+    """Tune weights, then compare tuned, ranked and vanilla on held-out captions and noises, paired by noise."""
     from rich.console import Console
     from rich.progress import Progress
 
@@ -42,8 +43,10 @@ def command(
     from ...toy.judges.classifier import load_judge
     from ...weight_table import WeightTable
     from ..stats.run_info import run_info
+    from .best_tables import best_ways, with_figures
     from .captions import caption_sets
     from .report import screen
+    from .seconds import measured_seconds
     from .tuned_figure import SHOWN, figure, pairs
     from .tuned_rows import draw_rows
     from .tuned_summary import claims, differences, effects, fewer_steps, likeness
@@ -73,27 +76,30 @@ def command(
         made: dict[tuple[str, int], WeightTable] = {}
         for way, only in asked:
             for count in whole_numbers(only or tune_at, "steps") or counts:
-                if count > 1 or way != "static":  # one step has no other static weights than the dynamic ones
+                if count > 1 or way != "static":  # with one step static and dynamic weights are the same
                     made[way, count] = tuned(
                         loaded, sets, scorer, way, out, steps=count, guidance=guidance, on_progress=say, batch=batch,
                         iterations=iterations,
                     )  # fmt: skip
         strangers = {f"dynamic of {table.model}": table.weights for table in map(WeightTable.load, other or [])}
         rows = {}
-        for count in counts:
+        for count in (*counts, *(n for n in whole_numbers(vanilla, "steps") if n not in counts)):
             tables = {way: table.weights for (way, at), table in made.items() if at == count}
             if probed and count in {at for _, at in made}:
                 tables |= {
                     preset: ranked(loaded, sets.tuning[:probed], preset, out, steps=count, guidance=guidance)
                     for preset in ("calibrated", "paper-code")
                 }
-            tables |= {
-                f"{way} of {at} step{'s' * (at > 1)}": resampled(table.weights, count)
-                for (way, at), table in made.items() if way == "dynamic" and at != count
-            } | {name: resampled(w, count) for name, w in strangers.items()}  # fmt: skip
+            if count in counts:
+                tables |= {
+                    f"{way} of {at} step{'s' * (at > 1)}": resampled(table.weights, count)
+                    for (way, at), table in made.items() if way == "dynamic" and at != count
+                } | {name: resampled(w, count) for name, w in strangers.items()}  # fmt: skip
             rows[count] = draw_rows(
                 loaded, sets.test(), noises, count, guidance, tables, out / "rows", scorer, judge, say
             )  # fmt: skip
+        dynamic = {at: table.weights for (way, at), table in made.items() if way == "dynamic"}
+        seconds = measured_seconds(loaded, sorted(rows), dynamic, guidance)
     rivals = [way for way in WAYS if way != "dynamic"] + ["calibrated", "paper-code"]
     against = [("dynamic", name) for name in rivals]
     result = run_info(
@@ -116,14 +122,15 @@ def command(
             for a in made for b in made
             if a < b and a[0].startswith("dynamic") and b[0].startswith("dynamic")
         ],
-        "fewer_steps": fewer_steps(rows, "dynamic"),
+        "fewer_steps": fewer_steps(rows, "dynamic", counts, seconds),
+        "seconds": seconds,
     }  # fmt: skip
     text = json.dumps(result, ensure_ascii=False, indent=1) + "\n"
     write_atomic(out / f"tuned-{model}.json", text.encode())
     figure([result], out / f"tuned-{model}.png")
     shown = [prompt for _, prompt in caption_sets(captions, validation, max(limit, SHOWN)).test()]
-    for (way, at), table in made.items():
-        if way == "dynamic":
-            pairs(loaded, shown, at, table.weights, out / f"pairs-{model}-{at}.jpg")
+    for at, (way, effect) in best_ways(result).items():
+        write_atomic(out / f"best-{at}.json", with_figures(made[way, at], effect).encode())
+        pairs(loaded, shown, at, made[way, at].weights, out / f"pairs-{model}-{at}.jpg")
     for part in screen(result):
         Console(width=max(150, console.width)).print(part)

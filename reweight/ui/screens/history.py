@@ -90,7 +90,7 @@ def _brought(call: Call, settings: Mapping[str, Any]) -> Event:
     model = _model(call.engine, settings)
     asked = {name: value for name, value in settings["request"].items() if name not in ("columns", "model")}
     request = validate(call.engine.card(model), **asked, model=model)
-    weights = drawing_of(request, call.chosen(request), call.engine.opened(model)).weights
+    weights, _ = request.reweighting.tables(drawing_of(request, call.chosen(request), call.engine.opened(model)))
     note = ""
     if weights is not None and settings["weights"] is not None and REWEIGHTED in settings["method"].split("+"):
         changed, painted = with_weights({**settings, "request": asked}, request, weights)

@@ -1,0 +1,194 @@
+"""The study: its arms trained in turns and measured when all have had theirs."""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+import json
+import os
+import platform
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
+from ...engine.provenance import current_versions
+from ...models.loading import LoadedModel, load_model
+from ...models.registry import ASSETS
+from ...scoring.toy_scorer import ToyScorer, load_toy_scorer
+from ..distill.trajectory import Teacher
+from ..judges.classifier import Judge, load_judge
+from .arm import Arm, draw_batch
+from .arms.assembly import Assembly
+from .arms.consistency import Consistency
+from .arms.reflow import Reflow
+from .material import Material, prepare
+from .measures import NOISE_SEED as HELD_NOISE
+from .measures import STEPS, Asked, asked, guided_steps, judged, one_step_errors, two_steps, v_losses
+from .pairs import SEED as PAIRS_SEED
+from .pairs import endpoints, new_teacher, noises
+from .training import SEED, ArmTraining, clock_of
+
+SLICE = 20  # seconds of an arm at a time, so that all see the same load of the machine
+SHOWN = 4  # digits of each value in the results
+
+
+@dataclass(frozen=True)
+class Size:
+    """How much of everything. pictures, held: rendered. pairs: of noise and endpoint. singles, two: captions drawn and judged."""
+
+    pictures: int = 2048
+    held: int = 192
+    pairs: int = 256
+    held_pairs: int = 48
+    singles: int = 80
+    two: int = 32
+    batch: int = 64
+
+
+class Study:
+    """Everything that the arms share, made or read from `work`. ValueError of one sentence for what cannot be."""
+
+    def __init__(self, work: Path, art: Path, base: str, size: Size, workers: int, on_progress: Callable):
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+        self.work, self.size, self.device, self.on_progress = work, size, device, on_progress
+        self.base: LoadedModel = load_model(base, device=device, dtype="float32", local=True)
+        self.scorer: ToyScorer = load_toy_scorer(device=device)
+        self.judge: Judge = load_judge()
+        self.judge.classifier.to(device)
+        self.tables = (ASSETS / base if (ASSETS / base).is_dir() else Path(base)) / "tables"
+        self.material: Material = prepare(
+            work,
+            art,
+            self.base,
+            self.scorer,
+            known=size.pictures,
+            held=size.held,
+            workers=workers,
+            on_progress=on_progress,
+        )
+        self.asked: Asked = asked(self.base, self.scorer, self.material, size.singles, size.two)
+        self._teacher: Teacher = new_teacher(self.base)
+        blank = self.material.blank.to(device)
+        self._guided = guided_steps(self._teacher.way, blank)
+
+    def ends(self, held: bool) -> torch.Tensor:
+        """The teacher's endpoints of known or held-out captions, made when they are first asked for."""
+        count = self.size.held_pairs if held else self.size.pairs
+        pictures, seed = (self.material.held, HELD_NOISE) if held else (self.material.known, PAIRS_SEED)
+        path = self.work / f"{'held' if held else 'known'}-ends.npy"
+        return endpoints(path, self._teacher, pictures, count, seed, self.on_progress)
+
+    def begin(self, kind: type[Arm]) -> Arm:
+        """An arm with a copy of the base model's weights."""
+        unet = copy.deepcopy(self._teacher.unet)
+        torch.manual_seed(SEED)
+        if issubclass(kind, Consistency):
+            return kind(unet, self.material, self.device, self._teacher)
+        if issubclass(kind, Reflow):
+            ends = self.ends(held=False)
+            return kind(unet, self.material, self.device, noises(len(ends), ends.shape[1:], PAIRS_SEED), ends)
+        if issubclass(kind, Assembly):
+            return kind(unet, self.material, self.device, self.tables)
+        return kind(unet, self.material, self.device)
+
+    def training(self, arm: Arm) -> ArmTraining:
+        """An arm's training as it stands."""
+        size = self.size
+        start = f"{arm.key} {self.base.revision} {size.pictures} {size.pairs} {size.batch}"
+        draw = partial(draw_batch, self.material, arm.way, size.batch, self.device)
+        path = self.work / f"arm-{arm.key}.pt"
+        return ArmTraining(path, arm, start, draw, clock_of(self.device))
+
+    def loss(self, net: torch.nn.Module, arm: Arm) -> np.ndarray:
+        """The validation loss at each held-out example: of the velocity, of a student its one step against the teacher's."""
+        if arm.kind == "student":
+            return one_step_errors(net, arm.way, self.material, self.ends(held=True), self.device)
+        return v_losses(net, arm.way, self.material, self.device)
+
+    def measure(self, net: torch.nn.Module, arm: Arm) -> dict[str, Any]:
+        """The losses (n,) and what the judge reads of a network, kept in `work` under its weights' checksum."""
+        digest = _digest(net, arm, self.size)
+        path = self.work / f"measured-{arm.key}-{digest}.json"
+        if path.exists():
+            return json.loads(path.read_text(encoding="utf-8"))
+        draw = self._guided if arm.kind != "student" else two_steps(arm.two_steps)
+        found = {"loss": self.loss(net, arm).tolist()}
+        if arm.key == "memory":
+            found["loss with the picture's own memory"] = v_losses(
+                net, arm.way, self.material, self.device, own_memory=True
+            ).tolist()
+        found |= judged(net, draw, self.asked, self.base.pipe.vae, self.judge, self.device)
+        found["GFLOP a call"] = self._work(net)
+        found = {name: _rounded(value) for name, value in found.items()}
+        path.write_text(json.dumps(found), encoding="utf-8")
+        return found
+
+    @torch.no_grad()
+    def _work(self, net: torch.nn.Module) -> float:
+        what, t = self.asked, torch.tensor([500], device=self.device)
+        parts = [part[:1].to(self.device) for part in (what.noise, what.states, what.memory)]
+        with FlopCounterMode(display=False) as counter:
+            net(parts[0], t, *parts[1:])
+        return counter.get_total_flops() / 1e9
+
+
+def train(study: Study, arms: Sequence[type[Arm]], minutes: int) -> list[ArmTraining]:
+    """Train the arms in turns, SLICE seconds each, until all have had `minutes`; the loss is noted at every minute."""
+    trainings = [study.training(study.begin(kind)) for kind in arms]
+    for seconds in range(0, 60 * minutes + 1, SLICE):
+        for training in trainings:
+            training.until(seconds)
+            if seconds % 60 == 0 and len(training.history) <= seconds // 60:
+                training.note(float(study.loss(training.average, training.arm).mean()))
+                text = f"{training.arm.key}: step {training.step}, loss {training.history[-1][2]:.4f}"
+                study.on_progress("study", seconds / (60 * minutes), text)
+    return trainings
+
+
+def results(study: Study, trainings: Sequence[ArmTraining], minutes: int) -> dict[str, Any]:
+    """What the study found. ValueError where an arm has had other minutes than the rest."""
+    for training in trainings:
+        beyond = training.spent / 60 - minutes
+        if beyond < 0 or beyond > 0.5 or len(training.history) != minutes + 1:
+            raise ValueError(
+                f"{training.arm.key} has had {training.spent / 60:.1f} minutes and the study {minutes}: ask for as many, "
+                "or give another --work."
+            )
+    arms = []
+    for training in trainings:
+        arm = training.arm
+        fresh = study.begin(type(arm))
+        arms.append({
+            "arm": arm.key, "title": arm.title, "paper": arm.paper, "kind": arm.kind, "steps": training.step,
+            "seconds": round(training.spent, 1), "history": training.history,
+            "begin": study.measure(fresh.net.eval(), fresh), "end": study.measure(training.average, arm),
+            **({"left_out": arm.left_out} if isinstance(arm, Assembly) else {}),
+        })  # fmt: skip
+    return {
+        "format": "reweight-toy-study-1", "model": study.base.source, "revision": study.base.revision, "minutes": minutes,
+        "rate": {training.arm.key: training.arm.rate for training in trainings}, "size": vars(study.size),
+        "sampling steps": STEPS, "device": study.device, "threads": torch.get_num_threads(),
+        "processor": platform.processor() or platform.machine(), "seed": SEED, "judge": study.judge.digest[:12],
+        "scorer": study.scorer.version, "measured": time.strftime("%Y-%m-%d"), "load": [round(x, 1) for x in os.getloadavg()],
+        "versions": current_versions(), "arms": arms,
+    }  # fmt: skip
+
+
+def _digest(net: torch.nn.Module, arm: Arm, size: Size) -> str:
+    code = hashlib.sha256(f"{arm.key} {size}".encode())
+    for weight in net.state_dict().values():
+        code.update(weight.detach().cpu().contiguous().numpy().tobytes())
+    return code.hexdigest()[:12]
+
+
+def _rounded(value: Any) -> Any:
+    if isinstance(value, list):
+        return [float(f"{x:.{SHOWN}g}") for x in value]
+    return float(f"{value:.{SHOWN}g}")
