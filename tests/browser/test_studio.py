@@ -229,6 +229,15 @@ def test_the_parabolas_numbers_have_intervals(visit):
         assert low <= error <= high and (row["weight"] != "1" or low == high == 0)
 
 
+def test_what_a_card_is_about_is_brought_into_view(visit):
+    page = visit("steps=1", viewport={"width": 1280, "height": 500})
+    page.evaluate("() => window.reweight.lesson('tune-the-weights')")
+    for n in (1, 2):
+        expect(page.locator("#lesson")).to_contain_text(f"{n} of 5")
+        page.locator(".rw-lesson-skip").click()
+    expect(page.locator("#tune")).to_be_in_viewport()
+
+
 def test_a_class_gets_a_sheet_of_what_the_lessons_ask(visit):
     page = visit("steps=2")
     screen(page, "Learn")
