@@ -214,6 +214,30 @@ def test_a_lesson_is_played_to_its_end(visit):
     expect(page.locator(".rw-lesson").first).to_contain_text("done ✓")
 
 
+def test_the_parabolas_numbers_have_intervals(visit):
+    page = visit("steps=1")
+    screen(page, "Learn")
+    page.evaluate("() => document.querySelector('#lessons').replaceWith(reweight.parabola())")
+    page.get_by_role("button", name="Measure it").click()
+    page.locator(".rw-minima li").first.wait_for()
+    with page.expect_download() as download:
+        page.locator(".rw-chart-tools").get_by_role("button", name="save parabola as CSV").click()
+    rows = list(csv.DictReader(download.value.path().read_text(encoding="utf-8").splitlines()))
+    assert len(rows) == 7 * 5 and {row["pictures"] for row in rows} == {"6"}
+    for row in rows:
+        low, error, high = (float(row[name]) for name in ("low_95", "error_relative_to_weight_1", "high_95"))
+        assert low <= error <= high and (row["weight"] != "1" or low == high == 0)
+
+
+def test_what_a_card_is_about_is_brought_into_view(visit):
+    page = visit("steps=1", viewport={"width": 1280, "height": 500})
+    page.evaluate("() => window.reweight.lesson('tune-the-weights')")
+    for n in (1, 2):
+        expect(page.locator("#lesson")).to_contain_text(f"{n} of 5")
+        page.locator(".rw-lesson-skip").click()
+    expect(page.locator("#tune")).to_be_in_viewport()
+
+
 def test_a_class_gets_a_sheet_of_what_the_lessons_ask(visit):
     page = visit("steps=2")
     screen(page, "Learn")
