@@ -44,8 +44,8 @@ def read_edited(text: str) -> tuple[dict[str, Any], float, str | None]:
     known = told.get("format") == FORMAT and isinstance(told.get("settings"), dict)
     if not known or type(strength) not in (int, float) or not 0 < strength <= 1:
         raise ValueError(
-            "This picture's settings cannot be read: only one saved here, and not changed since, brings them."
+            "This picture's settings cannot be read: choose a picture that was saved here and not changed since."
         )
     if described is not None and not isinstance(described, str):
-        raise ValueError("This picture's settings cannot be read: what its source shows is no text.")
+        raise ValueError("This picture's settings cannot be read: its source's caption is not text.")
     return checked(told["settings"]), float(strength), described

@@ -166,7 +166,7 @@ def read_png(source: bytes | str | os.PathLike[str]) -> dict[str, Any]:
         raise ValueError(f"The picture is larger than {MAX_BYTES // 1_000_000} MB.")
     text = _chunk(bytes(source))
     if text is None:
-        raise ValueError("This PNG holds no settings: only a picture saved here, and not changed since, brings them.")
+        raise ValueError("This PNG has no settings: choose a picture that was saved here and not changed since.")
     return checked(read_object(text, WHAT, MAX_JSON))
 
 
@@ -183,7 +183,7 @@ def checked(settings: dict[str, Any]) -> dict[str, Any]:
 def _chunk(data: bytes) -> bytes | None:
     """Our text chunk of a PNG. The checksum of every chunk is verified."""
     if not data.startswith(SIGNATURE):
-        raise ValueError("This is not a PNG: settings are kept in PNG pictures only.")
+        raise ValueError("This is not a PNG: only PNG pictures have settings.")
     found, at = None, len(SIGNATURE)
     mark = CHUNK.encode() + b"\0"
     for _ in range(MAX_CHUNKS):

@@ -118,7 +118,7 @@ def load_toy_scorer(folder: Path = FOLDER, *, device: str = "cpu") -> ToyScorer:
     """Load the scorer from a folder, verifying the checksum of its weights. ModelError of one sentence otherwise."""
     weights = folder / "model.safetensors"
     if not weights.is_file():
-        raise ModelError("The toy scorer is not there: make it with `python -m reweight.toy scorer`.")
+        raise ModelError("The toy scorer is missing: make it with `python -m reweight.toy scorer`.")
     check_sums(folder, "The toy scorer")
     towers = TwoTowers(json.loads((folder / "config.json").read_text(encoding="utf-8"))["words"])
     towers.load_state_dict({name: t.float() for name, t in load_file(weights).items()})

@@ -30,7 +30,7 @@ class Ranking:
 
     def __init__(self, source: str, folder: Path, runs: int | None = None) -> None:
         if source not in SOURCES:
-            raise ValueError(f"There is no importance from {source!r}: choose one of {', '.join(SOURCES)}.")
+            raise ValueError(f"There are no scores from {source!r}: choose one of {', '.join(SOURCES)}.")
         self.source, self.folder, self.runs = source, folder, runs
 
     def scores(self, loaded: LoadedModel, request: Request) -> np.ndarray:
