@@ -58,6 +58,13 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("filterwarnings", "ignore:.*Transformer2DModelOutput.*:FutureWarning")
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_sessionstart(session: pytest.Session) -> None:
+    """What libraries and programs put into the machine's temporary folder goes where the run's own files are, and with
+    them; before anything is imported that remembers the folder."""
+    tempfile.tempdir = os.environ["TMPDIR"] = str(session.config._tmp_path_factory.mktemp("aside"))
+
+
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Leave out what takes long unless a marker expression, or a test's own id, asks for it."""
     if config.option.markexpr or any("::" in argument for argument in config.args):
@@ -67,16 +74,6 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     config.hook.pytest_deselected(items=list(set(whole) - set(items)))
     order = [*SHARED, *dict.fromkeys(group_of(item.nodeid.split("::")[0]) for item in items)]
     items.sort(key=lambda item: order.index(group_of(item.nodeid.split("::")[0])))  # the longest first
-
-
-@pytest.fixture(scope="session", autouse=True)
-def _aside(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """What libraries and programs put into the machine's temporary folder goes where the run's own files are."""
-    with pytest.MonkeyPatch.context() as patch:
-        folder = str(tmp_path_factory.mktemp("aside"))
-        patch.setenv("TMPDIR", folder)
-        patch.setattr(tempfile, "tempdir", folder)
-        yield
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -266,11 +266,11 @@ def test_the_documents_examples_run_as_they_are_shown(server: Server, tmp_path: 
     names: dict[str, Any] = {}
     exec(shown(server, "python", "Client(", "client.predict"), names)
     assert read_png(names["picture"])["request"]["prompt"] == SAID
-    assert len(capsys.readouterr().out.splitlines()) == len(names["grid"]["cells"]) == 5 * 4
+    assert len(capsys.readouterr().out.splitlines()) == len(names["grid"]["cells"]) == 3 * 2
     assert names["worst"]["ssim"] < 0.9 and names["score"]["score"] > 0
 
 
 def test_the_documents_examples_without_a_demo_run_too(server: Server):
     names: dict[str, Any] = {}
-    exec(shown(server, "python", "pipe"), names)
-    assert names["picture"].size == (128, 128) and names["table"].steps == 2
+    exec(shown(server, "python", "pipe").replace("surrogate=True", "surrogate=True, runs=1"), names)
+    assert names["picture"].size == (128, 128) and names["table"].scores.shape == (2, 7)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import os
 import re
 from collections.abc import Callable
 from itertools import accumulate
@@ -38,6 +39,7 @@ def tensors_peak(work: Callable[[], Any], device: str) -> float:
     """
     if device == "cuda":
         return peak(work, device)[1] or 0.0
+    os.environ.setdefault("KINETO_LOG_LEVEL", "99")  # else it logs every start and stop
     activities = [torch.profiler.ProfilerActivity.CPU]
     with torch.profiler.profile(activities=activities, profile_memory=True) as profiled:
         work()

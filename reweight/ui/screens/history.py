@@ -112,7 +112,7 @@ def _foreign(call: Call, text: str) -> Iterator[Event | None]:
             request = validate(card, **raw)
         except RequestError:
             left.append(name.replace("_", " "))
-    note = f" Not possible with this model, so left out: {', '.join(left)}." if left else ""
+    note = f" Left out, as this model does not support it: {', '.join(left)}." if left else ""
     yield _restored(call, request, request.model, "vanilla", f" From another tool, whose model and noise differ.{note}")
 
 
