@@ -189,12 +189,12 @@ def plan(
     for values in product(*(axis.values for axis in axes)):
         changes = dict(zip([axis.name for axis in axes], values, strict=True))
         drawn, column = changed(request, card, changes, blocks)
-        told = {name: value for name, value in changes.items() if name not in ("prompt", "seed", "column")}
-        file = out / cell_name(drawn.prompt, drawn.seed, column, told)
+        varied = {name: value for name, value in changes.items() if name not in ("prompt", "seed", "column")}
+        file = out / cell_name(drawn.prompt, drawn.seed, column, varied)
         n = 2
         while file in items:
-            file, n = file.with_name(f"{cell_name(drawn.prompt, drawn.seed, column, told)[:-4]}_{n}.png"), n + 1
-        items[file] = Item(file, drawn, column, told)
+            file, n = file.with_name(f"{cell_name(drawn.prompt, drawn.seed, column, varied)[:-4]}_{n}.png"), n + 1
+        items[file] = Item(file, drawn, column, varied)
     return list(items.values())
 
 

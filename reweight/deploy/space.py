@@ -100,8 +100,8 @@ def upload(
     except HfHubHTTPError as error:
         status = error.response.status_code if error.response is not None else 0
         if status in (401, 403):
-            said = "The hub refuses this: log in with a token that may write there (`hf auth login`)."
+            message = "The hub refuses this: log in with a token that may write there (`hf auth login`)."
         else:
-            said = f"The hub answered {status}: try again, and look at the Space's page."
-        raise DeployError(said) from error
+            message = f"The hub answered {status}: try again, and look at the Space's page."
+        raise DeployError(message) from error
     return f"{constants.ENDPOINT}/spaces/{name}: {summary}, commit {commit.oid[:8]}. It starts in a few minutes."

@@ -136,12 +136,12 @@ def draw(
         except _NotFinite:
             if loaded.dtype != "float16":
                 raise
-            otherwise = _in_float32
+            fallback = _in_float32
         except (RuntimeError, MemoryError) as error:
             if not out_of_memory(error):
                 raise
-            otherwise = _sliced_attention
-        with otherwise(loaded.pipe):
+            fallback = _sliced_attention
+        with fallback(loaded.pipe):
             return _drawn(loaded, request, column, drawing, work)
 
 

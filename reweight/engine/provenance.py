@@ -114,7 +114,7 @@ def parameters_text(settings: dict[str, Any]) -> str:
 
 def _applied(column: str, asked: dict[str, Any]) -> str:
     """The captions of a column's methods; empty for vanilla and for methods that are not registered."""
-    told = []
+    captions = []
     for key in column.split("+"):
         method = METHODS.get(key)
         if method is None or not fields(method.settings):
@@ -124,8 +124,8 @@ def _applied(column: str, asked: dict[str, Any]) -> str:
             settings = method.read(given if key == "reweighted" else asked[key], None)
         except (KeyError, ValueError):
             continue
-        told.append(method.caption(settings, Drawing(asked["steps"])))
-    return "; ".join(told)
+        captions.append(method.caption(settings, Drawing(asked["steps"])))
+    return "; ".join(captions)
 
 
 def png_bytes(image: Image.Image, settings: dict[str, Any]) -> bytes:

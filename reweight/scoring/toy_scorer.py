@@ -48,8 +48,8 @@ class TwoTowers(nn.Module):
         """Word indices, (n, 24), truncated or padded."""
         rows = torch.full((len(captions), LENGTH), PAD)
         for row, caption in zip(rows, captions, strict=True):
-            said = re.findall(r"[a-z]+", caption.lower())[:LENGTH] or [""]
-            row[: len(said)] = torch.tensor([self.words.get(word, UNKNOWN) for word in said])
+            words = re.findall(r"[a-z]+", caption.lower())[:LENGTH] or [""]
+            row[: len(words)] = torch.tensor([self.words.get(word, UNKNOWN) for word in words])
         return rows.to(self.places.device)
 
     def pictures(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
@@ -61,8 +61,8 @@ class TwoTowers(nn.Module):
         """Normalised embeddings, (n, 96)."""
         empty = tokens == PAD
         read = self.reader(self.embedding(tokens) + self.places, src_key_padding_mask=empty)
-        said = (~empty)[..., None]
-        return F.normalize(self.caption_head((read * said).sum(1) / said.sum(1)).float(), dim=1)
+        present = (~empty)[..., None]
+        return F.normalize(self.caption_head((read * present).sum(1) / present.sum(1)).float(), dim=1)
 
 
 class ToyScorer:

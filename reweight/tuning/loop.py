@@ -32,8 +32,8 @@ NOISE, VALIDATION_NOISE = 10_000_000, 20_000_000  # first seeds of the tuning an
 class TuningStopped(ValueError):
     """The tuning had to stop; the message is one sentence. table: the best weights so far."""
 
-    def __init__(self, said: str, table: WeightTable) -> None:
-        super().__init__(said)
+    def __init__(self, message: str, table: WeightTable) -> None:
+        super().__init__(message)
         self.table = table
 
 
@@ -169,11 +169,11 @@ def iter_tune(
         except (RuntimeError, MemoryError) as error:
             if not out_of_memory(error):
                 raise
-            said = (
+            message = (
                 "There is not enough memory to tune: draw fewer pictures together, tune at a smaller size, or by CMA-ES. "
                 f"The best table up to iteration {iteration - 1} is kept."
             )
-            raise TuningStopped(said, table()) from error.with_traceback(None)
+            raise TuningStopped(message, table()) from error.with_traceback(None)
         kept |= {
             "iteration": iteration, "seconds": time.monotonic() - clock, "stepper": stepper.state(),
             "drawn": drawn_before + objective.drawn,
