@@ -14,8 +14,7 @@ from functools import wraps
 from typing import Any
 
 from ..models.folder import ModelError
-from .comparing import picture_event
-from .drawing import drawing_of
+from .drawing import drawing_of, picture_event
 from .engine import Engine
 from .events import Picture
 from .job import Busy

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ...engine.drawing import sentences
+from ...engine.fallbacks import sentences
 from ...engine.request import REWEIGHTED, SEED, Request
 from ...engine.resolving import choose
 from ...models.loading import LoadedModel
