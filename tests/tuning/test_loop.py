@@ -174,7 +174,7 @@ def test_memory_that_runs_out_loses_nothing(sd_pipe):
         (dict(prompts=["", "a"]), "blank"),
         (dict(prompts="a cat"), "list of texts"),
         (dict(validation=[]), "no validation prompts"),
-        (dict(validation=PROMPTS[:1]), "among those to tune on"),
+        (dict(validation=PROMPTS[:1]), "is also a tuning prompt"),
         (dict(steps=0), "1 to 50"),
         (dict(start=np.ones((1, 7))), "shape"),
         (dict(batch=0), "batch must be"),
