@@ -29,7 +29,7 @@ CHANGES = (  # from which SSIM on, in a word, in a phrase, and how many of four 
     (0.9, "slightly", "slightly changed", 1),
     (0.7, "clearly", "clearly changed", 2),
     (0.45, "a lot", "changed a lot", 3),
-    (-2.0, "completely", "completely changed", 4),
+    (-2.0, "totally", "totally changed", 4),
 )
 
 

@@ -52,7 +52,7 @@ def test_a_block_that_matters_little_is_said_to(visit):
     expect(page.locator("#said")).to_contain_text("barely changed, so Middle 4×4 matters little for this picture")
     block(page, 6).click()
     expect(page.locator("#said")).to_contain_text(
-        re.compile("Decoder 16×16 off at both steps: (changed a lot|completely changed)")
+        re.compile("Decoder 16×16 off at both steps: (changed a lot|totally changed)")
     )
     expect(page.locator("#said")).not_to_contain_text("matters little")
 

@@ -257,7 +257,7 @@ def shown(server: Server, language: str, *words: str) -> str:
     )
 
 
-def test_the_documents_examples_run_as_they_are_shown(server: Server, tmp_path: Path, capsys):
+def test_the_documents_examples_run_as_they_are_shown(server: Server, capsys):
     told = subprocess.run(
         ["bash", "-c", shown(server, "bash", "curl")], capture_output=True, text=True, encoding="utf-8", timeout=120
     )
@@ -266,7 +266,8 @@ def test_the_documents_examples_run_as_they_are_shown(server: Server, tmp_path: 
     names: dict[str, Any] = {}
     exec(shown(server, "python", "Client(", "client.predict"), names)
     assert read_png(names["picture"])["request"]["prompt"] == SAID
-    assert len(capsys.readouterr().out.splitlines()) == len(names["grid"]["cells"]) == 3 * 2
+    cells = [line for line in capsys.readouterr().out.splitlines() if line.startswith("{'low'")]
+    assert len(cells) == len(names["grid"]["cells"]) == 3 * 2
     assert names["worst"]["ssim"] < 0.9 and names["score"]["score"] > 0
 
 

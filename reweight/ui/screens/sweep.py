@@ -54,7 +54,7 @@ class Sweep(Screen):
     <input type="text" id="sweep-down-values" aria-label="Values down" spellcheck="false" autocomplete="off">
     <label for="sweep-column">picture</label><select id="sweep-column"></select><span class="rw-note">values: 1, 2, 3 · 0.9-1.1 x5 · 1-9 (+2)</span>
   </div>
-  <div class="rw-line"><button type="button" id="sweep-draw" class="rw-primary">Draw the grid</button>
+  <div class="rw-line"><button type="button" id="sweep-draw" class="rw-primary" disabled>Draw the grid</button>
     <span id="sweep-cost" class="rw-soft" aria-live="polite"></span></div>
 </div>
 <div class="rw-card" id="sweep-result" hidden>

@@ -196,9 +196,18 @@
     body.focus({ preventScroll: true });
     await perform(card.do);
     if (lesson?.cards[at] !== card) return;
-    if (card.open) $(card.open)?.setAttribute("open", "");
+    if (card.open) bring(card.open, card);
     if (card.mark) mark(card.mark);
     look();
+  }
+
+  // What a card is about, unfolded and in view; on a screen that has just been chosen it is there a moment later.
+  function bring(selector, card, looks = 120) {
+    const one = $(selector);
+    if (lesson?.cards[at] !== card) return;
+    if (!one?.offsetParent) return void (looks && requestAnimationFrame(() => bring(selector, card, looks - 1)));
+    if (one.matches("details")) one.open = true;
+    one.scrollIntoView({ block: "center" });
   }
 
   function question({ question, options, answer, because }) {

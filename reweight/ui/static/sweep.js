@@ -13,6 +13,7 @@
   let known = null; // the settings that can be varied
   let of = ""; // the model that they are of
   let pairs = false;
+  let drawing = false;
   let sweep = null; // what is shown: {about, cells: {"i j": {...}}}
   const key = ([i, j]) => `${i} ${j}`;
   const block = () => known.find(({ name }) => name.startsWith("block."))?.name;
@@ -49,7 +50,9 @@
         choose(PRESETS[0]);
       }
     });
-    if (known) price();
+    if (!known) return;
+    if (!drawing) $("#sweep-draw").disabled = false;
+    price();
   }
 
   function choose({ across, down, set, pairs: paired = false }) {
@@ -84,9 +87,9 @@
 
   function draw() {
     sweep = { cells: {}, began: performance.now() };
-    $("#sweep-draw").disabled = true;
+    drawing = $("#sweep-draw").disabled = true;
     rw.act("sweep", "draw", asked(), take).then((end) => {
-      $("#sweep-draw").disabled = false;
+      drawing = $("#sweep-draw").disabled = false;
       if (end === "done") {
         const seconds = (performance.now() - sweep.began) / 1000;
         rw.status(`The grid is drawn: ${Object.keys(sweep.cells).length} pictures in ${seconds.toFixed(1)} s.`);
@@ -211,7 +214,7 @@
     if (side || event.target.id?.startsWith("sweep-")) price();
   });
   document.addEventListener("input", (event) => event.target.id?.match(/^sweep-.*-values$/) && price());
-  document.addEventListener("keydown", (event) => event.key === "Enter" && event.target.id?.match(/^sweep-.*-values$/) && draw());
+  document.addEventListener("keydown", (event) => event.key === "Enter" && known && event.target.id?.match(/^sweep-.*-values$/) && draw());
 
   // ---- what can be taken away
   const ordered = () => Object.values(sweep.cells).sort((a, b) => a.at[0] - b.at[0] || a.at[1] - b.at[1]);
