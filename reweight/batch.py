@@ -67,9 +67,7 @@ class Batch:
         for item in self.items:
             there = item.file.exists() and not overwrite
             if there and not self._same(item):
-                raise ValueError(
-                    f"{item.file} is there already with other settings: give another --out, or --overwrite."
-                )
+                raise ValueError(f"{item.file} exists already with other settings: give another --out, or --overwrite.")
             if not there or item.file.name not in self.rows:
                 left.append(item)
         return left
@@ -191,12 +189,12 @@ def plan(
     for values in product(*(axis.values for axis in axes)):
         changes = dict(zip([axis.name for axis in axes], values, strict=True))
         drawn, column = changed(request, card, changes, blocks)
-        told = {name: value for name, value in changes.items() if name not in ("prompt", "seed", "column")}
-        file = out / cell_name(drawn.prompt, drawn.seed, column, told)
+        varied = {name: value for name, value in changes.items() if name not in ("prompt", "seed", "column")}
+        file = out / cell_name(drawn.prompt, drawn.seed, column, varied)
         n = 2
         while file in items:
-            file, n = file.with_name(f"{cell_name(drawn.prompt, drawn.seed, column, told)[:-4]}_{n}.png"), n + 1
-        items[file] = Item(file, drawn, column, told)
+            file, n = file.with_name(f"{cell_name(drawn.prompt, drawn.seed, column, varied)[:-4]}_{n}.png"), n + 1
+        items[file] = Item(file, drawn, column, varied)
     return list(items.values())
 
 
@@ -205,10 +203,10 @@ def read_prompts(file: Path) -> list[str]:
     try:
         lines = file.read_text(encoding="utf-8").splitlines()
     except UnicodeDecodeError as error:
-        raise ValueError(f"{file} is not a text file in UTF-8: give a prompt a line.") from error
+        raise ValueError(f"{file} is not a text file in UTF-8: give one prompt per line.") from error
     prompts = [line.strip() for line in lines if line.strip() and not line.lstrip().startswith("#")]
     if not prompts:
-        raise ValueError(f"{file} has no prompts: give one a line.")
+        raise ValueError(f"{file} has no prompts: give one per line.")
     return prompts
 
 

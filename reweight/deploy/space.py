@@ -94,14 +94,14 @@ def upload(
             *(CommitOperationDelete(file) for file in sorted(there)),
             *(CommitOperationAdd(file, root / file) for file in files),
         ]
-        commit = api.create_commit(name, operations, repo_type="space", commit_message="The demo as it is")
+        commit = api.create_commit(name, operations, repo_type="space", commit_message="Upload the demo")
     except LocalTokenNotFoundError as error:
-        raise DeployError("Nobody is logged in to the hub: run `hf auth login` first.") from error
+        raise DeployError("You are not logged in to the hub: run `hf auth login` first.") from error
     except HfHubHTTPError as error:
         status = error.response.status_code if error.response is not None else 0
         if status in (401, 403):
-            said = "The hub refuses this: log in with a token that may write there (`hf auth login`)."
+            message = "The hub refuses this: log in with a token that may write there (`hf auth login`)."
         else:
-            said = f"The hub answered {status}: try again, and look at the Space's page."
-        raise DeployError(said) from error
+            message = f"The hub answered {status}: try again, and look at the Space's page."
+        raise DeployError(message) from error
     return f"{constants.ENDPOINT}/spaces/{name}: {summary}, commit {commit.oid[:8]}. It starts in a few minutes."

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import gc
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from typing import Any
@@ -18,14 +17,12 @@ from ..methods.columns import parts
 from ..models.folder import ModelError, out_of_memory
 from ..models.loading import LoadedModel
 from ..patching.blocks import target_blocks
-from .events import Step
+from .events import Notice, Picture, Preview, Step
+from .fallbacks import NotFinite, check_finite, in_float32, sentences, sliced_attention
 from .job import Job
+from .listening import previews
 from .pictures import Made, Pictures
-from .request import Request, RequestError
-
-
-class _NotFinite(ModelError):
-    pass
+from .request import REWEIGHTED, Request, RequestError
 
 
 @dataclass(frozen=True)
@@ -97,6 +94,33 @@ def picture_of(
     return made
 
 
+def compare(
+    loaded: LoadedModel, request: Request, chosen: Chosen, columns: Sequence[str], job: Job, pictures: Pictures, *,
+    seeds: Sequence[int], preview: bool,
+) -> Generator[None, None, None]:  # fmt: skip
+    """Emit a `Picture` of each column for each seed; yields between two pictures. See `Engine.compare`."""
+    check_blocks(loaded, chosen.scores)
+    for text in overlong(loaded, request):
+        job.emit(Notice(text))
+    begun = False
+    for seed in seeds:
+        asked = request if seed == request.seed else request.model_copy(update={"seed": seed})
+        for column in columns:
+            if begun:
+                yield
+            begun = True
+            job.emit(_compared(loaded, asked, column, chosen, job, pictures, preview))
+
+
+def picture_event(made: Made, request: Request, column: str, chosen: Chosen, drawing: Drawing) -> Picture:
+    """The event for a cached picture, with a copy of it."""
+    used = (chosen.weight_table or chosen.table) if REWEIGHTED in column.split("+") else None
+    return Picture(
+        column, made.image.copy(), made.seconds, made.cached, request.seed, with_tables(drawing, request),
+        used and used.sha256, made.reports,
+    )  # fmt: skip
+
+
 def draw(
     loaded: LoadedModel,
     request: Request,
@@ -133,15 +157,15 @@ def draw(
     with sentences():
         try:
             return _drawn(loaded, request, column, drawing, work)
-        except _NotFinite:
+        except NotFinite:
             if loaded.dtype != "float16":
                 raise
-            otherwise = _in_float32
+            fallback = in_float32
         except (RuntimeError, MemoryError) as error:
             if not out_of_memory(error):
                 raise
-            otherwise = _sliced_attention
-        with otherwise(loaded.pipe):
+            fallback = sliced_attention
+        with fallback(loaded.pipe):
             return _drawn(loaded, request, column, drawing, work)
 
 
@@ -185,20 +209,6 @@ def overlong(loaded: LoadedModel, request: Request) -> Iterator[str]:
             yield f"The {name} has {count} tokens and the text encoder reads {limit}: the end is ignored."
 
 
-@contextmanager
-def sentences() -> Iterator[None]:
-    """Turn out-of-memory errors and non-finite values into a ModelError of one sentence."""
-    try:
-        yield
-    except FloatingPointError as error:
-        raise ModelError(str(error)) from error
-    except (RuntimeError, MemoryError) as error:
-        if not out_of_memory(error):
-            raise
-        text = "There is not enough memory for this: choose a smaller size or another model."
-        raise ModelError(text) from error.with_traceback(None)  # its frames would keep tensors in memory
-
-
 @dataclass(frozen=True)
 class _Work:
     prompts: Sequence[str]
@@ -206,6 +216,20 @@ class _Work:
     on_step: Callable[[int], object]
     beside: Callable[[Any], AbstractContextManager[Any]]
     start: Start | None = None
+
+
+def _compared(
+    loaded: LoadedModel, request: Request, column: str, chosen: Chosen, job: Job, pictures: Pictures, preview: bool
+) -> Picture:
+    job.check()
+    drawing = drawing_of(request, chosen, loaded)
+
+    def shown(step: int, image: Image.Image) -> None:
+        job.emit(Preview(column, request.seed, step, image))
+
+    beside = previews(loaded.pipe, request.steps, shown) if preview else lambda pipe: nullcontext()
+    made = picture_of(pictures, loaded, request, column, drawing, stepping(job, column, request.steps), beside)
+    return picture_event(made, request, column, chosen, drawing)
 
 
 def _drawn(loaded: LoadedModel, request: Request, column: str, drawing: Drawing, work: _Work) -> Drawn:
@@ -220,7 +244,7 @@ def _drawn(loaded: LoadedModel, request: Request, column: str, drawing: Drawing,
         begin = {"image": work.start.image, "strength": work.start.strength}
 
     def step_end(_pipe: Any, step: int, _timestep: Any, tensors: dict[str, Any]) -> dict[str, Any]:
-        _check_finite(torch.isfinite(tensors["latents"]).all())
+        check_finite(torch.isfinite(tensors["latents"]).all())
         with torch.enable_grad():  # other jobs may have a turn here, and some need gradients
             work.on_step(step + 1)
         return tensors
@@ -242,7 +266,7 @@ def _drawn(loaded: LoadedModel, request: Request, column: str, drawing: Drawing,
         )
     if any(getattr(result, "nsfw_content_detected", None) or ()):
         raise ModelError("The model's own safety checker hides this picture: change the prompt or the seed.")
-    _check_finite(np.isfinite(result.images).all())
+    check_finite(np.isfinite(result.images).all())
     images = [Image.fromarray((pixels * 255).round().astype(np.uint8)) for pixels in result.images]
     return Drawn(images, reports, result.images)
 
@@ -255,37 +279,3 @@ def _from_pictures(pipe: Any) -> Any:
     changed = (StableDiffusionXLImg2ImgPipeline if xl else StableDiffusionImg2ImgPipeline).from_pipe(pipe, vae=pipe.vae)
     changed.set_progress_bar_config(disable=True)
     return changed
-
-
-def _check_finite(finite: Any) -> None:
-    if not finite:
-        raise _NotFinite(
-            "The model gave values that are not finite numbers: choose weights nearer 1, or another model."
-        )
-
-
-@contextmanager
-def _in_float32(pipe: Any) -> Iterator[None]:
-    """Run a half-precision pipeline in float32; on exit its weights are bitwise the same as before."""
-    networks = [part for part in pipe.components.values() if isinstance(part, torch.nn.Module)]
-    try:
-        for network in networks:
-            network.to(torch.float32)
-        yield
-    finally:
-        for network in networks:
-            network.to(torch.float16)
-
-
-@contextmanager
-def _sliced_attention(pipe: Any) -> Iterator[None]:
-    """Compute attention in slices; undone on exit."""
-    gc.collect()
-    if torch.cuda.is_available():
-        torch.cuda.empty_cache()
-    processors = pipe.unet.attn_processors
-    pipe.unet.set_attention_slice("max")
-    try:
-        yield
-    finally:
-        pipe.unet.set_attn_processor(processors)

@@ -27,10 +27,10 @@ def edited_png(
     begun = io.BytesIO()
     source.save(begun, format="PNG")
     kept = base64.b64encode(begun.getvalue()).decode() if len(begun.getvalue()) <= MOST_SOURCE else None
-    told = {"format": FORMAT, "settings": checked(settings), "strength": strength, "described": described}
+    document = {"format": FORMAT, "settings": checked(settings), "strength": strength, "described": described}
     info = PngInfo()
     info.add_text("parameters", f"{parameters_text(settings)}, Denoising strength: {strength:g}")
-    info.add_text(CHUNK, json.dumps(told | {"source": kept}, allow_nan=False))
+    info.add_text(CHUNK, json.dumps(document | {"source": kept}, allow_nan=False))
     file = io.BytesIO()
     image.convert("RGB").save(file, format="PNG", pnginfo=info)
     return file.getvalue()
@@ -39,13 +39,13 @@ def edited_png(
 def read_edited(text: str) -> tuple[dict[str, Any], float, str | None]:
     """(settings, strength, described) from an edited PNG's text without the source. ValueError of one sentence for
     any other text."""
-    told = read_object(text.encode(), WHAT, MAX_JSON)
-    strength, described = told.get("strength"), told.get("described")
-    known = told.get("format") == FORMAT and isinstance(told.get("settings"), dict)
+    document = read_object(text.encode(), WHAT, MAX_JSON)
+    strength, described = document.get("strength"), document.get("described")
+    known = document.get("format") == FORMAT and isinstance(document.get("settings"), dict)
     if not known or type(strength) not in (int, float) or not 0 < strength <= 1:
         raise ValueError(
-            "This picture's settings cannot be read: only one saved here, and not changed since, brings them."
+            "This picture's settings cannot be read: choose a picture that was saved here and not changed since."
         )
     if described is not None and not isinstance(described, str):
-        raise ValueError("This picture's settings cannot be read: what its source shows is no text.")
-    return checked(told["settings"]), float(strength), described
+        raise ValueError("This picture's settings cannot be read: its source's caption is not text.")
+    return checked(document["settings"]), float(strength), described

@@ -28,8 +28,9 @@ from ..scoring.scorers import Loading as ScorerLoading
 from ..tuning.loop import TuneSnapshot
 from ..tuning.one_prompt import PromptTuning
 from ..weight_table import WeightTable
-from . import comparing, measuring
+from . import drawing, measuring
 from .drawing import Start, check_blocks
+from .editing import edit
 from .events import Agreement, Batch, Loading, Notice, Picture, Preview, Scores, Step, Watched
 from .job import Busy, Job
 from .parabola import Parabolas, parabolas
@@ -142,7 +143,7 @@ class Engine:
         request.weights(chosen.scores, [("", 0)] * chosen.scores.shape[-1], chosen.weights)
 
         def work(loaded: LoadedModel, job: Job) -> Generator[None, None, None]:
-            return comparing.compare(
+            return drawing.compare(
                 loaded, request, chosen, columns, job, self._pictures, seeds=(request.seed, *seeds), preview=preview
             )
 
@@ -222,9 +223,7 @@ class Engine:
         The steps of a DDIM inversion are those of a column named INVERSION.
         """
         start.running(request.steps)
-        return self._run(
-            request.model, lambda loaded, job: comparing.edit(loaded, request, chosen, start, columns, job), client
-        )
+        return self._run(request.model, lambda loaded, job: edit(loaded, request, chosen, start, columns, job), client)
 
     def parabolas(self, request: Request, *, client: str = "") -> Iterator[Waiting | Parabolas]:
         """The U-Net's error on known noise as a function of each block's weight; see `engine.parabola`."""

@@ -17,7 +17,7 @@ def read_parameters(text: str) -> dict[str, Any]:
     lines = text.strip()[:20_000].splitlines()
     if not lines or not re.match(r"\s*Steps:\s*\d+", lines[-1]):
         raise ValueError("This text has no line that begins with Steps: it is not what a picture was made from.")
-    told = {name.lower(): value.strip() for name, value in WHOLE.findall(lines[-1])}
+    values = {name.lower(): value.strip() for name, value in WHOLE.findall(lines[-1])}
     body = "\n".join(lines[:-1])
     prompt, _, negative = (
         body.partition("\nNegative prompt:") if not body.startswith("Negative prompt:") else ("", "", body[16:])
@@ -25,10 +25,10 @@ def read_parameters(text: str) -> dict[str, Any]:
     found: dict[str, Any] = {"prompt": " ".join(prompt.split()), "negative_prompt": " ".join(negative.split())}
     for name, ours, kind in (("steps", "steps", int), ("seed", "seed", int), ("cfg scale", "guidance", float)):
         try:
-            found[ours] = kind(told[name])
+            found[ours] = kind(values[name])
         except (KeyError, ValueError):
             continue
-    size = re.fullmatch(r"(\d+)x(\d+)", told.get("size", ""))
+    size = re.fullmatch(r"(\d+)x(\d+)", values.get("size", ""))
     if size and size[1] == size[2]:
         found["size"] = int(size[1])
     return found

@@ -15,7 +15,8 @@ from PIL import Image
 
 from ..models.folder import ModelError
 from ..models.loading import LoadedModel
-from .drawing import Start, sentences
+from .drawing import Start
+from .fallbacks import sentences
 from .request import Request
 
 ROUNDS = 4  # fixed-point iterations for each step

@@ -14,8 +14,7 @@ from functools import wraps
 from typing import Any
 
 from ..models.folder import ModelError
-from .comparing import picture_event
-from .drawing import drawing_of
+from .drawing import drawing_of, picture_event
 from .engine import Engine
 from .events import Picture
 from .job import Busy
@@ -125,8 +124,10 @@ class LentEngine(Engine):
         except (ValueError, FloatingPointError):
             raise
         except Exception as error:
-            if said := getattr(error, "message", None):  # gr.Error: no GPU is free, or the visitor's quota is used up
-                raise Busy(str(said)) from error
+            if message := getattr(
+                error, "message", None
+            ):  # gr.Error: no GPU is free, or the visitor's quota is used up
+                raise Busy(str(message)) from error
             raise
 
     def _in_fork(self, name: str, arguments: tuple[Any, ...], options: dict[str, Any]) -> Iterator[tuple[str, Any]]:

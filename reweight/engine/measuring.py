@@ -21,8 +21,8 @@ from ..probing.probe_request import ProbeRequest
 from ..scoring import Scorer
 from ..tuning.loop import TuneSnapshot
 from ..tuning.one_prompt import PromptTuning, tune_prompt
-from .drawing import sentences
 from .events import Agreement, Scores
+from .fallbacks import sentences
 from .job import Job
 from .request import Request
 

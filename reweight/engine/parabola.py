@@ -9,7 +9,8 @@ import torch
 
 from ..models.loading import LoadedModel
 from ..probing.proposition import Parabolas, proposition_1
-from .drawing import draw, sentences
+from .drawing import draw
+from .fallbacks import sentences
 from .request import Request
 
 PICTURES, TIMESTEP = 6, 349

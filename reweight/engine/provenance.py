@@ -114,7 +114,7 @@ def parameters_text(settings: dict[str, Any]) -> str:
 
 def _applied(column: str, asked: dict[str, Any]) -> str:
     """The captions of a column's methods; empty for vanilla and for methods that are not registered."""
-    told = []
+    captions = []
     for key in column.split("+"):
         method = METHODS.get(key)
         if method is None or not fields(method.settings):
@@ -124,8 +124,8 @@ def _applied(column: str, asked: dict[str, Any]) -> str:
             settings = method.read(given if key == "reweighted" else asked[key], None)
         except (KeyError, ValueError):
             continue
-        told.append(method.caption(settings, Drawing(asked["steps"])))
-    return "; ".join(told)
+        captions.append(method.caption(settings, Drawing(asked["steps"])))
+    return "; ".join(captions)
 
 
 def png_bytes(image: Image.Image, settings: dict[str, Any]) -> bytes:
@@ -166,7 +166,7 @@ def read_png(source: bytes | str | os.PathLike[str]) -> dict[str, Any]:
         raise ValueError(f"The picture is larger than {MAX_BYTES // 1_000_000} MB.")
     text = _chunk(bytes(source))
     if text is None:
-        raise ValueError("This PNG holds no settings: only a picture saved here, and not changed since, brings them.")
+        raise ValueError("This PNG has no settings: choose a picture that was saved here and not changed since.")
     return checked(read_object(text, WHAT, MAX_JSON))
 
 
@@ -183,7 +183,7 @@ def checked(settings: dict[str, Any]) -> dict[str, Any]:
 def _chunk(data: bytes) -> bytes | None:
     """Our text chunk of a PNG. The checksum of every chunk is verified."""
     if not data.startswith(SIGNATURE):
-        raise ValueError("This is not a PNG: settings are kept in PNG pictures only.")
+        raise ValueError("This is not a PNG: only PNG pictures have settings.")
     found, at = None, len(SIGNATURE)
     mark = CHUNK.encode() + b"\0"
     for _ in range(MAX_CHUNKS):

@@ -41,9 +41,9 @@ def _text(value: Any) -> str:
     value = value.translate(BREAKS)
     kinds = {unicodedata.category(character) for character in value}
     if "Cs" in kinds:
-        raise ValueError("holds half of a character (a surrogate): type it again")
+        raise ValueError("contains half of a character (a surrogate): type it again")
     if "Cc" in kinds or DIRECTIONS & set(value):
-        raise ValueError("holds a control character: take it out")
+        raise ValueError("contains a control character: remove it")
     value = unicodedata.normalize("NFC", value).strip()
     if len(value) > CHARACTERS:
         raise ValueError(f"is longer than {CHARACTERS} characters")

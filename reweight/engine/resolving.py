@@ -96,12 +96,12 @@ def choose(
     own = [table for table in own if table.prompt == request.prompt]
     for table in reversed([table for table in own if is_ours(table) or not ours]):
         how = table.method.removeprefix("probe:")
-        return Chosen(table.scores, f"probed for this prompt just now ({how}){otherwise(table, request)}", table)
+        return Chosen(table.scores, f"probed for this prompt just now ({how}){_differences(table, request)}", table)
     ready = [table for table in shipped(request.model) if serves(table) and is_ours(table) == ours]
     for table in ready:
         if table.prompt == request.prompt:
             how = "with our calibrated preset" if ours else "with the paper's settings"
-            source = f"probed for this prompt {how}, shipped with the model{otherwise(table, request)}"
+            source = f"probed for this prompt {how}, shipped with the model{_differences(table, request)}"
             return Chosen(table.scores, source, table)
     if ready:
         mean = np.mean([table.scores for table in ready], axis=0)
@@ -134,7 +134,7 @@ def _none_tuned(request: Request, counts: Sequence[int]) -> str:
     )
 
 
-def otherwise(table: ImportanceTable, request: Request) -> str:
+def _differences(table: ImportanceTable, request: Request) -> str:
     """How the settings that a table was probed with differ from a request's, as text; empty if they do not."""
     differing = []
     if table.guidance_scale != request.guidance:

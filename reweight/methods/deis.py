@@ -48,7 +48,7 @@ class DeisMethod(Method):
 
     def inert(self, settings: Deis, drawing: Drawing) -> str:
         if drawing.family in TURBO:
-            return "DEIS leaves turbo models alone: they were distilled for the sampler that they come with."
+            return "DEIS does not change turbo models: they were distilled for their own sampler."
         if drawing.steps < FEWEST:
             return f"DEIS is for 10 to 15 steps; below {FEWEST} the model's own sampler is left in place."
         return ""

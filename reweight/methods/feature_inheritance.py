@@ -26,7 +26,7 @@ class Inheritance:
     always does.
     """
 
-    interval: int = setting("Everything every so many steps", low=1, high=50, default=3)
+    interval: int = setting("Interval of full steps", low=1, high=50, default=3)
     branch: int = setting("Branch", low=0, high=20, default=0)
     full_steps: Steps = setting("Steps in full", default=None)
 

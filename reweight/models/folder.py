@@ -82,15 +82,15 @@ def read_index(folder: Path, title: str) -> dict[str, Any]:
         with (folder / INDEX).open("rb") as file:
             index = read_object(file.read(JSON_BYTES + 1), "a pipeline's model_index.json", JSON_BYTES)
     except OSError as error:
-        raise ModelError(f"{title} is no pipeline that diffusers saved: it has no {INDEX}.") from error
+        raise ModelError(f"{title} is not a pipeline saved by diffusers: it has no {INDEX}.") from error
     except ValueError as error:
-        raise ModelError(f"{title} is no pipeline that can be read: its {INDEX} is damaged.") from error
+        raise ModelError(f"{title} is not a readable pipeline: its {INDEX} is damaged.") from error
     kind = index.get("_class_name")
     if not isinstance(kind, str) or kind not in PIPELINES:
-        raise ModelError(f"{title} is no pipeline of a kind that works here: {' or '.join(PIPELINES)}.")
+        raise ModelError(f"{title} is not a supported kind of pipeline: {' or '.join(PIPELINES)}.")
     for name, value in index.items():
         if isinstance(value, list) and value != [None, None] and not _known(name, value):
-            raise ModelError(f"{title} has a part that is not opened here: {name[:40]!r}.")
+            raise ModelError(f"{title} has an unsupported part: {name[:40]!r}.")
     if missing := [name for name in REQUIRED if not isinstance(index.get(name), list) or not _class_of(index, name)]:
         raise ModelError(f"{title} is not a complete pipeline: it has no {', '.join(missing)}.")
     return index

@@ -52,18 +52,18 @@ def _first(
         try:
             info = _listing(name, pin)
         except GatedRepoError:
-            why = f"{name} wants its licence accepted on huggingface.co, and then `hf auth login`"
+            why = f"{name} requires accepting its licence on huggingface.co, and then `hf auth login`"
         except RevisionNotFoundError:
             update = f": delete its line in {lock.NAME} to load another" if name in commits else ""
-            why = why or f"version {pin[:12]} of {name} is not there any more{update}"
+            why = why or f"version {pin[:12]} of {name} no longer exists{update}"
         except (RepositoryNotFoundError, HFValidationError):
-            why = why or "it is not there any more, or not for everybody"
+            why = why or "it no longer exists, or is not public"
         except Exception:
             return _from_cache(repositories, title, half, "huggingface.co cannot be reached")
         else:
             return _download(name, info, title, half, on_progress), name, info.sha
     tried = ", ".join(repository.partition("@")[0] for repository in repositories)
-    raise ModelError(f"{title} cannot be had: {why} (tried {tried}).")
+    raise ModelError(f"{title} is not available: {why} (tried {tried}).")
 
 
 def download_bytes(repositories: tuple[str, ...], *, half: bool) -> int | None:
@@ -138,7 +138,7 @@ def _wanted(info: Any, half: bool) -> list[tuple[str, int]]:
 def _download(name: str, info: Any, title: str, half: bool, on_progress: Progress) -> Path:
     wanted = _wanted(info, half)
     if not wanted or wanted[0][0] != INDEX:
-        raise ModelError(f"{title} is no pipeline that diffusers saved: {name} has no {INDEX}.")
+        raise ModelError(f"{title} is not a pipeline saved by diffusers: {name} has no {INDEX}.")
     total, done, folder = max(sum(size for _, size in wanted), 1), 0, Path()
     for file, size in wanted:
         bar = _bar(on_progress, done, total, file)
@@ -148,13 +148,13 @@ def _download(name: str, info: Any, title: str, half: bool, on_progress: Progres
                 name, file, revision=info.sha, endpoint=constants.ENDPOINT, etag_timeout=SECONDS, tqdm_class=bar
             )
         except GatedRepoError as error:
-            raise ModelError(f"{name} wants its licence accepted on huggingface.co first.") from error
+            raise ModelError(f"{name} requires accepting its licence on huggingface.co first.") from error
         except Exception as error:
             if bar.stopped is not None:
                 raise bar.stopped from None
             if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EROFS, errno.EACCES):
                 raise ModelError(f"{title} cannot be stored: the disk is full or may not be written.") from error
-            raise ModelError(f"The download of {title} broke off: try again, what is there already is kept.") from error
+            raise ModelError(f"The download of {title} was interrupted: try again, finished parts are kept.") from error
         done += size
         folder = Path(path).parent if file == INDEX else folder
     on_progress("downloading", 1.0, f"{total / 1e9:.1f} GB")

@@ -117,7 +117,7 @@ def device_for(device: str | None) -> str:
         torch.empty(1, device=device)
     except (RuntimeError, AssertionError, TypeError, NotImplementedError) as error:
         if out_of_memory(error):
-            raise ModelError("There is no memory left on that device: close what else runs on it.") from error
+            raise ModelError("There is no memory left on that device: close other programs on it.") from error
         raise ModelError("There is no such device here: choose cuda, mps or cpu, or leave it out.") from error
     return str(device)
 

@@ -83,4 +83,4 @@ def _damaged(path: Path) -> ModelError:
         place = "The lock file that REWEIGHT_LOCK names"
     else:
         place = f"{NAME} in the Hugging Face cache's assets"
-    return ModelError(f"{place} cannot be read or is damaged: mend it, or delete it to record the versions anew.")
+    return ModelError(f"{place} cannot be read or is damaged: repair it, or delete it to record the versions again.")

@@ -86,13 +86,13 @@ _CARDS = (
         repositories=("stabilityai/sdxl-turbo@71153311d3dbb46851df1931d3ca6e939de83304",),
         family="sdxl-turbo", licence="Stability AI Non-Commercial Research Community License", steps=2, guidance=0.0,
         size=512, max_size=1024, low=0.95, high=1.15, download_gb=6.9,
-        note="One to four steps, without guidance; needs a GPU to be pleasant.",
+        note="One to four steps, without guidance; a GPU is recommended.",
     ),
     ModelCard(
         key="sdxl", title="Stable Diffusion XL base 1.0",
         repositories=("stabilityai/stable-diffusion-xl-base-1.0@462165984030d82259a11f4367a4eed129e94a7b",),
         family="sdxl", licence="CreativeML Open RAIL++-M", steps=20, guidance=4.5, size=1024, max_size=1536,
-        negative_prompt=UGLY, download_gb=6.9, note="Needs a GPU to be pleasant.",
+        negative_prompt=UGLY, download_gb=6.9, note="A GPU is recommended.",
     ),
     ModelCard(
         key="sd15", title="Stable Diffusion 1.5",

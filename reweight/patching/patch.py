@@ -218,7 +218,7 @@ def _scheduled(
 ) -> Iterator[None]:
     """Enter the control, and set it to the call's row of w and skip before each U-Net call."""
     if w.ndim > 1 and w.shape[-2] > 1 and not control.source.knows_steps:
-        raise ValueError(f"A U-Net alone does not say which of {w.shape[-2]} steps it is at: give a scheduler too.")
+        raise ValueError(f"A bare U-Net does not say which of {w.shape[-2]} steps it is at: give a scheduler too.")
     with control:
         # before the batch check, which needs the row's number of samples
         hook = SetRow(control.rows, w, skip, control.source, differentiable)

@@ -22,7 +22,7 @@ def as_weights(values: Any, m: int, what: str = "weight table", *, k: int = 0) -
     """Values as a float64 table, see `as_table`; ValueError for values that are not finite."""
     array = as_table(values, m, what, k=k).astype(np.float64)
     if not np.isfinite(array).all():
-        raise ValueError(f"The {what} holds a value that is not a finite number.")
+        raise ValueError(f"The {what} has a value that is not a finite number.")
     return array
 
 
@@ -30,7 +30,7 @@ def as_mask(values: Any, m: int, what: str, *, k: int = 0) -> np.ndarray:
     """Values as a bool table, see `as_table`; ValueError for anything but True and False."""
     array = as_table(values, m, what, k=k)
     if array.dtype != bool:
-        raise ValueError(f"The {what} holds something other than True and False: give booleans.")
+        raise ValueError(f"The {what} has values other than True and False: give booleans.")
     return array
 
 

@@ -109,7 +109,7 @@ def kept(modules: Sequence[nn.Module], reuse: Reuse) -> Iterator[list[Kept]]:
 def encoder(unet: UNet) -> list[nn.Module]:
     """The modules of a U-Net before its up path, in order. ValueError for a U-Net without a mid block."""
     if getattr(unet, "mid_block", None) is None:
-        raise ValueError("This U-Net has no mid block, so there is no encoder to take over: choose another model.")
+        raise ValueError("This U-Net has no mid block, so its encoder cannot be reused: choose another model.")
     return [unet.conv_in, *unet.down_blocks, unet.mid_block]
 
 

@@ -77,7 +77,7 @@ def agreement(scores: np.ndarray, sensitivity: np.ndarray) -> float:
     if x.ndim != 2 or x.shape != y.shape:
         raise ValueError(f"Both tables must be (steps, blocks), but they are {x.shape} and {y.shape}.")
     if not (np.isfinite(x).all() and np.isfinite(y).all()):
-        raise ValueError("A table holds a value that is not a finite number.")
+        raise ValueError("A table has a value that is not a finite number.")
     return float(np.mean([_tau_b(*step) for step in zip(x, y, strict=True)]))
 
 

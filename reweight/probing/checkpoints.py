@@ -54,7 +54,7 @@ def resumed(
         except OSError as error:
             if started or attempt is None:
                 raise
-            log.warning("The state of this probe is not kept: %s.", error.strerror or error)
+            log.warning("The state of this probe is not saved: %s.", error.strerror or error)
             attempt = None
     with suppress(OSError):
         file.unlink(missing_ok=True)

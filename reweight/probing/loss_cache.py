@@ -122,7 +122,7 @@ class Ledger:
             write_sealed(file, self._about, self._payload())
         except OSError as error:
             if self._saved:
-                log.warning("The probe goes on without saving its state: %s.", error.strerror or error)
+                log.warning("The probe continues without saving its state: %s.", error.strerror or error)
             self._saved = False
         else:
             self._saved = True

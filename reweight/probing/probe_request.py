@@ -39,7 +39,7 @@ class Trajectory:
 
     def __post_init__(self) -> None:
         if not isinstance(self.prompt, str) or not self.prompt.strip():
-            raise ValueError("The prompt is blank: give the probe one sentence to look at.")
+            raise ValueError("The prompt is blank: give a prompt.")
         _set(self, "steps", whole_number(self.steps, "steps", 1, 50))
         _set(self, "seed", whole_number(self.seed, "seed", 0, 2**63 - 1))
         _set(self, "images", whole_number(self.images, "images", 1, 64))

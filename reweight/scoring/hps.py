@@ -114,7 +114,7 @@ def load_hps(
         read = CLIPTokenizer.from_pretrained(tokenizer)
     except Exception as error:
         raise ValueError(
-            f"CLIP's tokenizer cannot be had from {tokenizer}: download it once with a network, or name its folder."
+            f"CLIP's tokenizer is not available from {tokenizer}: download it once with a network, or name its folder."
         ) from error
     if len(read) != model.config.text_config.vocab_size:
         raise ValueError(f"The tokenizer has {len(read)} tokens, not HPS's: use that of {TOKENIZER}.")

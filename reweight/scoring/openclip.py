@@ -44,7 +44,7 @@ def clip_model(state: State, *, vision_head_width: int, text_head_width: int) ->
         raise ValueError(f"The checkpoint lacks the weight {missing[0]}: it is no CLIP of open_clip's kind.")
     for name, value in state.items():
         if not (isinstance(value, torch.Tensor) and value.isfinite().all()):
-            raise ValueError(f"The checkpoint's {name!r} holds something else than finite numbers: get it again.")
+            raise ValueError(f"The checkpoint's {name!r} has values that are not finite numbers: download it again.")
     weights = renamed(state)
     try:
         config = _config(state, vision_head_width, text_head_width)

@@ -51,4 +51,6 @@ class DifferentiableScorer(Protocol):
 def check_lengths(images: Sequence[Image.Image], prompts: Sequence[str]) -> None:
     """ValueError of one sentence unless there are as many prompts as pictures."""
     if len(images) != len(prompts):
-        raise ValueError(f"There are {len(images)} pictures and {len(prompts)} prompts: give one prompt a picture.")
+        raise ValueError(
+            f"There are {len(images)} pictures and {len(prompts)} prompts: give one prompt for each picture."
+        )

@@ -48,8 +48,8 @@ class TwoTowers(nn.Module):
         """Word indices, (n, 24), truncated or padded."""
         rows = torch.full((len(captions), LENGTH), PAD)
         for row, caption in zip(rows, captions, strict=True):
-            said = re.findall(r"[a-z]+", caption.lower())[:LENGTH] or [""]
-            row[: len(said)] = torch.tensor([self.words.get(word, UNKNOWN) for word in said])
+            words = re.findall(r"[a-z]+", caption.lower())[:LENGTH] or [""]
+            row[: len(words)] = torch.tensor([self.words.get(word, UNKNOWN) for word in words])
         return rows.to(self.places.device)
 
     def pictures(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
@@ -61,8 +61,8 @@ class TwoTowers(nn.Module):
         """Normalised embeddings, (n, 96)."""
         empty = tokens == PAD
         read = self.reader(self.embedding(tokens) + self.places, src_key_padding_mask=empty)
-        said = (~empty)[..., None]
-        return F.normalize(self.caption_head((read * said).sum(1) / said.sum(1)).float(), dim=1)
+        present = (~empty)[..., None]
+        return F.normalize(self.caption_head((read * present).sum(1) / present.sum(1)).float(), dim=1)
 
 
 class ToyScorer:
@@ -118,7 +118,7 @@ def load_toy_scorer(folder: Path = FOLDER, *, device: str = "cpu") -> ToyScorer:
     """Load the scorer from a folder, verifying the checksum of its weights. ModelError of one sentence otherwise."""
     weights = folder / "model.safetensors"
     if not weights.is_file():
-        raise ModelError("The toy scorer is not there: make it with `python -m reweight.toy scorer`.")
+        raise ModelError("The toy scorer is missing: make it with `python -m reweight.toy scorer`.")
     check_sums(folder, "The toy scorer")
     towers = TwoTowers(json.loads((folder / "config.json").read_text(encoding="utf-8"))["words"])
     towers.load_state_dict({name: t.float() for name, t in load_file(weights).items()})

@@ -24,6 +24,14 @@ class Connections:
         self.open: Counter[str] = Counter()
         self._since: weakref.WeakKeyDictionary[Any, tuple[int, float]] = weakref.WeakKeyDictionary()
 
+    def watch(self, server: Any) -> None:
+        """Look after a server's connections. Their requests are read by h11, which takes 64 kB of headers at most: what
+        uvicorn prefers where it is installed, httptools, takes them without end."""
+        from uvicorn.protocols.http.h11_impl import H11Protocol
+
+        self.server = server
+        server.config.http_protocol_class = H11Protocol
+
     def refusal(self, address: str, each: int, most: int) -> str | None:
         """Why an address may not open another stream, as a sentence; None if it may."""
         if self.open[address] >= each or self.open.total() >= min(most, self.files // 2):

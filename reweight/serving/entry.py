@@ -107,7 +107,7 @@ def main(arguments: Sequence[str] | None = None, program: str | None = None) -> 
         sys.exit('An MCP server needs one more package: pip install "gradio[mcp]".')
     from .address import NotThere, check_free
     from .files import NoRoom, Scratch
-    from .logs import set_up
+    from .logs import about, set_up
     from .server import Stop
 
     try:
@@ -121,6 +121,9 @@ def main(arguments: Sequence[str] | None = None, program: str | None = None) -> 
     stop = Stop(scratch.close)
     try:
         _serve(options, host, scratch, stop, lend)
+    except Exception as error:
+        what = " ".join(str(error).split()) or "no reason is given"
+        _end(f"The demo cannot go on: {what} ({', '.join(about(error).values())}).")
     finally:
         scratch.close()
         stop.leave()

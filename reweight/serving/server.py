@@ -62,8 +62,9 @@ def serve(
     demo.launch(
         **page | {"app_kwargs": around}, server_name=host, server_port=port, prevent_thread_lock=True, quiet=True,
         inline=False, max_threads=rules.places + 32, state_session_capacity=2 * rules.sessions, mcp_server=rules.mcp,
+        _frontend=False,  # else it asks for the page, and ends the program where that takes 3 s, as on a busy machine
     )  # fmt: skip
-    house.connections.server = demo.server
+    house.connections.watch(demo.server)
     if rules.mcp:
         mend(demo.mcp_server_obj)
     adopt_uvicorn()

@@ -40,7 +40,7 @@ class RowFile:
                 if not self._mended and size and os.pread(file, 1, size - 1) != b"\n":
                     line = b"\n" + line
                 if os.write(file, line) != len(line):
-                    raise OSError(errno.ENOSPC, "the disk is full, make room and start again, which goes on from here")
+                    raise OSError(errno.ENOSPC, "the disk is full: free some space and run the command again to resume")
                 os.fsync(file)
                 self._mended = True
             finally:

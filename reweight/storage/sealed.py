@@ -34,7 +34,7 @@ def read_sealed(path: Path) -> tuple[str, bytes]:
 
 def quarantine(path: Path) -> None:
     """Rename an unusable file to `<name>.damaged`, so that it is not read again but can be inspected."""
-    log.warning("%s is damaged or of another version: it is put aside, and what it held is computed again.", path.name)
+    log.warning("%s is damaged or of another version: it is renamed, and its content is computed again.", path.name)
     try:
         path.replace(path.with_name(f"{path.name}.damaged"))
     except OSError:

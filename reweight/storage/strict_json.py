@@ -35,7 +35,7 @@ def read_object(text: str | bytes, what: str, limit: int) -> dict[str, Any]:
 def plain(value: Any, depth: int = 0) -> Any:
     """A deep copy of value as JSON types, with arrays as lists; ValueError for values that JSON cannot represent."""
     if depth > DEPTH:
-        raise ValueError(f"it is nested more than {DEPTH} deep")
+        raise ValueError(f"it is nested more than {DEPTH} levels deep")
     if hasattr(value, "tolist"):
         value = value.tolist()
     if value is None or isinstance(value, bool):

@@ -32,8 +32,8 @@ NOISE, VALIDATION_NOISE = 10_000_000, 20_000_000  # first seeds of the tuning an
 class TuningStopped(ValueError):
     """The tuning had to stop; the message is one sentence. table: the best weights so far."""
 
-    def __init__(self, said: str, table: WeightTable) -> None:
-        super().__init__(said)
+    def __init__(self, message: str, table: WeightTable) -> None:
+        super().__init__(message)
         self.table = table
 
 
@@ -165,15 +165,15 @@ def iter_tune(
                 if iteration % settings.validate_every == 0 or iteration == settings.iterations:
                     _validate(objective, stepper.free, size, validating, settings, iteration, kept)
         except NotFinite as error:
-            raise TuningStopped(f"{error} What was tuned until iteration {iteration - 1} is kept.", table()) from error
+            raise TuningStopped(f"{error} The best table up to iteration {iteration - 1} is kept.", table()) from error
         except (RuntimeError, MemoryError) as error:
             if not out_of_memory(error):
                 raise
-            said = (
+            message = (
                 "There is not enough memory to tune: draw fewer pictures together, tune at a smaller size, or by CMA-ES. "
-                f"What was tuned until iteration {iteration - 1} is kept."
+                f"The best table up to iteration {iteration - 1} is kept."
             )
-            raise TuningStopped(said, table()) from error.with_traceback(None)
+            raise TuningStopped(message, table()) from error.with_traceback(None)
         kept |= {
             "iteration": iteration, "seconds": time.monotonic() - clock, "stepper": stepper.state(),
             "drawn": drawn_before + objective.drawn,
@@ -196,7 +196,7 @@ def _check(
     validation: Sequence[str] | None,
 ) -> None:  # fmt: skip
     if scorer is None:
-        raise ValueError("There is no scorer to tune towards: name one, such as toy or hps-v2.1.")
+        raise ValueError("There is no scorer to tune for: name one, such as toy or hps-v2.1.")
     if settings.by == "gradient" and not isinstance(scorer, DifferentiableScorer):
         raise ValueError(f"No gradient flows through {scorer.name}: tune by CMA-ES (by='cma').")
     if isinstance(prompts, str) or isinstance(validation, str):
@@ -210,7 +210,7 @@ def _check(
     if any(not isinstance(p, str) or not p.strip() for p in [*prompts, *(validation or [])]):
         raise ValueError("A prompt is blank: leave it out.")
     if validation is not None and set(validation) & set(prompts):
-        raise ValueError("A validation prompt is among those to tune on: give others.")
+        raise ValueError("A validation prompt is also a tuning prompt: give others.")
     if not isinstance(steps, int) or isinstance(steps, bool) or not 1 <= steps <= 50:
         raise ValueError(f"steps must be a whole number from 1 to 50, not {steps!r}.")
     if not hasattr(pipe, "vae"):

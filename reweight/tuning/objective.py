@@ -108,7 +108,7 @@ class Objective:
     def _likeness(self, made: Tensor, features: Tensor | None, vanilla: Sequence[_Vanilla]) -> Tensor:
         if self.settings.likeness == "features":
             if features is None:
-                raise ValueError("This scorer has no image features: hold identity by likeness='ssim'.")
+                raise ValueError("This scorer has no image features: choose likeness='ssim'.")
             return (features * torch.stack([v.features for v in vanilla])).sum(1)
         from torchmetrics.functional.image import structural_similarity_index_measure
 

@@ -86,7 +86,7 @@ class Evolution:
         try:
             import cma
         except ImportError as error:
-            raise ValueError("CMA-ES needs the package cma: install it by pip, or tune by gradient.") from error
+            raise ValueError("CMA-ES needs the package cma: install it with pip, or tune by gradient.") from error
         self.settings, self.shape, self.size = settings, free.shape, (steps, columns)
         rng = np.random.default_rng([settings.seed, 77])
         options = {

@@ -67,7 +67,7 @@ class Tuning:
         if self.rate == 0 or self.sigma == 0:
             raise ValueError("rate and sigma must be above 0.")
         if self.floor is not None and not (_finite(self.floor) and 0 <= self.floor <= 1):
-            raise ValueError(f"The floor of likeness lies from 0 to 1, not at {self.floor!r}.")
+            raise ValueError(f"The floor of likeness must be from 0 to 1, not {self.floor!r}.")
 
     def shape(self, steps: int, columns: int) -> tuple[int, int]:
         """The shape of the free weights, which are broadcast to (T, k)."""

@@ -104,7 +104,7 @@ def test_tuning_for_one_prompt_can_be_stopped_and_keeps_what_it_has(turbo):
 
 
 def test_nothing_to_score_with_is_one_sentence(turbo):
-    with pytest.raises(ValueError, match="no scorer to tune towards"):
+    with pytest.raises(ValueError, match="no scorer to tune for"):
         list(turbo.tune(request(), scorer="none"))
 
 

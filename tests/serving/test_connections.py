@@ -58,3 +58,10 @@ def test_where_few_files_may_be_open_idle_connections_and_streams_leave_some_to_
         connections.open.update({f"9.9.9.{n}": 1 for n in range(128)})
     assert few.refusal("8.8.8.8", 160, 640) and many.refusal("8.8.8.8", 160, 640) is None
     assert room_for_files() > 0
+
+
+def test_a_request_is_read_by_what_limits_its_headers_whatever_else_is_installed():
+    server = SimpleNamespace(config=SimpleNamespace(http_protocol_class=object))
+    connections = Connections()
+    connections.watch(server)
+    assert connections.server is server and server.config.http_protocol_class.__name__ == "H11Protocol"

@@ -24,8 +24,8 @@ def drags(low: float, high: float, slider: tuple[float, float]) -> dict[str, tup
 
 def command(
     model: Annotated[str, typer.Option(help="A name of the registry.")] = "toy-turbo",
-    schedule: Annotated[str, typer.Option(help="What the weights follow; by default what the page has at first.")] = "",
-    prompts: Annotated[int, typer.Option(min=1, help="How many of the example prompts.")] = 6,
+    schedule: Annotated[str, typer.Option(help="The schedule; by default the page's.")] = "",
+    prompts: Annotated[int, typer.Option(min=1, help="Number of example prompts.")] = 6,
     pairs: Annotated[str, typer.Option(help="Pairs of low and high, such as 0.9-1.5,1-1.5; by default seven.")] = "",
     out: Annotated[Path | None, typer.Option(help="A JSON file for the figures.")] = None,
 ) -> None:

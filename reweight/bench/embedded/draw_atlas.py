@@ -11,9 +11,7 @@ SIDE = 96  # pixels of a thumbnail
 
 
 def command(
-    model: Annotated[
-        list[str] | None, typer.Option(help="An embedded model, again for each; by default all of them.")
-    ] = None,
+    model: Annotated[list[str] | None, typer.Option(help="An embedded model; repeat for more; by default all.")] = None,
 ) -> None:
     """Draw every example prompt with the page's defaults, with provenance. Run it after a change of model or defaults."""
     from rich.console import Console

@@ -25,8 +25,8 @@ def command(
     ] = None,
     steps: Annotated[int, typer.Option(min=1, max=50, help="Denoising steps.")] = 1,
     batch_size: Annotated[int, typer.Option(min=1, help="Pictures drawn together.")] = 1,
-    repeats: Annotated[int, typer.Option(min=1, help="Turns, of which the median counts.")] = 9,
-    device: Annotated[str | None, typer.Option(help="cuda or cpu; by default the best there is.")] = None,
+    repeats: Annotated[int, typer.Option(min=1, help="Rounds; the median is reported.")] = 9,
+    device: Annotated[str | None, typer.Option(help="cuda or cpu; by default the fastest available.")] = None,
     compiled: Annotated[bool, typer.Option(help="Compile the Transformer blocks' insides with torch.compile.")] = False,
     out: Annotated[Path, typer.Option(help="The JSON file to write.")] = Path("bench/full-size.json"),
 ) -> None:

@@ -11,8 +11,8 @@ import typer
 
 def command(
     model: Annotated[str, typer.Option(help="A name of the registry.")] = "toy-turbo",
-    side: Annotated[int, typer.Option(help="The grid is so many by so many pictures.")] = 5,
-    rounds: Annotated[int, typer.Option(help="How often; the medians count.")] = 3,
+    side: Annotated[int, typer.Option(help="Number of rows and of columns of the grid.")] = 5,
+    rounds: Annotated[int, typer.Option(help="Repetitions; medians are reported.")] = 3,
     out: Annotated[Path | None, typer.Option(help="A JSON file for the figures.")] = None,
 ) -> None:
     """Seconds to the first picture and to the whole grid, and how much time batches save."""

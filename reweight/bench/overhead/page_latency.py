@@ -49,9 +49,9 @@ async (value) => {
 def command(
     model: Annotated[str, typer.Option(help="A model that the page serves.")] = "toy-turbo",
     moves: Annotated[int, typer.Option(help="Moves of the slider, each to a new value.")] = 14,
-    busy: Annotated[int, typer.Option(help="Processes that keep a core busy each, meanwhile.")] = 0,
-    port: Annotated[int, typer.Option(help="Of a page that is served already; by default one is started.")] = 0,
-    out: Annotated[Path | None, typer.Option(help="A JSON file for the figures, added to what is in it.")] = None,
+    busy: Annotated[int, typer.Option(help="Processes that each keep a core busy meanwhile.")] = 0,
+    port: Annotated[int, typer.Option(help="The port of a running page; by default one is started.")] = 0,
+    out: Annotated[Path | None, typer.Option(help="A JSON file to which the figures are added.")] = None,
 ) -> None:
     """Median milliseconds from a slider event to the painted picture, for a new value and for a cached one."""
     from rich.console import Console

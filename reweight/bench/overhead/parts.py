@@ -22,11 +22,13 @@ Work = Callable[[Any, "torch.dtype"], Any]
 
 
 def command(
-    part: Annotated[list[str] | None, typer.Option(help="Parts whose name holds this; by default all.")] = None,
+    part: Annotated[list[str] | None, typer.Option(help="Only parts whose name contains this; by default all.")] = None,
     dtype: Annotated[list[str] | None, typer.Option(help="bfloat16, float32; by default both.")] = None,
-    repeats: Annotated[int, typer.Option(min=1, help="Runs of each part, the quickest of which counts.")] = 2,
-    again: Annotated[bool, typer.Option("--again", help="Measure also what the file has already.")] = False,
-    out: Annotated[Path, typer.Option(help="The JSON file to write; what it has stays.")] = Path("bench/parts.json"),
+    repeats: Annotated[int, typer.Option(min=1, help="Runs of each part; the fastest counts.")] = 2,
+    again: Annotated[bool, typer.Option("--again", help="Measure again what the file has already.")] = False,
+    out: Annotated[Path, typer.Option(help="The JSON file to write; existing entries are kept.")] = Path(
+        "bench/parts.json"
+    ),
 ) -> None:
     """Measure time and memory of full-size models' components on a CPU, in bfloat16 and float32."""
     import torch

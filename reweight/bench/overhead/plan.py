@@ -12,8 +12,8 @@ TUNING_COST = 5  # in drawings: one of vanilla, forward, recomputation under che
 
 def command(
     model: Model = "toy", limit: Limit = 200, seeds: Seeds = "42,21", steps: Steps = "", runs: Runs = None,
-    processes: int = typer.Option(1, min=1, help="Processes with a device like this one each."), dtype: Dtype = None,
-    device: Device = None, seconds: float = typer.Option(20.0, min=0.0, help="How long to measure."),
+    processes: int = typer.Option(1, min=1, help="Number of processes, each with a device like this one."), dtype: Dtype = None,
+    device: Device = None, seconds: float = typer.Option(20.0, min=0.0, help="Seconds of measurement."),
 ) -> None:  # fmt: skip
     """Estimate how long each table takes on this device, and how much memory it needs."""
     from rich.console import Console

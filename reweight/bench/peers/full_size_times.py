@@ -16,8 +16,8 @@ import typer
 def command(
     models: Annotated[list[str] | None, typer.Option("--model", help="sd-turbo or sdxl; by default both.")] = None,
     latent: Annotated[int, typer.Option(min=8, help="Side of the latents; 64 is a picture of 512 pixels.")] = 64,
-    repeats: Annotated[int, typer.Option(min=1, help="Turns; each method once in each.")] = 3,
-    device: Annotated[str | None, typer.Option(help="cuda or cpu; by default the best there is.")] = None,
+    repeats: Annotated[int, typer.Option(min=1, help="Rounds; each has every method once.")] = 3,
+    device: Annotated[str | None, typer.Option(help="cuda or cpu; by default the fastest available.")] = None,
     dtype: Annotated[str | None, typer.Option(help="By default bfloat16 on a CPU, else float16.")] = None,
     out: Annotated[Path, typer.Option(help="The JSON file to write.")] = Path("bench/peers-full-size-times.json"),
 ) -> None:

@@ -28,12 +28,16 @@ def command(
     model: Annotated[str, typer.Option(help="An embedded model.")] = "toy",
     method: Annotated[str, typer.Option(help="inherit, at-edm or tomesd.")] = "inherit",
     steps: Annotated[int, typer.Option(min=3, max=50, help="Denoising steps.")] = 10,
-    full: Annotated[list[int] | None, typer.Option(help="How many of them are in full; by default 4.")] = None,
-    limit: Annotated[int, typer.Option(min=2, help="Held-out prompts that are drawn.")] = 16,
-    probes: Annotated[int, typer.Option(min=1, help="Other held-out prompts, on which steps are measured.")] = 2,
+    full: Annotated[list[int] | None, typer.Option(help="How many of them run in full; by default 4.")] = None,
+    limit: Annotated[int, typer.Option(min=2, help="Number of held-out prompts to draw.")] = 16,
+    probes: Annotated[
+        int, typer.Option(min=1, help="Number of other held-out prompts, on which steps are measured.")
+    ] = 2,
     batch_size: Annotated[int, typer.Option(min=1, help="Pictures drawn together.")] = 4,
-    minutes: Annotated[float | None, typer.Option(help="Stop after so many; started again it goes on.")] = None,
-    rows: Annotated[Path, typer.Option(help="A folder for what is drawn.")] = Path("bench/peers-steps"),
+    minutes: Annotated[float | None, typer.Option(help="Stop after this many minutes; run again to continue.")] = None,
+    rows: Annotated[Path, typer.Option(help="A folder for the rows, from which a later run resumes.")] = Path(
+        "bench/peers-steps"
+    ),
     out: Annotated[Path, typer.Option(help="The JSON file to write.")] = Path("bench/peers-steps.json"),
 ) -> None:
     """Choose full steps by block importance, by change of features, evenly and at random; draw and compare."""
@@ -70,7 +74,7 @@ def command(
         batch=batch_size,
         minutes=minutes,
     ):
-        console.print("Not all is drawn: start again to go on.")
+        console.print("Not everything is drawn yet: run the command again to continue.")
         return
     found = {label: [row for row in read_rows(rows).values() if row["variant"] == label] for label in plans}
     table = Table(

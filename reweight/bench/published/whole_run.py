@@ -56,10 +56,10 @@ def studies(model: str, card: Any) -> list[Study]:
 
 def command(
     model: Annotated[str, typer.Option(help="A name, a folder, or owner/name on the hub.")] = "toy-turbo",
-    out: Annotated[Path, typer.Option(help="A folder for the work; a run that was stopped goes on.")] = Path("bench/all"),
-    results: Annotated[Path, typer.Option(help="Where each result is kept.")] = Path("docs/results"),
-    only: Annotated[list[str] | None, typer.Option(help="A result's name, again for each; by default all.")] = None,
-    plan: Annotated[bool, typer.Option("--plan", help="Say what is missing and how long it will take; measure nothing.")] = False,
+    out: Annotated[Path, typer.Option(help="A folder for intermediate files, from which a later run resumes.")] = Path("bench/all"),
+    results: Annotated[Path, typer.Option(help="The folder of the results.")] = Path("docs/results"),
+    only: Annotated[list[str] | None, typer.Option(help="A result's name; repeat for more; by default all.")] = None,
+    plan: Annotated[bool, typer.Option("--plan", help="Only list what is missing, with an estimate of the time.")] = False,
 ) -> None:  # fmt: skip
     """Measure every result of a model that is missing for its revision."""
     from rich.console import Console
@@ -114,10 +114,10 @@ def forecast(wanted: list[Study], missing: list[Study], results: Path) -> str:
             known += seconds
     text = f"{len(missing)} of {len(wanted)} results are missing: {', '.join(study.name for study in missing)}."
     if known:
-        text += f" By what it took before, about {duration(known)}"
-        text += f", and besides {', '.join(unknown)}, of which no time is recorded." if unknown else "."
+        text += f" By earlier runs, this takes about {duration(known)}"
+        text += f", and besides {', '.join(unknown)}, for which no time is recorded." if unknown else "."
     elif unknown:
-        text += " No time is recorded of them: `bench plan` estimates the tables."
+        text += " No time is recorded for them: `bench plan` estimates the tables."
     return text
 
 
@@ -136,7 +136,7 @@ def run(study: Study, out: Path, console: Console) -> None:
     console.print(f"{study.name}: {line(study)}", markup=False, highlight=False, soft_wrap=True)
     app(arguments, standalone_mode=False)
     if not (out / study.written).is_file():
-        raise ValueError(f"{study.name} was stopped before its end: the same command goes on from here.")
+        raise ValueError(f"{study.name} was interrupted: run the same command to resume.")
 
 
 @contextmanager

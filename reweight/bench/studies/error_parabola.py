@@ -20,7 +20,7 @@ def command(
     art: Annotated[Path, typer.Option(help="The training art, from which real pictures are painted.")],
     model: Annotated[str, typer.Option(help="An embedded model, or a folder with one of its world.")] = "toy",
     count: Annotated[int, typer.Option(min=2, help="Real pictures of held-out scenes.")] = 64,
-    timesteps: Annotated[str, typer.Option(help="Training timesteps, with commas.")] = "949,749,549,349,149",
+    timesteps: Annotated[str, typer.Option(help="Training timesteps, separated by commas.")] = "949,749,549,349,149",
     out: Annotated[Path, typer.Option(help="A folder for proposition.json and proposition.png.")] = Path("bench"),
 ) -> None:
     """Measure Var(eps - eps_hat) against each block's weight, and its parabola's minimum: at most 1, by Eq. 4."""

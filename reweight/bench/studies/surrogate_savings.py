@@ -35,9 +35,9 @@ def command(
     limit: Annotated[int, typer.Option(help="Held-out captions of the embedded model's world.")] = 24,
     steps: Annotated[int | None, typer.Option(help="Denoising steps; by default the model's.")] = None,
     guidance: Annotated[float | None, typer.Option(help="Classifier-free guidance; by default the model's.")] = None,
-    preset: Annotated[list[str] | None, typer.Option(help="A preset, again for each; by default the paper's.")] = None,
+    preset: Annotated[list[str] | None, typer.Option(help="A preset; repeat for more; by default the paper's.")] = None,
     runs: Annotated[int | None, typer.Option(help="Runs that vote; by default the preset's.")] = None,
-    device: Annotated[str | None, typer.Option(help="cuda, mps or cpu; by default the best there is.")] = None,
+    device: Annotated[str | None, typer.Option(help="cuda, mps or cpu; by default the fastest available.")] = None,
     out: Annotated[Path | None, typer.Option(help="A JSON file for the figures.")] = None,
 ) -> None:
     """Measure the U-Net samples that a surrogate saves, and on how many prompts the thresholds differ."""

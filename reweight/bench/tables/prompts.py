@@ -28,7 +28,7 @@ def read_prompts(source: str, limit: int) -> Prompts:
     ValueError of one sentence if it cannot be read or has too few prompts.
     """
     if limit < 1:
-        raise ValueError(f"The limit is a number of prompts a category, at least 1, not {limit}.")
+        raise ValueError(f"The limit is the number of prompts per category, at least 1, not {limit}.")
     found = _all(source)
     for category, prompts in found.items():
         if limit > len(prompts):
@@ -87,9 +87,9 @@ def _read(path: Path) -> list[str]:
         text = data.decode("utf-8-sig")
         found = json.loads(text) if path.suffix == ".json" else text.splitlines()
     except (ValueError, RecursionError) as error:
-        raise ValueError(f"{path.name} cannot be read: it is no UTF-8 text, or no JSON.") from error
+        raise ValueError(f"{path.name} cannot be read: it is not UTF-8 text, or not JSON.") from error
     if not isinstance(found, list) or not all(isinstance(prompt, str) for prompt in found):
-        raise ValueError(f'{path.name} is no list of prompts: it should be ["a prompt", …], or a prompt a line.')
+        raise ValueError(f'{path.name} is not a list of prompts: give ["a prompt", …], or one prompt per line.')
     return list(dict.fromkeys(prompt.strip() for prompt in found if prompt.strip()))
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ...engine.drawing import sentences
+from ...engine.fallbacks import sentences
 from ...engine.request import REWEIGHTED, SEED, Request
 from ...engine.resolving import choose
 from ...models.loading import LoadedModel
@@ -30,7 +30,7 @@ class Ranking:
 
     def __init__(self, source: str, folder: Path, runs: int | None = None) -> None:
         if source not in SOURCES:
-            raise ValueError(f"There is no importance from {source!r}: choose one of {', '.join(SOURCES)}.")
+            raise ValueError(f"There are no scores from {source!r}: choose one of {', '.join(SOURCES)}.")
         self.source, self.folder, self.runs = source, folder, runs
 
     def scores(self, loaded: LoadedModel, request: Request) -> np.ndarray:

@@ -20,7 +20,7 @@ from .trajectory import GRID, Teacher, Trajectory
 
 GUIDANCE = 2.0  # with 3, as in the trajectories, colours oversaturate
 EARLIEST, SHAPES, LATEST = 980, 450, 20  # timesteps of the comparison; half of them above the middle one
-TOLD = 650  # above this timestep there is no adversarial loss
+ADVERSARIAL_BELOW = 650  # above this timestep there is no adversarial loss
 OWN = GRID[5::5]  # where the student continues from its own latents, when it samples in two or four steps
 REAL, TELLING, CONSISTENT = 0.35, 0.2, 0.7  # shares of the losses
 HEAD_START = 60  # steps in which only the critic is trained
@@ -37,7 +37,7 @@ def matching_loss(real, critic, way: Trajectory, x, noise, t, states) -> torch.T
     with torch.enable_grad():
         x_t = way.noised(leaf, noise, t)
         v, logits = critic(x_t, t, states)
-        (less_real,) = torch.autograd.grad((F.softplus(-logits) * (t < TOLD)).sum(), leaf)
+        (less_real,) = torch.autograd.grad((F.softplus(-logits) * (t < ADVERSARIAL_BELOW)).sum(), leaf)
     with torch.no_grad():
         wanted = way.clean(x_t, real(x_t, t, states), t)
         far = (x - wanted).abs().mean((1, 2, 3), keepdim=True).clamp_min(0.02)
@@ -54,8 +54,8 @@ def critic_loss(critic: Critic, way: Trajectory, drawn, real, t, noise, states) 
     """
     both, twice = torch.cat([drawn, real]), torch.cat([t, t])
     v, logits = critic(way.noised(both, torch.cat([noise, noise]), twice), twice, torch.cat([states, states]))
-    n, told = len(t), (t < TOLD).float()
-    telling = ((F.softplus(logits[:n]) + F.softplus(-logits[n:])) * told).sum() / told.sum().clamp_min(1)
+    n, included = len(t), (t < ADVERSARIAL_BELOW).float()
+    telling = ((F.softplus(logits[:n]) + F.softplus(-logits[n:])) * included).sum() / included.sum().clamp_min(1)
     return F.mse_loss(v[:n], way.velocity(drawn, noise, t)) + TELLING * telling
 
 

@@ -76,7 +76,7 @@ def read_latents(work: Path, vae: AutoencoderKL) -> np.ndarray:
         raise ValueError("There are no latents in the work folder: train the base model there first.")
     latents = np.load(path, mmap_mode="c")
     if done.exists() and int(done.read_text(encoding="utf-8")) < len(latents):
-        raise ValueError("The latents in the work folder are not all made yet: let the base model's training go on.")
+        raise ValueError("The latents in the work folder are incomplete: continue the base model's training.")
     ours = AutoencoderKL.from_pretrained(shipped(work)).state_dict()
     encoder = {name: weight for name, weight in vae.state_dict().items() if not name.startswith(("decoder", "post_"))}
     if any(not torch.equal(ours[name].half(), weight.cpu().half()) for name, weight in encoder.items()):
@@ -124,7 +124,7 @@ def train_turbo(
             text = f"step {step}, one step against the teacher's twenty: MSE {judged.error(average):.4f}"
             on_progress("turbo", training.fraction, text)
     if not training.step:
-        raise ValueError("Nothing was learned in that time: give the training more minutes.")
+        raise ValueError("No training step was finished in that time: give the training more minutes.")
     return average
 
 

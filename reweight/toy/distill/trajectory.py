@@ -88,8 +88,8 @@ class Teacher:
         self, x_t: torch.Tensor, t: torch.Tensor, states: torch.Tensor, guidance: float = GUIDANCE
     ) -> torch.Tensor:
         """The guided velocity at x_t (n, c, h, w), t (n,)."""
-        told = torch.cat([self._blank.expand_as(states), states])
-        both = self.unet(torch.cat([x_t, x_t]), torch.cat([t, t]), told, return_dict=False)[0]
+        embeddings = torch.cat([self._blank.expand_as(states), states])
+        both = self.unet(torch.cat([x_t, x_t]), torch.cat([t, t]), embeddings, return_dict=False)[0]
         unconditional, conditional = both.float().chunk(2)
         return unconditional + guidance * (conditional - unconditional)
 

@@ -192,7 +192,7 @@ def load_judge(folder: Path = FOLDER) -> Judge:
     """Load the judge from a folder, verifying checksums. ModelError of one sentence otherwise."""
     weights = folder / "model.safetensors"
     if not weights.is_file():
-        raise ModelError("The judge of the figures is not there: make it with `python -m reweight.toy classifier`.")
+        raise ModelError("The judge is missing: make it with `python -m reweight.toy classifier`.")
     check_sums(folder, "The judge")
     classifier = Classifier()
     classifier.load_state_dict({name: t.float() for name, t in load_file(weights).items()})

@@ -47,7 +47,7 @@ def train(work: Path, art: Path, plan: Plan, device: str, on_progress, start: Pa
     further. ValueError of one sentence for too few pictures.
     """
     if plan.pictures < FEWEST:
-        raise ValueError(f"{plan.pictures} pictures are too few to learn from: ask for at least {FEWEST}.")
+        raise ValueError(f"{plan.pictures} pictures are too few for training: give at least {FEWEST}.")
     work.mkdir(parents=True, exist_ok=True)
 
     def rendered(done: int, count: int) -> None:

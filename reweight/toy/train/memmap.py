@@ -18,7 +18,9 @@ def fill(path: Path, shape: tuple[int, ...], dtype: type, made: Callable[[int], 
     row = int(done.read_text(encoding="utf-8")) if done.exists() and path.exists() else 0
     array = np.lib.format.open_memmap(path, mode="r+" if row else "w+", dtype=dtype, shape=shape)
     if len(array) < shape[0] or array.shape[1:] != shape[1:]:
-        raise ValueError(f"{path} was begun with shape {array.shape}, not {shape}: delete it, or ask for as many rows.")
+        raise ValueError(
+            f"{path} was started with shape {array.shape}, not {shape}: delete it, or ask for as many rows."
+        )
     for part in made(row) if row < len(array) else ():
         array[row : row + len(part)] = part
         row += len(part)

@@ -18,7 +18,7 @@ from .styles import damaged, stylise
 
 ART_SHA256 = "c1bb7eee7de090205a232518a9ab4adb3df458bfbe8a1f78232991194c8b2e58"
 ART_HELP = (
-    "The training art is not there: run `npm pack @lobehub/fluent-emoji-3d@1.1.0`, "
+    "The training art is missing: run `npm pack @lobehub/fluent-emoji-3d@1.1.0`, "
     "and pass the file that it makes with --art."
 )
 

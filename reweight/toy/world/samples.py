@@ -73,7 +73,7 @@ def draw_examples(model: str, folder: Path) -> Iterator[Path]:
         path = folder / f"{slug(prompt)}.webp"
         draw(loaded, request).images[0].resize((SIDE, SIDE), Image.Resampling.LANCZOS).save(path, quality=85, method=6)
         yield path
-    told = {
+    about = {
         "prompts": list(EXAMPLES),
         "model": model,
         "revision": loaded.revision,
@@ -82,7 +82,7 @@ def draw_examples(model: str, folder: Path) -> Iterator[Path]:
     }
     path = folder / "provenance.json"
     path.write_text(
-        json.dumps(told | {"steps": loaded.card.steps, "guidance": loaded.card.guidance}, indent=1) + "\n",
+        json.dumps(about | {"steps": loaded.card.steps, "guidance": loaded.card.guidance}, indent=1) + "\n",
         encoding="utf-8",
     )
     yield path
