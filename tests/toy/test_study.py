@@ -298,6 +298,7 @@ class TestCommand:
             (("--arms", "sgd"), "There is no arm 'sgd': choose from plain, muon"),
             (("--arms", ","), "There is no arm to train"),
             (("--minutes", "0"), "at least 1 minute, not 0"),
+            (("--new", "--arms", "plain,reflow"), "The arm 'reflow' needs a teacher: leave it out, or --new."),
             (("--pictures", "3"), "--pictures 3 is too few: ask for at least 64"),
         ],
     )
