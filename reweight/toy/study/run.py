@@ -33,7 +33,7 @@ from .measures import NOISE_SEED as HELD_NOISE
 from .measures import STEPS, Asked, asked, guided_steps, judged, one_step_errors, two_steps, v_losses
 from .pairs import SEED as PAIRS_SEED
 from .pairs import endpoints, new_teacher, noises
-from .training import SEED, ArmTraining, clock_of
+from .training import SEED, ArmTraining, Clock, clock_of
 
 NEW_RATE = 10 / 3  # 1e-3, as the embedded model began
 SLICE = 20  # seconds of an arm at a time, so that all see the same load of the machine
@@ -83,6 +83,7 @@ class Study:
         self._teacher: Teacher = new_teacher(self.base)
         blank = self.material.blank.to(device)
         self._guided = guided_steps(self._teacher.way, blank)
+        self.clock: Clock = clock_of(device)
 
     def ends(self, held: bool) -> torch.Tensor:
         """The teacher's endpoints of known or held-out captions, made when they are first asked for."""
@@ -117,7 +118,7 @@ class Study:
         start = f"{arm.key} {self.base.revision} {size.pictures} {size.pairs} {size.batch}"
         draw = partial(draw_batch, self.material, arm.way, size.batch, self.device)
         path = self.work / f"{'new' if self.new else 'arm'}-{arm.key}.pt"
-        return ArmTraining(path, arm, start, draw, clock_of(self.device))
+        return ArmTraining(path, arm, start, draw, self.clock)
 
     def loss(self, net: torch.nn.Module, arm: Arm) -> np.ndarray:
         """The validation loss at each held-out example: of the velocity, of a student its one step against the teacher's."""
