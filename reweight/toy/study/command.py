@@ -90,11 +90,11 @@ def throughput(
     file_for(out)
     console = Console()
     loaded = load_model(model, device="cuda" if torch.cuda.is_available() else "cpu", dtype="float32", local=True)
-    found = measure(
-        loaded, variants=variants, threads=counts, batch=batch, tries=tries,
-        on_progress=lambda text: console.print(text, highlight=False),
-    )  # fmt: skip
-    if out.exists():
-        found = joined(json.loads(out.read_text(encoding="utf-8")), found)
-    write_json(out, found)
+    for count in counts:
+        for variant in variants:
+            found = measure(loaded, variants=(variant,), threads=(count,), batch=batch, tries=tries)
+            if out.exists():
+                found = joined(json.loads(out.read_text(encoding="utf-8")), found)
+            write_json(out, found)
+            console.print(f"{count} threads, {variant.name}: written.", highlight=False)
     console.print(f"Wrote {out}.")
