@@ -1,6 +1,6 @@
-"""See which Transformer block of a diffusion U-Net matters at which denoising step, and what re-weighting does.
+"""Shows which Transformer block of a diffusion U-Net matters at which denoising step, and what re-weighting does.
 
-The names here are the public API; they are imported when first used.
+The names here are the public API; they are imported on first use.
 """
 
 import os

@@ -1,4 +1,4 @@
-"""`python -m reweight demo | generate | probe | tune | doctor | space | bench`: the demo, and its work without a browser."""
+"""The command line: `python -m reweight demo | generate | probe | tune | doctor | space | bench`."""
 
 from __future__ import annotations
 
@@ -21,9 +21,11 @@ add_commands(app)
 
 
 def main() -> None:
-    """Run a command. An expected error is printed as one sentence."""
+    """Run a command. Expected errors are printed as one sentence."""
     for library in ("DIFFUSERS", "TRANSFORMERS"):
-        os.environ.setdefault(f"{library}_VERBOSITY", "error")  # warnings that matter to a person are said here
+        os.environ.setdefault(
+            f"{library}_VERBOSITY", "error"
+        )  # warnings that matter to users are printed by the commands
     try:
         app()
     except OSError as error:

@@ -1,4 +1,4 @@
-"""Many pictures for a study: prompts × seeds × methods × settings, as named PNG files and a CSV; resumable."""
+"""Batches of pictures for a study: prompts × seeds × methods × settings, as PNG files and a CSV; resumable."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ FIGURES = ("ssim_with_vanilla", "mean_difference", "score", "scorer", "seconds",
 
 @dataclass(frozen=True)
 class Item:
-    """A picture that is wanted: its file, its request, its column, and what was varied to come to it."""
+    """A picture of the batch: its file, request, column, and varied settings."""
 
     file: Path
     request: Request
@@ -39,11 +39,11 @@ class Item:
 
 @dataclass
 class Batch:
-    """What is to be drawn, and what is done of it.
+    """The pictures to draw, and the CSV of those already drawn.
 
-    items: every picture. rows: of the CSV, by file name; those of an earlier run are taken over. pinned: a table of
-    importance or of weights that serves every prompt. save: what is done with a picture that is drawn, by its file.
-    choose: the scores that serve a request; by default the engine's choice. client: who asks.
+    items: every picture. rows: of the CSV, by file name, including those of an earlier run. pinned: an importance or
+    weight table to use for every prompt. save: called with each finished picture. choose: gives the scores for a
+    request; by default the engine's `chosen`. client: the caller's name.
     """
 
     engine: Engine
@@ -57,19 +57,17 @@ class Batch:
 
     @property
     def table(self) -> Path:
-        """The CSV."""
+        """The CSV's path."""
         return self.out / "pictures.csv"
 
     def missing(self, *, overwrite: bool = False) -> list[Item]:
-        """The pictures that are yet to be drawn or measured. ValueError where a file is there with other settings."""
+        """The pictures that are not drawn or measured yet. ValueError if a file exists with other settings."""
         self.rows = {} if overwrite else _rows(self.table)
         left = []
         for item in self.items:
             there = item.file.exists() and not overwrite
             if there and not self._same(item):
-                raise ValueError(
-                    f"{item.file} is there already with other settings: give another --out, or --overwrite."
-                )
+                raise ValueError(f"{item.file} exists already with other settings: give another --out, or --overwrite.")
             if not there or item.file.name not in self.rows:
                 left.append(item)
         return left
@@ -84,7 +82,7 @@ class Batch:
         return all(found[name] == mine[name] for name in ("request", "method", "source", "revision", "dtype"))
 
     def run(self, items: Sequence[Item]) -> Iterator[Done]:
-        """Draw, save and measure pictures, prompt by prompt; what has been saved stays when this is stopped."""
+        """Draw, save and measure pictures, prompt by prompt; saved pictures remain if this is stopped."""
         total, before = sum(item.request.steps for item in items), 0
         for prompt in dict.fromkeys(item.request.prompt for item in items):
             some = [item for item in items if item.request.prompt == prompt]
@@ -95,7 +93,7 @@ class Batch:
             write_atomic(self.table, self.as_csv().encode())
 
     def draw(self, items: Sequence[Item]) -> Iterator[Done | Waiting]:
-        """Draw, save and measure pictures of one model, all together."""
+        """Draw, save and measure pictures of one model in one sweep."""
         loaded = self.engine.opened(items[0].request.model)
         chosen = {item.file: self._chosen(item.request) for item in items}
         points = [Point(item.file, item.request, item.column, chosen[item.file]) for item in items]
@@ -159,9 +157,9 @@ class Batch:
 def plan(
     engine: Engine, request: Request, out: Path, prompts: Sequence[str], seeds: str | None, vary: Sequence[str]
 ) -> list[Item]:
-    """Every picture of prompts × seeds × varied settings × the request's columns.
+    """The items for prompts × seeds × varied settings × the request's columns.
 
-    seeds: "1-4" or "7, 42". vary: texts such as "low=0.9-1.1 x5". ValueError of one sentence for what cannot be drawn.
+    seeds: "1-4" or "7, 42". vary: texts such as "low=0.9-1.1 x5". ValueError of one sentence for invalid ones.
     """
     card, blocks = engine.card(request.model), engine.blocks(request.model)
     known = offered(card, [block.label for block in blocks], request.columns, request.steps)
@@ -191,29 +189,29 @@ def plan(
     for values in product(*(axis.values for axis in axes)):
         changes = dict(zip([axis.name for axis in axes], values, strict=True))
         drawn, column = changed(request, card, changes, blocks)
-        told = {name: value for name, value in changes.items() if name not in ("prompt", "seed", "column")}
-        file = out / cell_name(drawn.prompt, drawn.seed, column, told)
+        varied = {name: value for name, value in changes.items() if name not in ("prompt", "seed", "column")}
+        file = out / cell_name(drawn.prompt, drawn.seed, column, varied)
         n = 2
         while file in items:
-            file, n = file.with_name(f"{cell_name(drawn.prompt, drawn.seed, column, told)[:-4]}_{n}.png"), n + 1
-        items[file] = Item(file, drawn, column, told)
+            file, n = file.with_name(f"{cell_name(drawn.prompt, drawn.seed, column, varied)[:-4]}_{n}.png"), n + 1
+        items[file] = Item(file, drawn, column, varied)
     return list(items.values())
 
 
 def read_prompts(file: Path) -> list[str]:
-    """The prompts in a text file, one a line; empty lines and those that begin with # are left out."""
+    """The prompts in a text file, one per line; empty lines and lines that start with # are skipped."""
     try:
         lines = file.read_text(encoding="utf-8").splitlines()
     except UnicodeDecodeError as error:
-        raise ValueError(f"{file} is not a text file in UTF-8: give a prompt a line.") from error
+        raise ValueError(f"{file} is not a text file in UTF-8: give one prompt per line.") from error
     prompts = [line.strip() for line in lines if line.strip() and not line.lstrip().startswith("#")]
     if not prompts:
-        raise ValueError(f"{file} has no prompts: give one a line.")
+        raise ValueError(f"{file} has no prompts: give one per line.")
     return prompts
 
 
 def _as_text(value: Any) -> Any:
-    """A text that a spreadsheet would take for a formula, as a text; numbers as they are."""
+    """The value for a CSV cell; text that a spreadsheet would read as a formula is escaped."""
     if not isinstance(value, str) or not value.startswith(("=", "+", "-", "@")):
         return value
     try:
@@ -224,7 +222,7 @@ def _as_text(value: Any) -> Any:
 
 
 def _rows(table: Path) -> dict[str, dict[str, Any]]:
-    """The rows of an earlier run that have everything."""
+    """The complete rows of an earlier run."""
     if not table.is_file():
         return {}
     with table.open(encoding="utf-8", newline="") as file:

@@ -1,4 +1,4 @@
-"""Registries: objects by key, those of this package and those that other packages bring through entry points."""
+"""Registries: objects by key, from this package and from other packages' entry points."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ T = TypeVar("T", bound=Keyed)
 
 
 class Registry(Mapping[str, T], Generic[T]):
-    """Objects by key, in the order in which they were registered.
+    """Objects by key, in the order of registration.
 
-    what: the word for one of them, for messages, such as "method". group: the entry point group whose entries name
-    further objects, such as "reweight.methods"; they are read once, at the first look, and one that fails goes to the
-    log and is left out.
+    what: what one of them is called in messages, such as "method". group: the entry point group of objects from other
+    packages, such as "reweight.methods"; entry points are loaded once, at the first access, and one that fails is
+    logged and skipped.
     """
 
     def __init__(self, what: str, group: str) -> None:
@@ -36,7 +36,7 @@ class Registry(Mapping[str, T], Generic[T]):
         self._discovered = False
 
     def register(self, item: T) -> T:
-        """Add an object, and give it back. ValueError for a key that is taken or is no key."""
+        """Add an object and return it. ValueError for a key that is taken or malformed."""
         if not KEY.fullmatch(item.key):
             raise ValueError(f"A {self.what}'s key is up to 32 of a-z, 0-9, . and -, not {item.key!r}.")
         if item.key in self._items:
@@ -45,11 +45,11 @@ class Registry(Mapping[str, T], Generic[T]):
         return item
 
     def remove(self, key: str) -> None:
-        """Take an object out again. KeyError where there is none."""
+        """Remove an object. KeyError if there is none."""
         del self._items[key]
 
     def named(self, key: str) -> T:
-        """The object of that key. ValueError, one sentence that lists the keys, where there is none."""
+        """The object with that key. ValueError, one sentence that lists the keys, if there is none."""
         if isinstance(key, str) and key in self:
             return self[key]
         raise ValueError(f"There is no {self.what} of that name: choose one of {', '.join(self)}.")

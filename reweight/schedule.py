@@ -1,6 +1,6 @@
-"""Importance scores and the weights they give (paper Eq. 6-8), their controls, and the table that carries them.
+"""Importance scores, weights computed from them (paper Eq. 6-8), controls, and the importance table.
 
-Arrays are indexed (steps, blocks): T rows, m columns. Nothing here touches a model.
+Arrays are indexed (steps, blocks): T rows, m columns. No model is needed.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ SKIP_EPS = 1e-6  # a block is bypassed where w + SKIP_EPS < q
 
 
 def vote(thresholds: np.ndarray, seed: int) -> np.ndarray:
-    """Votes vs (T, m), int, of thresholds q (runs, T, m): Sec. III-D.
+    """Votes vs (T, m), int, from thresholds q (runs, T, m): Sec. III-D.
 
     Each run sorts the blocks of a step by threshold, descending; position k scores k + 1, so a high threshold means
-    unimportant. Ties are broken at random, the same way for the same seed. ValueError for another shape or a NaN.
+    unimportant. Ties are broken at random by the seed. ValueError for another shape or a NaN.
     """
     q = np.asarray(thresholds, dtype=np.float64)
     if q.ndim != 3 or q.size == 0 or np.isnan(q).any():
@@ -33,7 +33,7 @@ def vote(thresholds: np.ndarray, seed: int) -> np.ndarray:
 
 
 def importance_scores(votes: np.ndarray, runs: int) -> np.ndarray:
-    """Eq. 6: is = vs / (m r), for votes vs (T, m) of r runs; (T, m) in [1/m, 1]."""
+    """Eq. 6: is = vs / (m r), for votes vs (T, m) from r runs; (T, m) in [1/m, 1]."""
     vs = np.asarray(votes)
     if vs.ndim != 2 or vs.size == 0 or runs < 1:
         raise ValueError(f"Votes have shape (steps, blocks) from at least 1 run, not {vs.shape} from {runs}.")
@@ -41,7 +41,7 @@ def importance_scores(votes: np.ndarray, runs: int) -> np.ndarray:
 
 
 def weights(scores: np.ndarray, low: float, high: float) -> np.ndarray:
-    """Eq. 7: w_i^(t) = is_i^(t) (high - low) + low, and high everywhere where low == high. ValueError if not finite."""
+    """Eq. 7: w_i^(t) = is_i^(t) (high - low) + low; exactly high if low == high. ValueError if a bound is not finite."""
     if not (np.isfinite(low) and np.isfinite(high)):
         raise ValueError(f"The bounds of the weights must be finite numbers, not {low} and {high}.")
     scores = np.asarray(scores, dtype=np.float64)
@@ -53,12 +53,12 @@ Places = Sequence[tuple[str, int]]
 
 @dataclass(frozen=True)
 class Control:
-    """What the weights follow: importance scores as they are, or a control made from them.
+    """A schedule: which scores the weights are computed from, the importance scores or a control made from them.
 
-    key, title: its name in settings and for people. apply(scores, blocks, seed): scores (T, m) from scores (T, m);
-    blocks are each block's (stage, level), and empty where they are not known; seed is for what is random.
-    probed: whether it looks at the scores at all. shipped: whether its weights are a table that ships with the model,
-    which takes the place of scores, low and high. preset: of the probe, where it takes only that preset's tables.
+    key, title: its name in settings and on the page. apply(scores, blocks, seed): scores (T, m) from scores (T, m);
+    blocks: the (stage, level) of each block, empty if unknown; seed: for random controls. probed: whether it uses the
+    scores at all. shipped: whether the weights are a table that ships with the model, instead of scores, low and high.
+    preset: the probe's preset, if only its tables are used.
     """
 
     key: str
@@ -70,27 +70,27 @@ class Control:
 
 
 def inverted(scores: np.ndarray) -> np.ndarray:
-    """Eq. 8: is -> 1 - is. Lowers the mean weight by (high - low)/m as well as reversing the ranking."""
+    """Eq. 8: is -> 1 - is. It reverses the ranking, and also lowers the mean weight by (high - low)/m."""
     return 1 - scores
 
 
 def reversed_(scores: np.ndarray) -> np.ndarray:
-    """Our control: is -> (m + 1)/m - is. The reversed ranking; the same mean as any table made by votes."""
+    """Our control: is -> (m + 1)/m - is. It reverses the ranking and keeps the mean of a table made by votes."""
     return (scores.shape[1] + 1) / scores.shape[1] - scores
 
 
 def flat(scores: np.ndarray) -> np.ndarray:
-    """Our control: every block at the mean of its step, so each step keeps its mean weight and loses its ranking."""
+    """Our control: every block gets its step's mean score, so the mean weight is kept and the ranking removed."""
     return np.broadcast_to(scores.mean(axis=1, keepdims=True), scores.shape).copy()
 
 
 def permuted(scores: np.ndarray, seed: int) -> np.ndarray:
-    """Our control: the blocks of each step in a random order, the same for the same seed."""
+    """Our control: the scores of each step in random order, determined by the seed."""
     return np.random.default_rng(seed).permuted(scores, axis=1)
 
 
 def static(steps: int, m: int, block: int, value: float = 1.1) -> np.ndarray:
-    """Table I's static weights (T, m): one block, 0..m-1, at value and the rest at 1. ValueError for no such block."""
+    """Table I's static weights (T, m): one block, 0..m-1, has value, the others 1. ValueError for another block."""
     if not 0 <= block < m:
         raise ValueError(f"There is no block {block}: choose one of 0 to {m - 1}.")
     w = np.ones((steps, m))
@@ -101,11 +101,11 @@ def static(steps: int, m: int, block: int, value: float = 1.1) -> np.ndarray:
 def empirical(places: Sequence[tuple[str, int]], steps: int, noise: Sequence[float] | None = None) -> np.ndarray:
     """Scores (T, m) in [1/m, 1] by the empirical strategy of Sec. III-F, which needs no probe.
 
-    places: each block's (stage, level), level 0 the highest resolution. noise: how much noise of its own each block
-    adds, in any unit, if it is known. The strategy is the paper's: the bottleneck always high, early steps for the
-    low resolutions and late steps for the high ones, less for noisy blocks. The paper gives no numbers; these are
-    ours: 1 for the bottleneck, elsewhere a preference of up to 0.9 that moves in a straight line from the deepest level
-    at the first step to the highest at the last (one step: halfway), halved for the noisiest block.
+    places: the (stage, level) of each block, level 0 being the highest resolution. noise: how much noise each block
+    adds, in any unit, if known. The strategy is the paper's: the bottleneck always high, low resolutions high in early
+    steps and high resolutions in late steps, less for noisy blocks. The paper gives no numbers, so these are ours: 1
+    for the bottleneck; elsewhere up to 0.9, moving linearly from the deepest level at the first step to the highest
+    resolution at the last (with one step: halfway); halved for the noisiest block.
     """
     m = len(places)
     if m == 0 or steps < 1:
@@ -144,7 +144,7 @@ CONTROLS.register(Control("tuned", "Tuned", lambda scores, blocks, seed: scores,
 
 
 class _Document(Schema):
-    """The table as JSON. Every field must be there and no other."""
+    """The table's JSON form; all fields are required, others are refused."""
 
     format: Literal["reweight-importance-1"]
     scores: Annotated[
@@ -174,13 +174,13 @@ class _Document(Schema):
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class ImportanceTable(TableDocument):
-    """Which block matters at which step, and how that was found. Checked on construction, equal by content.
+    """Importance scores of the blocks at each step, with provenance. Checked on construction, equal by content.
 
-    scores: is, (T, m) in [0, 1], higher is more important; read-only. runs: how many runs voted, 0 where none did.
-    blocks: the m labels, in execution order. model, revision, scheduler, steps (T), seed, prompt, negative_prompt,
-    guidance_scale, method ("probe:paper-code", "empirical", ...), settings, versions: where it comes from.
-    diagnostics: what may be said against it, such as acceptance rate or vote spread; arrays become lists.
-    ValueError of one sentence for anything that would not survive saving and loading.
+    scores: is, (T, m) in [0, 1], higher is more important; read-only. runs: the number of runs that voted, 0 if there
+    was no vote. blocks: the m labels, in execution order. Provenance: model, revision, scheduler, steps (T), seed,
+    prompt, negative_prompt, guidance_scale, method ("probe:paper-code", "empirical", ...), settings, versions.
+    diagnostics: measures of quality, such as the acceptance rate or vote spread; arrays become lists.
+    ValueError of one sentence for values that could not be saved and loaded.
     """
 
     WHAT, FORMAT, SCHEMA = "an importance table", "reweight-importance-1", _Document
@@ -192,7 +192,7 @@ class ImportanceTable(TableDocument):
     method: str
     revision: str | None = None
     scheduler: str = ""
-    steps: int = 0  # 0: as many as there are rows
+    steps: int = 0  # 0: the number of rows
     seed: int | None = None
     prompt: str = ""
     negative_prompt: str = ""
@@ -213,15 +213,15 @@ class ImportanceTable(TableDocument):
         object.__setattr__(self, "blocks", tuple(document.blocks))
 
     def weights(self, low: float, high: float, control: str = "importance", seed: int = 0) -> np.ndarray:
-        """Weights (T, m) by Eq. 7, of these scores or of a control made from them, see CONTROLS; seed is for "random".
+        """Weights (T, m) by Eq. 7, for these scores or a control made from them (see CONTROLS); seed is for "random".
 
-        ValueError for an unknown control, one that needs to know more than scores, or a bound that is not finite.
+        ValueError for an unknown control, one that needs more than scores, or a bound that is not finite.
         """
         if CONTROLS.named(control).shipped:
             raise ValueError("Tuned weights are a table of their own, which scores cannot give: load a WeightTable.")
         return weights(CONTROLS.named(control).apply(self.scores, (), seed), low, high)
 
     def ranking(self) -> tuple[tuple[str, ...], ...]:
-        """For each step the block labels, least important first; equal scores in execution order."""
+        """The block labels of each step, least important first; equal scores in execution order."""
         order = np.argsort(self.scores, axis=1, kind="stable")
         return tuple(tuple(self.blocks[i] for i in row) for row in order)

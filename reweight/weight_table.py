@@ -1,6 +1,6 @@
-"""Weights themselves, tuned or painted, with where they come from: the table that is applied as it is.
+"""The weight table: tuned or painted weights with provenance, applied without scores, low or high.
 
-Arrays are indexed (steps, blocks): T rows, m columns. Nothing here touches a model.
+Arrays are indexed (steps, blocks): T rows, m columns. No model is needed.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ LOW, HIGH = 0.0, 2.0
 
 
 class _Document(Schema):
-    """The table as JSON. Every field must be there and no other."""
+    """The table's JSON form; all fields are required, others are refused."""
 
     format: Literal["reweight-weights-1"]
     weights: Annotated[
@@ -55,15 +55,15 @@ class _Document(Schema):
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class WeightTable(TableDocument):
-    """The weight of each block at each step, and how it was found. Checked on construction, equal by content.
+    """The weight of each block at each step, with provenance. Checked on construction, equal by content.
 
     weights: w, (T, m) in [0, 2], read-only; rows of numbers or "off", which becomes weight 1 and a bypass. bypass: (T, m)
-    bool, where the block is switched off; None where none is. blocks: the m labels, in execution order; per: whether a
-    column is a stage, as in the paper, or one Transformer2DModel of a stage. model, revision, scheduler, steps (T),
-    guidance_scale, method ("tuned:gradient", "tuned:cma", "painted"), scorer, settings, versions: where it comes from.
-    provenance: of the prompts and noises that it was tuned on. diagnostics: what it gains and costs, such as
-    validation_gain; arrays become lists.
-    ValueError of one sentence for anything that would not survive saving and loading.
+    bool, the bypassed blocks; None if there are none. blocks: the m labels, in execution order. per: "stage" if a column
+    is a target block, as in the paper, "transformer" if it is a Transformer2DModel. Provenance: model, revision,
+    scheduler, steps (T), guidance_scale, method ("tuned:gradient", "tuned:cma", "painted"), scorer, settings, versions;
+    provenance: the prompts and noises of the tuning. diagnostics: measured gains and costs, such as validation_gain;
+    arrays become lists.
+    ValueError of one sentence for values that could not be saved and loaded.
     """
 
     WHAT, FORMAT, SCHEMA = "a weight table", "reweight-weights-1", _Document
@@ -76,7 +76,7 @@ class WeightTable(TableDocument):
     per: str = "stage"
     revision: str | None = None
     scheduler: str = ""
-    steps: int = 0  # 0: as many as there are rows
+    steps: int = 0  # 0: the number of rows
     guidance_scale: float = 0.0
     scorer: str = ""
     settings: dict[str, Any] = field(default_factory=dict)
@@ -105,7 +105,7 @@ class WeightTable(TableDocument):
 
 
 def load_table(path: str | os.PathLike[str]) -> ImportanceTable | WeightTable:
-    """A saved table of either kind, recognised by its format. OSError, or ValueError of one sentence, otherwise."""
+    """Load an importance table or a weight table, by its format. OSError, or ValueError of one sentence, otherwise."""
     text = read_bounded(path)
     kind = read_object(text, "an importance or weight table", MAX_BYTES).get("format")
     return WeightTable.from_json(text) if kind == WeightTable.FORMAT else ImportanceTable.from_json(text)
@@ -118,7 +118,7 @@ def _cell(cell: Any) -> Any:
 
 
 def _cells(weights: Any, bypass: Any) -> Any:
-    """Rows of weights with "off" where the block is bypassed; ValueError where the shapes differ."""
+    """Rows of weights with "off" for bypassed blocks; ValueError if the shapes differ."""
     if not isinstance(weights, list) or not all(isinstance(row, list) for row in weights):
         return weights
     rows = [[float(cell) if type(cell) is int else cell for cell in row] for row in weights]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import tempfile
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
@@ -55,6 +56,13 @@ def pytest_configure(config: pytest.Config) -> None:
     for module in ("diffusers", "numpy"):
         config.addinivalue_line("filterwarnings", rf"ignore::DeprecationWarning:{module}\..*")
     config.addinivalue_line("filterwarnings", "ignore:.*Transformer2DModelOutput.*:FutureWarning")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_sessionstart(session: pytest.Session) -> None:
+    """What libraries and programs put into the machine's temporary folder goes where the run's own files are, and with
+    them; before anything is imported that remembers the folder."""
+    tempfile.tempdir = os.environ["TMPDIR"] = str(session.config._tmp_path_factory.mktemp("aside"))
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

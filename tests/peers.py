@@ -8,6 +8,7 @@ from reweight.methods import METHODS, Drawing
 
 FAMILIES = {"sd": "sd15", "sdxl": "sdxl"}
 PEERS = ("skip-tuning", "faster-diffusion", "inherit", "at-edm", "tomesd", "tgate", "deis")
+_VANILLA = {}
 SCHEDULERS = {
     "DDIM": ("DDIMScheduler", {}),
     "Euler": ("EulerDiscreteScheduler", {}),
@@ -37,6 +38,14 @@ def with_scheduler(pipe, name):
     kind, options = SCHEDULERS[name]
     pipe.scheduler = getattr(diffusers, kind).from_config(pipe.scheduler.config, **options)
     return pipe
+
+
+def vanilla(pipe, drawing=draw, **options):
+    """What the tiny pipeline draws without any method: drawn once, as it is the same for every test that borrows it."""
+    key = family_of(pipe), type(pipe), type(pipe.scheduler), drawing, tuple(sorted(options.items()))
+    if key not in _VANILLA:
+        _VANILLA[key] = drawing(pipe, **options)
+    return _VANILLA[key]
 
 
 def latents(pipe, **kwargs):

@@ -42,16 +42,16 @@ def refused(result):
     return lines[0]
 
 
-@pytest.fixture(scope="module")
-def made(sd_folder, tmp_path_factory):
-    """A table from `probe` in this process, and pictures from `generate --table` in one of its own."""
+@pytest.fixture(scope="module", params=[run_here, pytest.param(run, marks=pytest.mark.thorough)])
+def made(request, sd_folder, tmp_path_factory):
+    """A table from `probe` in this process, and pictures from `generate --table` in this one or in one of its own."""
     folder = tmp_path_factory.mktemp("made")
     table, figure, out = folder / "new" / "table.json", folder / "figure.png", folder / "out"
     probed = run_here(
         "probe", "a [red] $5 & $6 apple", "--model", sd_folder, "--steps", 3, "--runs", 1, "--out", table,
         "--figure", figure, "--guidance", 2,
     )  # fmt: skip
-    drawn = run(
+    drawn = request.param(
         "generate", PROMPT, "--model", sd_folder, "--table", table, "--out", out, "--low", 0.9, "--high", 1.2, "--seed", 5,
         "--guidance", 2, "--negative-prompt", "blue cat",
     )  # fmt: skip

@@ -69,29 +69,33 @@ SAID = {
 class TestFromOutside:
     """No file of this package names what tests/outside brings. One process, where it is installed, runs the commands."""
 
-    @pytest.fixture(scope="class")
-    def done(self, sd_folder, tmp_path_factory):
-        """What each command said, and the folder that they wrote to."""
-        folder = tmp_path_factory.mktemp("outside")
-        (folder / "prompts.txt").write_text(f"{PROMPT}\nthe blue cat in rain\n", encoding="utf-8")
-        generate = ["generate", PROMPT, "--model", str(sd_folder), "--steps", "2", "--out"]
-        commands = [
-            [*generate, str(folder), "--method", "vanilla", "--method", "dim-skips", "--method", "reweighted+dim-skips", "--set",
-             "dim-skips.factor=0.5", "--schedule", "zigzag", "--low", "0.5", "--high", "1.5"],
-            *([*generate, str(folder / "none"), "--set", setting] for setting in SAID),
-            ["bench", "fig4", "--model", str(sd_folder), "--prompts", str(folder / "prompts.txt"), "--limit", "2",
-             "--seeds", "1", "--steps", "1", "--importance", "empirical", "--scorer", "redness", "--out", str(folder)],
-        ]  # fmt: skip
+    @staticmethod
+    def said(*commands):
+        """What each command says."""
         command = [sys.executable, "-c", CODE, json.dumps(commands)]
         ended = subprocess.run(
             command, cwd=ROOT, env=ENV, capture_output=True, text=True, timeout=300, encoding="utf-8"
         )
         assert ended.returncode == 0 and "Traceback" not in ended.stderr, ended.stderr
-        return ended.stderr.split("-----\n"), folder
+        return ended.stderr.split("-----\n")
+
+    @pytest.fixture(scope="class")
+    def done(self, sd_folder, tmp_path_factory):
+        """What each command said, and the folder that they wrote to."""
+        folder = tmp_path_factory.mktemp("outside")
+        generate = ["generate", PROMPT, "--model", str(sd_folder), "--steps", "2", "--out"]
+        commands = [
+            [*generate, str(folder), "--method", "vanilla", "--method", "dim-skips", "--method", "reweighted+dim-skips", "--set",
+             "dim-skips.factor=0.5", "--schedule", "zigzag", "--low", "0.5", "--high", "1.5"],
+            *([*generate, str(folder / "none"), "--set", setting] for setting in SAID),
+        ]  # fmt: skip
+        return self.said(*commands), folder
 
     def test_a_method_and_a_control_draw_and_are_in_the_settings(self, done):
         (said, *_), folder = done
-        assert "broken is left out" in said
+        lines = [line for line in said.splitlines() if line.strip() and "broken is left out" not in line]
+        ours = ("Importance: ", "vanilla", "dim-skips", "reweighted+dim-skips", "Wrote ")
+        assert "broken is left out" in said and all(line.startswith(ours) for line in lines), said
         pictures = {
             name: Image.open(folder / f"{name}.png") for name in ("vanilla", "dim-skips", "reweighted+dim-skips")
         }
@@ -107,10 +111,15 @@ class TestFromOutside:
         for found, expected in zip(said, SAID.values(), strict=False):
             assert [line for line in found.splitlines() if line.startswith("Dim skips")] == [expected]
 
-    def test_a_scorer_judges_a_table(self, done):
-        _, folder = done
+    @pytest.mark.thorough
+    def test_a_scorer_judges_a_table(self, sd_folder, tmp_path):
+        (tmp_path / "prompts.txt").write_text(f"{PROMPT}\nthe blue cat in rain\n", encoding="utf-8")
+        self.said(
+            ["bench", "fig4", "--model", str(sd_folder), "--prompts", str(tmp_path / "prompts.txt"), "--limit", "2",
+             "--seeds", "1", "--steps", "1", "--importance", "empirical", "--scorer", "redness", "--out", str(tmp_path)],
+        )  # fmt: skip
         rows = [
-            json.loads(line) for line in (folder / "fig4" / "rows-0.jsonl").read_text(encoding="utf-8").splitlines()
+            json.loads(line) for line in (tmp_path / "fig4" / "rows-0.jsonl").read_text(encoding="utf-8").splitlines()
         ]
-        assert json.loads((folder / "fig4" / "results.json").read_text(encoding="utf-8"))["scorer"] == "redness 1"
+        assert json.loads((tmp_path / "fig4" / "results.json").read_text(encoding="utf-8"))["scorer"] == "redness 1"
         assert len(rows) == 12 and np.ptp([row["score"] for row in rows]) > 0

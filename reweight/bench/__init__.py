@@ -1,4 +1,4 @@
-"""Figures by command: `python -m reweight bench …`, one file for each command."""
+"""Benchmarks: the commands of `python -m reweight bench …`, one file each."""
 
 import typer
 

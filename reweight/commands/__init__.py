@@ -1,1 +1,1 @@
-"""The commands of `python -m reweight` that draw, probe and tune: a file for each. Nothing imports them but `__main__`."""
+"""The commands of `python -m reweight` that draw, probe and tune, one file each, imported only by `__main__`."""

@@ -118,7 +118,7 @@ def command(
 
 
 def _done(drawn: dict[str, Any]) -> Iterator[str]:
-    """What each column's methods report, and the distance of its picture from vanilla's if that is drawn too."""
+    """Lines with the reports of each column's methods, and its distance from vanilla if that is drawn too."""
     from ..scoring.similarity import distance
 
     vanilla = drawn.get("vanilla")
@@ -149,7 +149,7 @@ def _prompts(file: Path | None, asked: dict[str, Any]) -> list[str]:
 def _asked(
     source: Path | None, model: str | None, given: dict[str, Any]
 ) -> tuple[dict[str, Any], dict[str, Any] | None]:
-    """What is asked for, over the settings of a picture where there is one; and that picture's settings."""
+    """The request's settings, with a picture's as defaults if there is one; and that picture's settings."""
     from ..engine.provenance import read_png
 
     given = {name: value for name, value in given.items() if value is not None}
@@ -165,17 +165,21 @@ def _asked(
 
 
 def _restored(engine: Engine, request: Request, picture: dict[str, Any], pinned: Any) -> Request:
-    """The request with the picture's own weights, where only its importance table is missing here."""
+    """The request with the picture's weights painted, if only its importance table is missing here."""
     from ..engine.drawing import drawing_of
     from ..engine.request import validate
     from ..engine.restoring import with_weights
 
     names = ("low", "high", "schedule", "steps", "first_step", "last_step", "blocks", "prompt", "painted")
     now, then = request.settings(), picture["request"]
-    other_model = then["model"] not in (request.model, Path(request.model).resolve().name)  # a PNG names a folder only
+    other_model = then["model"] not in (
+        request.model,
+        Path(request.model).resolve().name,
+    )  # a PNG has only a folder's last part
     if pinned is not None or other_model or any(now.get(name) != then.get(name) for name in names):
         return request
-    weights = drawing_of(request, engine.chosen(request), engine.opened(request.model)).weights
+    drawing = drawing_of(request, engine.chosen(request), engine.opened(request.model))
+    weights, _ = request.reweighting.tables(drawing)
     asked, painted = with_weights({**picture, "request": now}, request, weights)
     if painted:
         say("The picture's importance table is not available here: the weights saved in the picture are used.")
@@ -185,7 +189,7 @@ def _restored(engine: Engine, request: Request, picture: dict[str, Any], pinned:
 def _many(
     engine: Engine, request: Request, out: Path, pinned: Any, texts: list[str], seeds: str | None, vary: list[str], overwrite: bool
 ) -> None:  # fmt: skip
-    """Draw prompts × seeds × methods × settings, with a CSV; what is there already is not drawn again."""
+    """Draw prompts × seeds × methods × settings, with a CSV; existing pictures are not drawn again."""
     from ..batch import Batch, plan
 
     batch = Batch(engine, plan(engine, request, out, texts, seeds, vary), out, pinned)
@@ -201,7 +205,7 @@ def _many(
 
 
 def _settings(given: list[str]) -> dict[str, Any]:
-    """Settings by method from texts such as "freeu.b1=1.3"."""
+    """Settings by method, parsed from texts such as "freeu.b1=1.3"."""
     found: dict[str, dict[str, Any]] = {}
     for text in given:
         match = re.fullmatch(r"([a-z0-9-]+)\.(\w+)=(.*)", text)

@@ -79,7 +79,7 @@ def command(
 
 
 def _check_figure(file: Path) -> None:
-    """ValueError for a suffix that matplotlib cannot write, before a probe is made for it."""
+    """ValueError for a suffix that matplotlib cannot write; checked before the probe runs."""
     from matplotlib.backend_bases import FigureCanvasBase
 
     known = FigureCanvasBase.get_supported_filetypes()

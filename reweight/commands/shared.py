@@ -1,4 +1,4 @@
-"""What the commands have in common: options, the console, and the start of an engine."""
+"""Shared by the commands: options, the console, and starting an engine."""
 
 from __future__ import annotations
 
@@ -26,18 +26,18 @@ console = Console(stderr=True)
 
 
 def progress_bar() -> Progress:
-    """With the time remaining; it disappears when it is done."""
+    """A progress bar with the remaining time, which disappears when it is done."""
     return Progress(TextColumn("{task.description}"), BarColumn(), TextColumn("{task.percentage:>3.0f}%"),
                     TimeRemainingColumn(), console=console, transient=True)  # fmt: skip
 
 
 def say(text: str, **options: Any) -> None:
-    """A line for a person, on stderr."""
+    """Print a line to stderr."""
     console.print(text, markup=False, highlight=False, soft_wrap=True, **options)
 
 
 def start(model: str, device: str | None, **raw: Any) -> tuple[Engine, Request]:
-    """The engine with the model loaded, and the request, which is checked first: loading may take minutes."""
+    """The request, validated first because loading may take minutes, and an engine with the model loaded."""
     from ..engine.engine import Engine
     from ..engine.request import validate
     from ..models.registry import card_for
@@ -50,7 +50,7 @@ def start(model: str, device: str | None, **raw: Any) -> tuple[Engine, Request]:
 
 
 def writable(file: Path) -> None:
-    """Make the folder of a file that will be written. ValueError of one sentence if it cannot be written there."""
+    """Create the folder of an output file. ValueError of one sentence if the file cannot be written there."""
     file.parent.mkdir(parents=True, exist_ok=True)
     if file.is_dir() or not os.access(file.parent, os.W_OK):
         raise ValueError(f"{file} cannot be written: give the name of a file in a folder of your own.")

@@ -1,4 +1,4 @@
-"""`python -m reweight tune`: weights tuned for a score, as a table that every command takes."""
+"""`python -m reweight tune`: tunes weights for a score, and writes a table for the other commands."""
 
 from __future__ import annotations
 

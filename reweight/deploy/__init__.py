@@ -1,1 +1,1 @@
-"""Putting the demo elsewhere: a Space of the Hugging Face hub."""
+"""Deployment of the demo to a Hugging Face Space."""

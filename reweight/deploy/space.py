@@ -1,4 +1,4 @@
-"""A Space of the Hugging Face hub: which files it needs, and their upload in one commit."""
+"""Uploads the demo to a Hugging Face Space, only the files that it needs, in one commit."""
 
 from __future__ import annotations
 
@@ -34,18 +34,18 @@ ENDINGS = {
     ".txt",
     ".woff2",
 }
-LARGEST = 10_000_000  # bytes; more needs a storage that a Space of this kind has not
+LARGEST = 10_000_000  # bytes; larger files need Git LFS storage
 
 
 class DeployError(ValueError):
-    """A demo that cannot be put there, in one sentence."""
+    """The demo cannot be uploaded; the message is one sentence."""
 
 
 def files_of(root: Path = ROOT) -> list[str]:
-    """The files that a Space needs, relative to the checkout: the page, the library under it, the models, the card.
+    """The files that a Space needs, relative to the checkout: the page, the library, the models, the card.
 
-    How the models are made and measured, tests and documents stay. DeployError for what is no checkout, or a file of a
-    kind or size that is not expected, so that nothing private goes along.
+    Training, benchmarks, tests and documents are not included. DeployError if root is not a checkout, or a file has an
+    unexpected type or size, so that nothing private is uploaded.
     """
     if missing := [name for name in ALONE if not (root / name).is_file()]:
         raise DeployError(f"This is no checkout of the demo, {missing[0]} is missing: run the command from one.")
@@ -69,10 +69,10 @@ def files_of(root: Path = ROOT) -> list[str]:
 def upload(
     name: str, *, private: bool = False, hardware: str | None = None, dry_run: bool = False, root: Path = ROOT
 ) -> str:
-    """Make the Space OWNER/NAME where there is none, and replace its files by ours in one commit; what was done, in words.
+    """Create the Space OWNER/NAME if needed, and replace its files by ours in one commit; returns a summary.
 
-    Files of an earlier upload that are no longer needed go. It is the hub's own protocol, because a Space rejects binary
-    files that are pushed by git. The token is the one of `hf auth login`, or HF_TOKEN's.
+    Files of an earlier upload that are no longer needed are deleted. The hub's API is used, because a Space rejects
+    binary files pushed with git. The token is that of `hf auth login`, or HF_TOKEN.
     """
     if not NAME.fullmatch(name):
         raise DeployError(f"A Space is named OWNER/NAME, not {name[:80]!r}.")
@@ -94,14 +94,14 @@ def upload(
             *(CommitOperationDelete(file) for file in sorted(there)),
             *(CommitOperationAdd(file, root / file) for file in files),
         ]
-        commit = api.create_commit(name, operations, repo_type="space", commit_message="The demo as it is")
+        commit = api.create_commit(name, operations, repo_type="space", commit_message="Upload the demo")
     except LocalTokenNotFoundError as error:
-        raise DeployError("Nobody is logged in to the hub: run `hf auth login` first.") from error
+        raise DeployError("You are not logged in to the hub: run `hf auth login` first.") from error
     except HfHubHTTPError as error:
         status = error.response.status_code if error.response is not None else 0
         if status in (401, 403):
-            said = "The hub refuses this: log in with a token that may write there (`hf auth login`)."
+            message = "The hub refuses this: log in with a token that may write there (`hf auth login`)."
         else:
-            said = f"The hub answered {status}: try again, and look at the Space's page."
-        raise DeployError(said) from error
+            message = f"The hub answered {status}: try again, and look at the Space's page."
+        raise DeployError(message) from error
     return f"{constants.ENDPOINT}/spaces/{name}: {summary}, commit {commit.oid[:8]}. It starts in a few minutes."

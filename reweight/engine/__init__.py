@@ -1,1 +1,1 @@
-"""One owner of the pipelines: requests, the one place that draws, the worker, provenance."""
+"""Requests, drawing, measuring, the worker that owns the pipelines, and provenance of pictures."""

@@ -1,4 +1,4 @@
-"""What can be varied: every setting of a request as an axis, its values typed as a list or a range."""
+"""Axes of a sweep: which settings of a request can be varied, and how their values are parsed from text."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ from .request import BASE, REWEIGHTED, Request, RequestError, validate
 MOST_VALUES = 50
 COLUMN, BLOCK = "column", "block"
 WINDOW = ("first_step", "last_step")
-LONGEST = 80  # letters of a number or a range
-NUMBER = r"-?(?:\d+(?:\.\d*)?|\.\d+)(?:e-?\d+)?"  # one way to match it, so that no text takes long to refuse
+LONGEST = 80  # characters of a number or a range
+NUMBER = r"-?(?:\d+(?:\.\d*)?|\.\d+)(?:e-?\d+)?"  # unambiguous, so that no input takes long to reject
 RANGE = re.compile(
     rf"({NUMBER})\s*(?:-|–|to|\.\.)\s*({NUMBER})(?:\s*(?:(?:x|×)\s*(\d+)|\[(\d+)\]|\(\s*\+?({NUMBER})\s*\)|step\s+({NUMBER})))?"
 )
@@ -31,7 +31,7 @@ Value = float | int | str
 @dataclass(frozen=True)
 class Setting:
     """A setting that can be varied. name: "low", "freeu.b1", "block.3", "column". kind: "number", "weight" (a number or
-    "off"), "choice" or "text". example: values to begin with."""
+    "off"), "choice" or "text". example: initial values, as text."""
 
     name: str
     title: str
@@ -43,7 +43,7 @@ class Setting:
 
 @dataclass(frozen=True)
 class Axis:
-    """A setting's name and the values that it takes, in order."""
+    """A setting's name and its values, in order."""
 
     name: str
     values: tuple[Value, ...]
@@ -55,10 +55,7 @@ class Axis:
 
 
 def offered(card: ModelCard, names: Sequence[str], columns: Sequence[str], steps: int) -> list[Setting]:
-    """Every setting that can be varied for a model. names: of its blocks. columns: those that are compared.
-
-    steps: of the request.
-    """
+    """Every setting of a model that can be varied. names: the blocks'. columns, steps: the request's."""
     low, high = card.low, card.high
     found = [
         Setting("low", "low", "Weights", "number", f"{max(0.4, low - 0.3):.2f}-{low + 0.1:.2f} x5"),
@@ -101,7 +98,7 @@ def _of_method(key: str, card: ModelCard) -> Iterator[Setting]:
 
 
 def read_axis(name: Any, text: Any, settings: Sequence[Setting]) -> Axis:
-    """An axis from what somebody typed: "0.9-1.1 x5", "1-4", "1-9 (+2)", "0.8, 1, 1.2", names, or prompts parted by "|".
+    """An axis parsed from text: "0.9-1.1 x5", "1-4", "1-9 (+2)", "0.8, 1, 1.2", names, or prompts separated by "|".
 
     RequestError of one sentence for anything else.
     """
@@ -113,7 +110,7 @@ def read_axis(name: Any, text: Any, settings: Sequence[Setting]) -> Axis:
     parts = [part.strip() for part in re.split(r"[|\n]" if found.kind == "text" else r"[,;\n]", text) if part.strip()]
     if not parts:
         raise RequestError(
-            f"There are no values for {found.title}: give some, such as {found.example or 'two prompts parted by |'}."
+            f"There are no values for {found.title}: give some, such as {found.example or 'two prompts separated by |'}."
         )
     values = tuple(dict.fromkeys(value for part in parts for value in _values(found, part)))
     if len(values) > MOST_VALUES:
@@ -174,9 +171,9 @@ def _tidy(value: float) -> float | int:
 def changed(
     request: Request, card: ModelCard, changes: Mapping[str, Value], blocks: Sequence[TargetBlock]
 ) -> tuple[Request, str]:
-    """A request with some settings changed, and the column that is drawn, by default its first.
+    """A request with some settings changed, and the column to draw, by default the request's first.
 
-    RequestError of one sentence where that cannot be drawn.
+    RequestError of one sentence if that cannot be drawn.
     """
     column = str(changes.get(COLUMN, request.columns[0]))
     try:
@@ -201,7 +198,7 @@ def changed(
 
 
 def _exact(key: str, name: str, value: Value) -> Any:
-    """A choice's own value for its text."""
+    """The value of a choice that was given as text."""
     item = next((item for item in fields(METHODS[key].settings) if item.name == name), None)
     choices = (True, False) if value in ("true", "false") else limits_of(item).choices if item else ()
     return {str(choice).lower(): choice for choice in choices}.get(str(value), value)
@@ -217,13 +214,13 @@ def _painted(cells: Any, steps: Any, m: int, block: int, value: Value) -> list[l
 
 
 def difference(request: Request, other: Request) -> dict[str, Any]:
-    """The settings, by the names that a page has for them, in which another request is not as this one."""
+    """The settings of `other` that differ from this request's, by the page's names."""
     one, two = flat(request), flat(other)
     return {name: value for name, value in two.items() if one.get(name) != value}
 
 
 def flat(request: Request) -> dict[str, Any]:
-    """Every setting but the columns by the name that a page has for it, in JSON's own types."""
+    """Every setting but the columns, as JSON values, by the page's names."""
     own = asdict(request.reweighting)
     own["painted"] = None if own["painted"] is None else [list(row) for row in own["painted"]]
     own["blocks"] = None if own["blocks"] is None else list(own["blocks"])

@@ -1,4 +1,4 @@
-"""Further copies of a pipeline that share its weights: one can be in the midst of a drawing while another draws."""
+"""Copies of a pipeline that share its weights, so that one can draw while another is paused in a drawing."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from torch import nn
 
 
 def copy_of(pipe: Any) -> Any:
-    """A pipeline with networks and a scheduler of its own, and the same weights: what a method does to one, the other
-    does not see. A few megabytes at most. The pipeline must be unpatched."""
+    """A pipeline with the same weights but its own modules and scheduler, so that hooks on one leave the other alone.
+    It takes a few megabytes at most. The pipeline must be unpatched."""
     networks = {name: part for name, part in pipe.components.items() if isinstance(part, nn.Module)}
     shared = {id(one): one for part in networks.values() for one in (*part.parameters(), *part.buffers())}
     other = copy.copy(pipe)

@@ -1,10 +1,9 @@
-"""The one place that draws: pictures by a column of methods, on the calling thread."""
+"""The only code that draws pictures: a column of methods on the pipeline, on the calling thread."""
 
 from __future__ import annotations
 
-import gc
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from typing import Any
@@ -13,28 +12,25 @@ import numpy as np
 import torch
 from PIL import Image
 
-from ..methods.base import Drawing, Report
+from ..methods.base import Chosen, Drawing, Report
 from ..methods.columns import parts
 from ..models.folder import ModelError, out_of_memory
 from ..models.loading import LoadedModel
 from ..patching.blocks import target_blocks
-from .events import Step
+from .events import Notice, Picture, Preview, Step
+from .fallbacks import NotFinite, check_finite, in_float32, sentences, sliced_attention
+from .job import Job
+from .listening import previews
 from .pictures import Made, Pictures
-from .request import Request
-from .resolving import Chosen, places_of, stage_of
-from .worker import Job
-
-
-class _NotFinite(ModelError):
-    pass
+from .request import REWEIGHTED, Request, RequestError
 
 
 @dataclass(frozen=True)
 class Start:
-    """A picture to begin with instead of noise alone, at the request's size, and how much of it is drawn anew, (0, 1].
+    """Image-to-image input: the source picture, at the request's size, and the denoising strength, in (0, 1].
 
-    described: what it shows, if it is to be inverted, see `engine.inversion`; then every step runs. noise: the latents
-    that inversion gave, which every column begins with.
+    described: the picture's caption, if it is to be inverted (see `engine.inversion`); then every step runs. noise: the
+    latents found by inversion, from which every column starts.
     """
 
     image: Image.Image
@@ -43,7 +39,7 @@ class Start:
     noise: torch.Tensor | None = None
 
     def running(self, steps: int) -> range:
-        """The steps that really run, counted from 1. ValueError of one sentence where there is none."""
+        """The denoising steps that run, counted from 1. ValueError of one sentence if there is none."""
         if self.described is not None:
             return range(1, steps + 1)
         count = min(int(steps * self.strength), steps)
@@ -56,9 +52,9 @@ class Start:
 
 @dataclass(frozen=True)
 class Drawn:
-    """Pictures, in the order of their seeds, and what each method of the column reports.
+    """Pictures, in the order of their seeds, and the report of each method of the column.
 
-    pixels: the same before rounding, (n, height, width, 3) in [0, 1], for what is smaller than a step of 1/255.
+    pixels: the pictures before rounding to 1/255, (n, height, width, 3) in [0, 1].
     """
 
     images: list[Image.Image]
@@ -67,20 +63,19 @@ class Drawn:
 
 
 def drawing_of(request: Request, chosen: Chosen, loaded: LoadedModel) -> Drawing:
-    """What the methods may know of a request's picture, the weights (T, m) for its scores included."""
+    """The `Drawing` of a request, from which methods compute. RequestError if the scores do not fit the request."""
+    request.check(chosen.scores)
     blocks = target_blocks(loaded.pipe.unet)
-    weights = request.weights(chosen.scores, places_of(blocks), chosen.weights)
-    bypass = request.reweighting.bypass(weights.shape, chosen.bypass)
-    table = chosen.weight_table
-    if table is not None and table.per == "transformer":
-        stage = stage_of(blocks)
-        own = request.reweighting.unpainted(weights.shape)[
-            :, stage
-        ]  # (T, k), where the table's own weights are applied
-        off = np.zeros(own.shape, bool) if bypass is None else bypass[:, stage]
-        off |= own & (False if table.bypass is None else table.bypass)
-        weights, bypass = np.where(own, table.weights, weights[:, stage]), off if off.any() else None
-    return Drawing(request.steps, request.guidance, loaded.card.family, weights=weights, bypass=bypass)
+    return Drawing(request.steps, request.guidance, loaded.card.family, chosen=chosen, blocks=blocks, seed=request.seed)
+
+
+def with_tables(drawing: Drawing, request: Request) -> Drawing:
+    """The drawing with its weights and bypass computed. RequestError if that is not possible."""
+    try:
+        weights, bypass = request.reweighting.tables(drawing)
+    except ValueError as error:
+        raise RequestError(str(error)) from error
+    return replace(drawing, weights=weights, bypass=bypass, chosen=None, blocks=())
 
 
 def picture_of(
@@ -88,7 +83,7 @@ def picture_of(
     on_step: Callable[[int], object] = lambda step: None,
     beside: Callable[[Any], AbstractContextManager[Any]] = lambda pipe: nullcontext(),
 ) -> Made:  # fmt: skip
-    """The picture of a request by a column, drawn by itself where it is not remembered; the rest as for `draw`."""
+    """The picture of a request and a column, from the cache or drawn alone; the other arguments as for `draw`."""
     key = Pictures.key(loaded, request, column, drawing)
     if made := pictures.alone(key):
         return made
@@ -97,6 +92,33 @@ def picture_of(
     made = Made(drawn.images[0], time.perf_counter() - start, reports=drawn.reports)
     pictures.keep(key, made)
     return made
+
+
+def compare(
+    loaded: LoadedModel, request: Request, chosen: Chosen, columns: Sequence[str], job: Job, pictures: Pictures, *,
+    seeds: Sequence[int], preview: bool,
+) -> Generator[None, None, None]:  # fmt: skip
+    """Emit a `Picture` of each column for each seed; yields between two pictures. See `Engine.compare`."""
+    check_blocks(loaded, chosen.scores)
+    for text in overlong(loaded, request):
+        job.emit(Notice(text))
+    begun = False
+    for seed in seeds:
+        asked = request if seed == request.seed else request.model_copy(update={"seed": seed})
+        for column in columns:
+            if begun:
+                yield
+            begun = True
+            job.emit(_compared(loaded, asked, column, chosen, job, pictures, preview))
+
+
+def picture_event(made: Made, request: Request, column: str, chosen: Chosen, drawing: Drawing) -> Picture:
+    """The event for a cached picture, with a copy of it."""
+    used = (chosen.weight_table or chosen.table) if REWEIGHTED in column.split("+") else None
+    return Picture(
+        column, made.image.copy(), made.seconds, made.cached, request.seed, with_tables(drawing, request),
+        used and used.sha256, made.reports,
+    )  # fmt: skip
 
 
 def draw(
@@ -111,16 +133,15 @@ def draw(
     beside: Callable[[Any], AbstractContextManager[Any]] = lambda pipe: nullcontext(),
     start: Start | None = None,
 ) -> Drawn:
-    """The pictures of a request by a column (see `methods.columns`); vanilla is never patched. Everything draws here.
+    """The pictures of a request and a column (see `methods.columns`). Vanilla is never patched.
 
-    drawing: what the column's methods may know, see `drawing_of`. Weights of shape (n, T, m) make n pictures.
-    prompts, seeds: n of them for n pictures drawn together, in the place of the request's one.
-    on_step: called with the number of each step that has ended, from 1; what it raises stops the drawing and comes
-    through. beside: a context for the pipeline that is entered after the column's own, such as one that listens.
-    start: a picture to begin with; then only the last of the steps run, each with its own row of weights.
-    A model in half precision whose values overflow has a second try in float32, one whose memory runs out a second,
-    slower try that needs less; with the same noise up to rounding. ModelError of one sentence when that does not help
-    either, or the model's safety checker hides a picture.
+    drawing: as made by `drawing_of`; weights of shape (n, T, m) make n pictures. prompts, seeds: n of them instead of
+    the request's one, for a batch of n pictures. on_step: called with the number of each finished step, from 1; an
+    exception that it raises stops the drawing and is passed on. beside: a context for the pipeline, entered after the
+    methods' own. start: a source picture; then only the last steps run, each with its own row of weights.
+    If a model in half precision overflows, it draws again in float32; if memory runs out, again with sliced attention;
+    both from the same noise, up to rounding. ModelError of one sentence if that fails too, or if the model's safety
+    checker hides a picture.
     """
     drawing = drawing or Drawing(request.steps, request.guidance, loaded.card.family)
     counts = {len(given) for given in (prompts, seeds) if given is not None}
@@ -136,21 +157,21 @@ def draw(
     with sentences():
         try:
             return _drawn(loaded, request, column, drawing, work)
-        except _NotFinite:
+        except NotFinite:
             if loaded.dtype != "float16":
                 raise
-            otherwise = _in_float32
+            fallback = in_float32
         except (RuntimeError, MemoryError) as error:
             if not out_of_memory(error):
                 raise
-            otherwise = _sliced_attention
-        with otherwise(loaded.pipe):
+            fallback = sliced_attention
+        with fallback(loaded.pipe):
             return _drawn(loaded, request, column, drawing, work)
 
 
 @contextmanager
 def applied(pipe: Any, column: str, settings: Mapping[str, Any], drawing: Drawing) -> Iterator[dict[str, Report]]:
-    """Every method of a column on a pipeline, with what each reports; undone in the opposite order."""
+    """Apply every method of a column to a pipeline and yield their reports; undone in reverse order."""
     with ExitStack() as stack:
         yield {
             method.key: stack.enter_context(method.apply(pipe, settings[method.key], drawing))
@@ -159,7 +180,7 @@ def applied(pipe: Any, column: str, settings: Mapping[str, Any], drawing: Drawin
 
 
 def stepping(job: Job, column: str, steps: int) -> Callable[[int], None]:
-    """What a drawing calls after each step: it says so, and stops there when nobody waits any more."""
+    """A callback for `draw` that emits a `Step` event after each step and stops a cancelled job."""
 
     def on_step(step: int) -> None:
         job.step()
@@ -169,7 +190,7 @@ def stepping(job: Job, column: str, steps: int) -> Callable[[int], None]:
 
 
 def check_blocks(loaded: LoadedModel, scores: np.ndarray) -> None:
-    """ValueError of one sentence where scores or weights (T, m) are for another number of blocks."""
+    """ValueError of one sentence if scores or weights (T, m) are for another number of blocks."""
     m = len(target_blocks(loaded.pipe.unet))
     if scores.ndim != 2 or scores.shape[1] != m:
         raise ValueError(
@@ -178,28 +199,14 @@ def check_blocks(loaded: LoadedModel, scores: np.ndarray) -> None:
 
 
 def overlong(loaded: LoadedModel, request: Request) -> Iterator[str]:
-    """A sentence for each of the prompts that the text encoder does not read whole."""
+    """A sentence for each prompt that is too long for the text encoder."""
     tokenizer = loaded.pipe.tokenizer
-    room = tokenizer.model_max_length
+    limit = tokenizer.model_max_length
     texts = {"prompt": request.prompt, "negative prompt": request.negative_prompt if request.guidance > 1 else ""}
     for name, text in texts.items():
         count = len(tokenizer(text, truncation=False, verbose=False).input_ids)
-        if count > room:
-            yield f"The {name} has {count} tokens and the text encoder reads {room}: the end is ignored."
-
-
-@contextmanager
-def sentences() -> Iterator[None]:
-    """Turn memory that runs out, and numbers that are none, into a ModelError of one sentence."""
-    try:
-        yield
-    except FloatingPointError as error:
-        raise ModelError(str(error)) from error
-    except (RuntimeError, MemoryError) as error:
-        if not out_of_memory(error):
-            raise
-        said = "There is not enough memory for this: choose a smaller size or another model."
-        raise ModelError(said) from error.with_traceback(None)  # whose frames hold the tensors that are in the way
+        if count > limit:
+            yield f"The {name} has {count} tokens and the text encoder reads {limit}: the end is ignored."
 
 
 @dataclass(frozen=True)
@@ -209,6 +216,20 @@ class _Work:
     on_step: Callable[[int], object]
     beside: Callable[[Any], AbstractContextManager[Any]]
     start: Start | None = None
+
+
+def _compared(
+    loaded: LoadedModel, request: Request, column: str, chosen: Chosen, job: Job, pictures: Pictures, preview: bool
+) -> Picture:
+    job.check()
+    drawing = drawing_of(request, chosen, loaded)
+
+    def shown(step: int, image: Image.Image) -> None:
+        job.emit(Preview(column, request.seed, step, image))
+
+    beside = previews(loaded.pipe, request.steps, shown) if preview else lambda pipe: nullcontext()
+    made = picture_of(pictures, loaded, request, column, drawing, stepping(job, column, request.steps), beside)
+    return picture_event(made, request, column, chosen, drawing)
 
 
 def _drawn(loaded: LoadedModel, request: Request, column: str, drawing: Drawing, work: _Work) -> Drawn:
@@ -223,8 +244,8 @@ def _drawn(loaded: LoadedModel, request: Request, column: str, drawing: Drawing,
         begin = {"image": work.start.image, "strength": work.start.strength}
 
     def step_end(_pipe: Any, step: int, _timestep: Any, tensors: dict[str, Any]) -> dict[str, Any]:
-        _check_finite(torch.isfinite(tensors["latents"]).all())
-        with torch.enable_grad():  # others may have a turn there, who need one
+        check_finite(torch.isfinite(tensors["latents"]).all())
+        with torch.enable_grad():  # other jobs may have a turn here, and some need gradients
             work.on_step(step + 1)
         return tensors
 
@@ -245,50 +266,16 @@ def _drawn(loaded: LoadedModel, request: Request, column: str, drawing: Drawing,
         )
     if any(getattr(result, "nsfw_content_detected", None) or ()):
         raise ModelError("The model's own safety checker hides this picture: change the prompt or the seed.")
-    _check_finite(np.isfinite(result.images).all())
+    check_finite(np.isfinite(result.images).all())
     images = [Image.fromarray((pixels * 255).round().astype(np.uint8)) for pixels in result.images]
     return Drawn(images, reports, result.images)
 
 
 def _from_pictures(pipe: Any) -> Any:
-    """The image-to-image pipeline of the same networks and scheduler."""
+    """The image-to-image pipeline with the same networks and scheduler."""
     from diffusers import StableDiffusionImg2ImgPipeline, StableDiffusionXLImg2ImgPipeline
 
     xl = "XL" in type(pipe).__name__
     changed = (StableDiffusionXLImg2ImgPipeline if xl else StableDiffusionImg2ImgPipeline).from_pipe(pipe, vae=pipe.vae)
     changed.set_progress_bar_config(disable=True)
     return changed
-
-
-def _check_finite(finite: Any) -> None:
-    if not finite:
-        raise _NotFinite(
-            "The model gave values that are not finite numbers: choose weights nearer 1, or another model."
-        )
-
-
-@contextmanager
-def _in_float32(pipe: Any) -> Iterator[None]:
-    """The networks of a pipeline in half precision in full; on leaving they are what they were, bit for bit."""
-    networks = [part for part in pipe.components.values() if isinstance(part, torch.nn.Module)]
-    try:
-        for network in networks:
-            network.to(torch.float32)
-        yield
-    finally:
-        for network in networks:
-            network.to(torch.float16)
-
-
-@contextmanager
-def _sliced_attention(pipe: Any) -> Iterator[None]:
-    """Attention one slice at a time; on leaving the pipeline is what it was."""
-    gc.collect()
-    if torch.cuda.is_available():
-        torch.cuda.empty_cache()
-    processors = pipe.unet.attn_processors
-    pipe.unet.set_attention_slice("max")
-    try:
-        yield
-    finally:
-        pipe.unet.set_attn_processor(processors)

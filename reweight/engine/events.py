@@ -1,4 +1,4 @@
-"""What the engine's generators yield."""
+"""The events that the engine's generators yield."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from ..methods.base import Drawing, Report
 from ..schedule import ImportanceTable
 from .request import REWEIGHTED
 
-INVERSION = "inversion"  # in the place of a column, for the steps that an inversion undoes
+INVERSION = "inversion"  # the column of a `Step` of a DDIM inversion
 
 
 @dataclass(frozen=True)
 class Loading:
-    """A model is on its way: stage "downloading" or "loading", fraction of it in [0, 1], and what in words."""
+    """Progress of loading a model: stage "downloading" or "loading", fraction in [0, 1], and a text for people."""
 
     stage: str
     fraction: float
@@ -25,14 +25,14 @@ class Loading:
 
 @dataclass(frozen=True)
 class Notice:
-    """Something the person should know about the request, as a sentence."""
+    """A sentence about the request that the user should read."""
 
     text: str
 
 
 @dataclass(frozen=True)
 class Step:
-    """A denoising step of a column has ended: `step` of `steps`, 1-based."""
+    """A column's denoising step has ended: `step` of `steps`, counted from 1."""
 
     column: str
     step: int
@@ -41,10 +41,10 @@ class Step:
 
 @dataclass(frozen=True)
 class Picture:
-    """A finished picture of a column, drawn from `seed`; `seconds` is the time it took to draw.
+    """A finished picture of a column, drawn from `seed`; seconds: the time it took to draw.
 
-    drawing: what its methods knew, such as the weights (T, m). table_sha256: of the importance table that these are
-    from, where it is one prompt's own. reports: what each of its methods says that it did.
+    drawing: the settings of the drawing, with the weights (T, m). table_sha256: of the importance or weight table that
+    they were computed from, if there is one. reports: what each of the column's methods did.
     """
 
     column: str
@@ -58,13 +58,13 @@ class Picture:
 
     @property
     def weights(self) -> np.ndarray | None:
-        """The weights (T, m) of a column with re-weighting in it, None for any other."""
+        """The weights (T, m) if the column includes re-weighting, else None."""
         return self.drawing.weights if REWEIGHTED in self.column.split("+") else None
 
 
 @dataclass(frozen=True, eq=False)
 class Batch:
-    """Pictures drawn together, those of the tables from `first` on; `seconds` is the time that all of them took."""
+    """Pictures drawn in one batch, for the tables from index `first` on; seconds: the time of the whole batch."""
 
     first: int
     images: list[Image.Image]
@@ -73,7 +73,7 @@ class Batch:
 
 @dataclass(frozen=True, eq=False)
 class Watched:
-    """The clean pictures that a column predicts, one a step."""
+    """The clean pictures that a column predicts, one for each step."""
 
     column: str
     images: list[Image.Image]
@@ -81,7 +81,7 @@ class Watched:
 
 @dataclass(frozen=True, eq=False)
 class Preview:
-    """What the picture of a column is predicted to be after `step`, while it is drawn."""
+    """The predicted clean picture of a column after `step`, while it is being drawn."""
 
     column: str
     seed: int
@@ -91,7 +91,7 @@ class Preview:
 
 @dataclass(frozen=True)
 class Scores:
-    """A score for each picture, and the name and version of what gave it."""
+    """A score for each picture, and the scorer's name and version."""
 
     values: list[float]
     scorer: str
@@ -99,12 +99,12 @@ class Scores:
 
 @dataclass(frozen=True)
 class Agreement:
-    """Kendall's tau-b of a table with the error of scaling each block by 1 -+ .02, and with that of bypassing it."""
+    """Kendall's tau-b of a table with the error of scaling each block by 1 ± .02, and with that of bypassing it."""
 
     scaling: float
     bypass: float
 
     def recorded_in(self, table: ImportanceTable) -> ImportanceTable:
-        """The table with both among its diagnostics, as tau_b_scaling and tau_b_bypass."""
+        """The table with both in its diagnostics, as tau_b_scaling and tau_b_bypass."""
         found = {"tau_b_scaling": self.scaling, "tau_b_bypass": self.bypass}
         return replace(table, diagnostics=table.diagnostics | found)

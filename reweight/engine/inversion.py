@@ -1,7 +1,7 @@
 """DDIM inversion: the noise from which a model draws a given picture (Song et al. 2021, arXiv:2010.02502, Sec. 4.3).
 
-The fewer the steps, the less exactly it can be undone: of a picture that toy drew itself, SSIM .97 at its 12 steps with guidance 3,
-.80 at 6 with guidance 2.
+With fewer steps the reconstruction is less exact: SSIM .97 for a picture drawn by toy at its 12 steps with guidance 3,
+.80 at 6 steps with guidance 2.
 """
 
 from __future__ import annotations
@@ -15,21 +15,22 @@ from PIL import Image
 
 from ..models.folder import ModelError
 from ..models.loading import LoadedModel
-from .drawing import Start, sentences
+from .drawing import Start
+from .fallbacks import sentences
 from .request import Request
 
-ROUNDS = 4  # of the fixed-point iteration, for each step
+ROUNDS = 4  # fixed-point iterations for each step
 
 
 def invertible(loaded: LoadedModel) -> bool:
-    """Whether a model's scheduler is deterministic in the way that inversion needs."""
+    """Whether a model's scheduler takes the deterministic DDIM steps that inversion needs."""
     config = loaded.pipe.scheduler.config
     kinds = config.get("prediction_type") in ("epsilon", "v_prediction")
     return type(loaded.pipe.scheduler).__name__ == "DDIMScheduler" and kinds and not config.get("thresholding")
 
 
 def inverted(loaded: LoadedModel, request: Request, start: Start, on_step: Callable[[int], object]) -> Start:
-    """What to begin with, with the noise that `invert` finds where the picture is to be inverted."""
+    """`start` with the noise that `invert` finds, if the picture is to be inverted; else `start`."""
     if start.described is None:
         return start
     with sentences():
@@ -41,11 +42,11 @@ def invert(
 ) -> torch.Tensor:
     """The latents (1, c, h, w) from which the vanilla model draws `image`, at the request's steps and guidance.
 
-    described: what the picture shows. on_step: called with the number of each step that is undone, from 1. Each DDIM step
+    described: the picture's caption. on_step: called with the number of each inverted step, from 1. Each DDIM step
 
         x_s = sqrt(a_s) x0(x_t) + sqrt(1 - a_s) eps(x_t)
 
-    is solved for x_t by ROUNDS of fixed-point iteration, beginning with x_s. ModelError where the scheduler is another.
+    is solved for x_t by ROUNDS fixed-point iterations that start from x_s. ModelError for any other scheduler.
     """
     if not invertible(loaded):
         raise ModelError(
@@ -88,7 +89,7 @@ def invert(
 
 
 def _linear(a_t: float, a_s: float, kind: str) -> tuple[float, float]:
-    """(p, q) of the DDIM step x_s = p x_t + q m, where m is what the model predicts."""
+    """(p, q) of the DDIM step x_s = p x_t + q m, where m is the model's output."""
     root_t, rest_t, root_s, rest_s = a_t**0.5, (1 - a_t) ** 0.5, a_s**0.5, (1 - a_s) ** 0.5
     if kind == "v_prediction":
         return root_s * root_t + rest_s * rest_t, rest_s * root_t - root_s * rest_t

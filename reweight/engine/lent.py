@@ -1,7 +1,6 @@
-"""An engine whose GPU is lent for each call and whose work is done in a fork of the program, as on a ZeroGPU Space.
+"""An engine for ZeroGPU Spaces, where each call gets a GPU and runs in a forked process.
 
-What the fork remembers is lost with it. So whatever a caller is told comes back as events, and the pictures among them
-are remembered here.
+The fork's memory is lost when it ends. All results come back as events, and this process caches the pictures.
 """
 
 from __future__ import annotations
@@ -15,12 +14,13 @@ from functools import wraps
 from typing import Any
 
 from ..models.folder import ModelError
-from .drawing import drawing_of
+from .drawing import drawing_of, picture_event
 from .engine import Engine
 from .events import Picture
+from .job import Busy
 from .pictures import Made
 from .request import Request
-from .worker import Busy, Worker
+from .worker import Worker
 
 Lend = Callable[..., Callable[..., Iterator[Any]]]
 STEP_SECONDS = {
@@ -30,8 +30,8 @@ STEP_SECONDS = {
     "sd-turbo": 0.05,
     "sdxl": 0.1,
     "sdxl-turbo": 0.1,
-}  # of 512 x 512
-BEGIN, MOST = 4, 120  # seconds: for moving the model to the GPU, and altogether
+}  # a denoising step at 512 x 512, by model family
+BEGIN, MOST = 4, 120  # seconds: to move the model to the GPU, and at most
 
 Steps = Callable[..., float]
 
@@ -41,8 +41,7 @@ def _each(request: Request, *_: Any, columns: Any = None, seeds: Any = ()) -> fl
 
 
 STEPS: dict[str, Steps] = {
-    # denoising steps of one picture that a call takes, about, from its first values; the fewer, the more of a visitor's
-    # quota is left
+    # about how many denoising steps of one picture a call takes, by its arguments; they are charged to a visitor's quota
     "compare": lambda request, chosen, columns=None, seeds=(), **_: _each(request, columns=columns, seeds=seeds),
     "batches": lambda request, weights, *_, **__: request.steps * len(weights),
     "watch": lambda request, chosen, columns, **_: 2 * _each(request, columns=columns),
@@ -58,10 +57,10 @@ STEPS: dict[str, Steps] = {
 
 
 class LentEngine(Engine):
-    """See `Engine`. lend: such as `spaces.GPU`; given a generator function and `duration`, a function of its values, it
-    returns one that does the same in a fork. Models are loaded, and scorers too, before the page is served.
+    """See `Engine`. lend: such as `spaces.GPU`; it takes a generator function and `duration`, a function of the same
+    arguments, and returns a generator function that runs in a fork. Models and scorers are loaded before the page opens.
 
-    Every value and event must survive pickling, and holds nothing on a GPU. An error is one sentence here as there.
+    Arguments and events are pickled, so none may hold a tensor on a GPU. Errors stay one sentence.
     """
 
     def __init__(self, *arguments: Any, lend: Lend, **options: Any) -> None:
@@ -71,17 +70,17 @@ class LentEngine(Engine):
         self._lent = lend(self._in_fork, duration=self._seconds)
 
     def get_ready(self) -> None:
-        """Load what a fork would load anew each time. Before the page is served."""
+        """Load models and scorers, which each fork would load again otherwise. Call it before the page opens."""
         for name in self.models:
             self._scorer("auto", self.opened(name))
 
     @property
     def is_fork(self) -> bool:
-        """Whether this is the process that a GPU was lent to."""
+        """Whether this is the forked process, which has the GPU."""
         return os.getpid() != self._home
 
     def compare(self, request: Request, chosen: Any, columns: Any = None, **options: Any) -> Iterator[Any]:
-        """See `Engine.compare`. No GPU is asked for where every picture is remembered."""
+        """See `Engine.compare`. No GPU is requested if every picture is cached."""
         if self.is_fork:
             return super().compare(request, chosen, columns, **options)
         return self._compared(request, chosen, tuple(request.columns if columns is None else columns), options)
@@ -90,17 +89,19 @@ class LentEngine(Engine):
         self, request: Request, chosen: Any, columns: tuple[str, ...], options: dict[str, Any]
     ) -> Iterator[Any]:
         loaded = self.opened(request.model)
-        drawing = drawing_of(request, chosen, loaded)
+        seeds = (request.seed, *options.get("seeds", ()))
+        asked = {seed: request.model_copy(update={"seed": seed}) for seed in seeds}
+        drawings = {seed: drawing_of(asked[seed], chosen, loaded) for seed in seeds}
 
         def key(column: str, seed: int) -> Any:
-            return self._pictures.key(loaded, request.model_copy(update={"seed": seed}), column, drawing)
+            return self._pictures.key(loaded, asked[seed], column, drawings[seed])
 
-        wanted = [(column, seed) for seed in (request.seed, *options.get("seeds", ())) for column in columns]
+        wanted = [(column, seed) for seed in seeds for column in columns]
         with self._lock:
             known = [self._pictures.alone(key(*one)) for one in wanted]
         if all(known):
             for (column, seed), made in zip(wanted, known, strict=True):
-                yield self._shown(made, column, seed, chosen, drawing)
+                yield picture_event(made, asked[seed], column, chosen, drawings[seed])
             return
         for event in self._borrow("compare", (request, chosen, columns), options):
             if isinstance(event, Picture):
@@ -110,7 +111,7 @@ class LentEngine(Engine):
             yield event
 
     def _borrow(self, name: str, arguments: tuple[Any, ...], options: dict[str, Any]) -> Iterator[Any]:
-        """The events of a method that runs in a fork. Closing this stops it there."""
+        """The events of a method that runs in a fork. Closing the generator stops it there."""
         if name != "scores":
             self._check_served(getattr(arguments[0], "model", None) or arguments[0][0].request.model)
         try:
@@ -123,14 +124,16 @@ class LentEngine(Engine):
         except (ValueError, FloatingPointError):
             raise
         except Exception as error:
-            if said := getattr(error, "message", None):  # gr.Error: no GPU is free, or the visitor's quota is used up
-                raise Busy(str(said)) from error
+            if message := getattr(
+                error, "message", None
+            ):  # gr.Error: no GPU is free, or the visitor's quota is used up
+                raise Busy(str(message)) from error
             raise
 
     def _in_fork(self, name: str, arguments: tuple[Any, ...], options: dict[str, Any]) -> Iterator[tuple[str, Any]]:
-        """Events as ("event", event), and what goes wrong as ("error", an error of one sentence)."""
+        """Events as ("event", event), and an error as ("error", the error of one sentence)."""
         if os.getpid() != self._working:
-            self.worker = Worker(seconds=self.worker.seconds)  # the thread of the one before is not in this process
+            self.worker = Worker(seconds=self.worker.seconds)  # a fork has no threads but its own
             self._working = os.getpid()
         try:
             for event in getattr(Engine, name)(self, *arguments, **options):
@@ -140,7 +143,7 @@ class LentEngine(Engine):
             yield "error", kind(str(error))
 
     def _seconds(self, name: str, arguments: tuple[Any, ...], options: dict[str, Any]) -> int:
-        """What to ask for, in seconds: what is asked for is what the visitor's quota is charged with."""
+        """Seconds of GPU time to request, which are charged to the visitor's quota."""
         first = arguments[0][0].request if name == "sweep" else arguments[0]
         each = 0.05
         if isinstance(first, Request):

@@ -1,4 +1,4 @@
-"""How much memory there is for another model, and how much one takes."""
+"""How much memory is free, how much a model needs, and whether another one fits."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ import torch
 
 from ..models.placing import weight_bytes
 
-MARGIN = 1.2  # of a model's own size, for what is needed while it loads
+MARGIN = 1.2  # times a model's own size are needed while it loads
 
 
 def free_memory(device: str) -> float:
-    """Bytes that can be taken on a device; infinite where that cannot be known."""
+    """Free bytes on a device; infinite if unknown."""
     if device.startswith("cuda"):
         return torch.cuda.mem_get_info(device)[0]
     try:
@@ -31,7 +31,7 @@ def size_of(pipe: Any) -> int:
 
 
 def size_on_disk(name: str) -> int:
-    """Bytes of the weight files in a folder; 0 for what is none, such as a hub id."""
+    """Bytes of the weight files in a folder; 0 if name is not a folder."""
     try:
         return sum(path.stat().st_size for path in Path(name).glob("*/*.safetensors"))
     except (OSError, ValueError):
@@ -39,10 +39,10 @@ def size_on_disk(name: str) -> int:
 
 
 def fits(size: float, before: list[Any], device: str, half: bool) -> bool:
-    """Whether a model can be loaded in addition to pipelines that are loaded already.
+    """Whether a model fits into memory beside pipelines that are loaded already.
 
-    size: bytes of its files, which are in half precision; 0 if unknown, then it is assumed to be as large as the largest
-    of those before it. half: whether it will be in half precision in memory too.
+    size: bytes of its files in half precision; 0 if unknown, then the size of the largest of `before` is assumed.
+    half: whether it will be loaded in half precision.
     """
     known = size * (1 if half else 2)
     need = known or max(map(size_of, before), default=0)
@@ -50,14 +50,14 @@ def fits(size: float, before: list[Any], device: str, half: bool) -> bool:
 
 
 def collect() -> None:
-    """Give back what nobody holds any more."""
+    """Free memory that is no longer referenced."""
     gc.collect()
     if torch.cuda.is_available():
         torch.cuda.empty_cache()
 
 
 def _of_container() -> float:
-    """What is left of the memory that a container may take."""
+    """Free bytes within the container's memory limit."""
     try:
         limit = Path("/sys/fs/cgroup/memory.max").read_text(encoding="utf-8").strip()
         used = int(Path("/sys/fs/cgroup/memory.current").read_text(encoding="utf-8"))

@@ -1,4 +1,4 @@
-"""Proposition 1 on pictures that the model draws itself: how wrong the U-Net is about known noise, by a block's weight."""
+"""Proposition 1 on the model's own pictures: the U-Net's error on known noise as a function of a block's weight."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ import torch
 
 from ..models.loading import LoadedModel
 from ..probing.proposition import Parabolas, proposition_1
-from .drawing import draw, sentences
+from .drawing import draw
+from .fallbacks import sentences
 from .request import Request
 
 PICTURES, TIMESTEP = 6, 349
@@ -18,9 +19,9 @@ PICTURES, TIMESTEP = 6, 349
 def parabolas(
     loaded: LoadedModel, request: Request, check: Callable[[], object], on_step: Callable[[], object] | None = None
 ) -> Parabolas:
-    """The parabolas of every block at TIMESTEP, on PICTURES vanilla pictures of a request from as many seeds.
+    """The parabola of every block at TIMESTEP, from PICTURES vanilla pictures of a request with different seeds.
 
-    check: what it raises stops the work. on_step: called in its place between the steps of a drawing.
+    check: called often; an exception that it raises stops the work. on_step: called after each denoising step instead.
     """
     seeds = [(request.seed + i) % 2**32 for i in range(PICTURES)]
     images = draw(loaded, request, "vanilla", seeds=seeds, on_step=lambda step: (on_step or check)()).images
@@ -30,7 +31,7 @@ def parabolas(
         encoded = vae.encode((pixels / 127.5 - 1).to(loaded.pipe._execution_device, vae.dtype))
         mean = (
             encoded.latent_dist.mean if hasattr(encoded, "latent_dist") else encoded.latents
-        )  # a small one has no spread
+        )  # small autoencoders give no distribution
         latents = (mean - (getattr(vae.config, "shift_factor", None) or 0)) * vae.config.scaling_factor
         return proposition_1(
             loaded.pipe, [request.prompt] * PICTURES, latents, timesteps=[TIMESTEP], seed=request.seed, check=check

@@ -1,4 +1,4 @@
-"""The last pictures that were drawn, by everything that they depend on."""
+"""The cache of drawn pictures, keyed by everything they depend on."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ TOGETHER = "together"
 
 @dataclass(frozen=True)
 class Made:
-    """A picture of the cache's own: copy it before it is given away. seconds: the time that it took to draw."""
+    """A cached picture: copy the image before handing it on. seconds: the time that it took to draw."""
 
     image: Image.Image
     seconds: float
@@ -31,10 +31,10 @@ Key = tuple[Any, ...]
 
 
 class Pictures:
-    """Remembers pictures, at most CACHED_BYTES of pixels; for one thread.
+    """Caches pictures, at most CACHED_BYTES of pixels; not thread-safe.
 
-    Pictures that were drawn together with others may differ in the last bit from the same drawn alone. They are
-    remembered apart, and `alone` never gives them.
+    Pictures that were drawn in a batch may differ in the last bits from the same drawn alone. They are stored under
+    their own key, and `alone` never returns them.
     """
 
     def __init__(self) -> None:
@@ -43,36 +43,36 @@ class Pictures:
 
     @staticmethod
     def key(loaded: LoadedModel, request: Request, column: str, drawing: Drawing) -> Key:
-        """Everything that a picture depends on."""
+        """Everything a picture depends on."""
         return (
             loaded.source, loaded.revision, loaded.dtype, loaded.device, request.vanilla_key(),
             columns.cache_key(column, request.methods, drawing),
         )  # fmt: skip
 
     def found(self, key: Key) -> Made | None:
-        """A picture that is remembered, drawn alone or else together with others."""
+        """A cached picture, preferably drawn alone, else in a batch."""
         for kept in (key, (*key, TOGETHER)):
             if kept in self._kept:
                 return replace(self._kept[kept], cached=True)
         return None
 
     def alone(self, key: Key) -> Made | None:
-        """A picture that is remembered, drawn by itself."""
+        """A cached picture that was drawn alone."""
         if key not in self._kept:
             return None
         self._kept.move_to_end(key)
         return replace(self._kept[key], cached=True)
 
     def keep(self, key: Key, made: Made) -> None:
-        """Remember a picture that was drawn by itself."""
+        """Store a picture that was drawn alone."""
         self._keep(key, made)
 
     def keep_together(self, key: Key, made: Made) -> None:
-        """Remember a picture that was drawn together with others."""
+        """Store a picture that was drawn in a batch."""
         self._keep((*key, TOGETHER), made)
 
     def size(self) -> int:
-        """Bytes of their pixels."""
+        """Bytes of all cached pixels."""
         return self._bytes
 
     def _keep(self, key: Key, made: Made) -> None:
@@ -84,4 +84,4 @@ class Pictures:
 
 
 def _size(image: Image.Image) -> int:
-    return image.width * image.height * 4  # an RGB picture takes four bytes a pixel in memory
+    return image.width * image.height * 4  # PIL keeps an RGB picture in four bytes a pixel

@@ -1,4 +1,4 @@
-"""Many pictures at once: what differs only in weights, seeds or prompts is drawn in batches; the rest in turn."""
+"""Sweeps: pictures that differ only in weights, seed or prompt are drawn in batches, all others one by one."""
 
 from __future__ import annotations
 
@@ -16,21 +16,21 @@ from ..models.loading import LoadedModel
 from ..models.registry import ModelCard
 from ..patching.blocks import TargetBlock
 from .axes import Axis, changed
-from .drawing import check_blocks, draw, drawing_of, picture_of, stepping
-from .events import Batch
+from .drawing import check_blocks, draw, drawing_of, overlong, picture_of, stepping, with_tables
+from .events import Batch, Notice
+from .job import Job
 from .pictures import Made, Pictures
 from .request import REWEIGHTED, Request, RequestError
 from .resolving import Chosen
-from .worker import Job
 
 MOST_CELLS = 100
-MOST_PUBLIC = 64  # of a sweep where strangers share the machine
-ROOM = {"cpu": 8 * 128**2, "cuda": 8 * 512**2}  # pixels that are drawn together
+MOST_PUBLIC = 64  # cells of a sweep on a public page
+PIXELS = {"cpu": 8 * 128**2, "cuda": 8 * 512**2}  # of a batch
 
 
 @dataclass(frozen=True)
 class Point:
-    """A picture that is wanted: a request, a column, and the scores behind its weights. place: whatever the caller likes."""
+    """A requested picture: a request, a column, and the scores behind its weights. place: any value of the caller's."""
 
     place: Any
     request: Request
@@ -40,7 +40,7 @@ class Point:
 
 @dataclass(frozen=True)
 class Cell:
-    """A point, and its picture. together: drawn in a batch, so that it may differ in a last bit from the same alone."""
+    """A point and its picture. together: it was drawn in a batch, so its last bits may differ from the single drawing."""
 
     point: Point
     made: Made
@@ -50,7 +50,7 @@ class Cell:
 
 @dataclass(frozen=True)
 class Done:
-    """`step` of `steps` has been drawn, over all pictures that are yet to be drawn."""
+    """Progress: `step` of the `steps` denoising steps of all pictures that are not cached."""
 
     step: int
     steps: int
@@ -65,9 +65,9 @@ def grid(
     *,
     public: bool = False,
 ) -> dict[tuple[int, int], tuple[Request, str] | str]:
-    """The request and column of each (row, column) of a sweep, or a sentence why it cannot be drawn.
+    """The request and column of each (row, column) of a sweep, or a sentence that says why it cannot be drawn.
 
-    RequestError where there are more than MOST_CELLS (public: MOST_PUBLIC), or both axes are one.
+    RequestError for more than MOST_CELLS cells (public: MOST_PUBLIC), or if both axes are the same.
     """
     n = len(across.values) * (len(down.values) if down else 1)
     if public and n > MOST_PUBLIC:
@@ -90,7 +90,7 @@ def grid(
 
 
 def cost(loaded: LoadedModel, points: Iterable[Point], pictures: Pictures) -> tuple[int, int]:
-    """How many U-Net steps a sweep takes, and how many of its pictures are there already."""
+    """How many denoising steps a sweep takes, and how many of its pictures are cached."""
     steps, there = 0, 0
     seen = set()
     for point in points:
@@ -106,11 +106,15 @@ def cost(loaded: LoadedModel, points: Iterable[Point], pictures: Pictures) -> tu
 def draw_points(
     loaded: LoadedModel, points: Sequence[Point], pictures: Pictures, job: Job
 ) -> Generator[None, None, None]:
-    """Emit a `Cell` for each point and `Done` in between; yields where others may have a turn. On the worker's thread.
+    """Emit a `Cell` for each point, and `Done` in between; yields where other jobs may have a turn.
 
-    What is remembered comes first, then one picture alone, so that something is there soon, then batches.
+    Cached pictures come first, then a single picture, so that the first result is quick, then batches.
     """
-    drawings = {id(point): drawing_of(point.request, point.chosen, loaded) for point in points}
+    for text in {text: None for point in points for text in overlong(loaded, point.request)}:
+        job.emit(Notice(text))
+    drawings = {
+        id(point): with_tables(drawing_of(point.request, point.chosen, loaded), point.request) for point in points
+    }
     same: dict[Any, list[Point]] = {}
     for point in points:
         same.setdefault(Pictures.key(loaded, point.request, point.column, drawings[id(point)]), []).append(point)
@@ -125,7 +129,8 @@ def draw_points(
     done = 0
     first = True
     for keys in missing.values():
-        size = max(1, ROOM.get(loaded.device.partition(":")[0], ROOM["cpu"]) // same[keys[0]][0].request.size ** 2)
+        pixels = PIXELS.get(loaded.device.partition(":")[0], PIXELS["cpu"])
+        size = max(1, pixels // same[keys[0]][0].request.size ** 2)
         while keys:
             job.check()
             if not first:
@@ -150,7 +155,8 @@ def draw_tables(
     loaded: LoadedModel, request: Request, weights: np.ndarray, bypass: np.ndarray | None, job: Job, *,
     together: int = 0, seeds: Sequence[int] | None = None,
 ) -> Generator[None, None, None]:  # fmt: skip
-    """Emit a `Batch` of pictures of one request for every few of n tables, see `Engine.batches`; yields in between."""
+    """Emit the pictures of one request with n weight tables as `Batch` events, see `Engine.batches`; yields between
+    batches."""
     check_blocks(loaded, weights[0])
     count = together or max(1, 24 * 128**2 // request.size**2)
     on_step = stepping(job, REWEIGHTED, request.steps)
@@ -171,7 +177,7 @@ def draw_tables(
 def _drawn(
     loaded: LoadedModel, points: Sequence[Point], drawings: dict[int, Drawing], pictures: Pictures, on_step: Any
 ) -> list[Made]:
-    """The pictures of points that can be drawn together."""
+    """The pictures of points that fit into one batch."""
     own = [drawings[id(point)] for point in points]
     request, column = points[0].request, points[0].column
     if len(points) == 1:
@@ -190,7 +196,7 @@ def _drawn(
 
 
 def _together(point: Point) -> Any:
-    """Equal for points that one batch can draw: all but weights, seed and prompt."""
+    """Equal for points that can share a batch: everything but weights, seed and prompt."""
     request = point.request
     others = tuple(
         (method.key, repr(request.methods[method.key])) for method in parts(point.column) if method.key != REWEIGHTED

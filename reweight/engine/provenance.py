@@ -1,4 +1,4 @@
-"""Settings into a PNG and back out: a text that other tools show, and JSON that brings the request back."""
+"""The settings in a PNG: a text that other tools show, and JSON from which the request is restored."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ Name = Annotated[str, Field(max_length=200)]
 
 
 class _Document(BaseModel):
-    """The settings as JSON. Every field must be there and no other."""
+    """The JSON form of the settings; all fields are required, others are refused."""
 
     model_config = ConfigDict(strict=True, extra="forbid", allow_inf_nan=False, hide_input_in_errors=True)
 
@@ -64,11 +64,11 @@ def settings_of(
     weights: np.ndarray | None = None,
     table_sha256: str | None = None,
 ) -> dict[str, Any]:
-    """All that made a picture, in JSON's own types; `validate(**settings["request"])` gives the request again.
+    """Everything that determines a picture, as JSON values; `validate(**settings["request"])` restores the request.
 
-    method: a column, such as "vanilla", "reweighted" or "freeu". weights: (T, m), None where none were applied. A
-    model's folder is named by its last part only, so that no path leaves the machine. ValueError of one sentence for
-    what a PNG could not bring back.
+    method: a column, such as "vanilla", "reweighted" or "freeu". weights: (T, m), None if none were applied. Of a
+    model's folder only the last part is saved, so that no local path is published. ValueError of one sentence for
+    settings that could not be read back.
     """
     asked = request.settings()
     if asked["model"] not in REGISTRY and asked["model"].partition("@")[0] != loaded.source:
@@ -91,12 +91,12 @@ def settings_of(
 
 
 def current_versions() -> dict[str, str]:
-    """The versions that decide what a picture looks like."""
+    """The versions of the packages that affect a picture."""
     return {"reweight": __version__, "torch": torch.__version__, "diffusers": diffusers.__version__}
 
 
 def parameters_text(settings: dict[str, Any]) -> str:
-    """The settings as other tools show them: the prompt, the negative prompt, and a line of names and values."""
+    """The settings in the format of other tools: the prompt, the negative prompt, and a line of names and values."""
     asked = settings["request"]
     line = {
         "Steps": asked["steps"],
@@ -113,8 +113,8 @@ def parameters_text(settings: dict[str, Any]) -> str:
 
 
 def _applied(column: str, asked: dict[str, Any]) -> str:
-    """The settings of a column's methods in words; nothing for vanilla and for methods that are not here."""
-    told = []
+    """The captions of a column's methods; empty for vanilla and for methods that are not registered."""
+    captions = []
     for key in column.split("+"):
         method = METHODS.get(key)
         if method is None or not fields(method.settings):
@@ -124,15 +124,15 @@ def _applied(column: str, asked: dict[str, Any]) -> str:
             settings = method.read(given if key == "reweighted" else asked[key], None)
         except (KeyError, ValueError):
             continue
-        told.append(method.caption(settings, Drawing(asked["steps"])))
-    return "; ".join(told)
+        captions.append(method.caption(settings, Drawing(asked["steps"])))
+    return "; ".join(captions)
 
 
 def png_bytes(image: Image.Image, settings: dict[str, Any]) -> bytes:
-    """The image as a PNG that carries settings, and `parameters_text` of them beside it.
+    """The image as a PNG with the settings as JSON and as `parameters_text`.
 
-    Nothing else that the image carried, such as where a photograph was taken, goes with it. The same image and
-    settings give the same bytes. ValueError of one sentence for settings that `read_png` would refuse.
+    No other metadata of the image is saved, such as a photograph's location. The same image and settings give the
+    same bytes. ValueError of one sentence for settings that `read_png` would refuse.
     """
     settings = checked(settings)
     text = json.dumps(settings, allow_nan=False)
@@ -149,15 +149,15 @@ def png_bytes(image: Image.Image, settings: dict[str, Any]) -> bytes:
 
 
 def save_png(path: str | os.PathLike[str], image: Image.Image, settings: dict[str, Any]) -> None:
-    """Write `png_bytes` to path, whole or not at all."""
+    """Write `png_bytes` to path, atomically."""
     write_atomic(Path(path), png_bytes(image, settings))
 
 
 def read_png(source: bytes | str | os.PathLike[str]) -> dict[str, Any]:
-    """The settings in a PNG made here, given as bytes or as a path. No pixel is decoded.
+    """The settings in a PNG of ours, given as bytes or as a path. Pixels are not decoded.
 
-    They are well-formed, not yet allowed: give `settings["request"]` to `validate`. OSError if a file cannot be read;
-    ValueError of one sentence if it is no PNG, is damaged, holds no settings or is larger than 20 MB.
+    Only their form is checked: pass `settings["request"]` to `validate`. OSError if the file cannot be read;
+    ValueError of one sentence if it is not a PNG, is damaged, has no settings or is larger than 20 MB.
     """
     if not isinstance(source, (bytes, bytearray)):
         with Path(source).open("rb") as file:
@@ -166,12 +166,12 @@ def read_png(source: bytes | str | os.PathLike[str]) -> dict[str, Any]:
         raise ValueError(f"The picture is larger than {MAX_BYTES // 1_000_000} MB.")
     text = _chunk(bytes(source))
     if text is None:
-        raise ValueError("This PNG holds no settings: only a picture saved here, and not changed since, brings them.")
+        raise ValueError("This PNG has no settings: choose a picture that was saved here and not changed since.")
     return checked(read_object(text, WHAT, MAX_JSON))
 
 
 def checked(settings: dict[str, Any]) -> dict[str, Any]:
-    """Settings of the right form. ValueError of one sentence otherwise."""
+    """The settings, if they are well-formed; ValueError of one sentence otherwise."""
     try:
         return _Document.model_validate(plain(settings)).model_dump()
     except ValidationError as error:
@@ -181,9 +181,9 @@ def checked(settings: dict[str, Any]) -> dict[str, Any]:
 
 
 def _chunk(data: bytes) -> bytes | None:
-    """Our text chunk of a PNG, every chunk of which is whole."""
+    """Our text chunk of a PNG. The checksum of every chunk is verified."""
     if not data.startswith(SIGNATURE):
-        raise ValueError("This is not a PNG: settings are kept in PNG pictures only.")
+        raise ValueError("This is not a PNG: only PNG pictures have settings.")
     found, at = None, len(SIGNATURE)
     mark = CHUNK.encode() + b"\0"
     for _ in range(MAX_CHUNKS):

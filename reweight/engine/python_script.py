@@ -1,4 +1,4 @@
-"""A picture as a Python script: what one would write with this library to draw the same, to the byte."""
+"""A Python script that draws a given picture with this library, byte for byte."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from ..models.registry import REGISTRY
 from .provenance import current_versions
 from .request import REWEIGHTED, Request
 
-PUBLIC = {"freeu"}  # methods that the library has a function of the same name for
+PUBLIC = {"freeu"}  # methods with a public function of the same name
 
 
 def python_script(request: Request, column: str, drawing: Drawing, loaded: LoadedModel) -> str:
-    """The script for a picture of a request by a column. It ends with `image`, a PIL picture, and saves it.
+    """The script for the picture of a request and a column. It defines `image`, a PIL image, and saves it.
 
-    The same pixels come out on the same kind of machine with the same versions, which its first line names.
+    It gives the same pixels on the same kind of machine with the same versions, which its first line lists.
     """
     methods = [method for method in parts(column) if method.key != "vanilla"]
     names = [
@@ -42,8 +42,9 @@ def python_script(request: Request, column: str, drawing: Drawing, loaded: Loade
     for method in methods:
         settings = request.methods[method.key]
         if method.key == REWEIGHTED:
-            lines += _weights(request, drawing)
-            contexts.append(f"reweighted(pipe, weights{', bypass=off' if drawing.bypass is not None else ''})")
+            weights, bypass = request.reweighting.tables(drawing)
+            lines += _weights(request, weights, bypass)
+            contexts.append(f"reweighted(pipe, weights{', bypass=off' if bypass is not None else ''})")
         elif method.key in PUBLIC:
             given = ", ".join(f"{name}={value!r}" for name, value in asdict(settings).items())
             contexts.append(f"{method.key}(pipe, {given})")
@@ -69,13 +70,13 @@ def _model(request: Request, loaded: LoadedModel) -> str:
     return request.model if "@" in request.model or "/" not in loaded.source else f"{loaded.source}@{loaded.revision}"
 
 
-def _weights(request: Request, drawing: Drawing) -> Iterator[str]:
+def _weights(request: Request, weights: np.ndarray | None, bypass: np.ndarray | None) -> Iterator[str]:
     own = request.reweighting
     yield f"weights = [  # (steps, blocks): low {own.low:g}, high {own.high:g}, {own.schedule}{', and cells set by hand' if own.painted else ''}"
-    yield from _rows(drawing.weights)
-    if drawing.bypass is not None:
+    yield from _rows(weights)
+    if bypass is not None:
         yield "off = [  # blocks that are switched off"
-        yield from _rows(drawing.bypass)
+        yield from _rows(bypass)
 
 
 def _rows(table: np.ndarray | None) -> Iterator[str]:

@@ -1,4 +1,4 @@
-"""What a person asks for, checked: one `validate` for the app, the API and the command line."""
+"""The validated request: one `validate` for the page, the API and the command line."""
 
 from __future__ import annotations
 
@@ -30,20 +30,20 @@ DIRECTIONS = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 
 
 class RequestError(ValueError):
-    """A request that cannot be met as it stands, in one sentence for a person."""
+    """An invalid request; the message is one sentence for a person."""
 
 
 def _text(value: Any) -> str:
     if type(value) is not str:
         raise ValueError("must be text")
-    if len(value) > 3 * CHARACTERS:  # composing shortens a text to a third at most
+    if len(value) > 3 * CHARACTERS:  # NFC shortens a text to a third at most
         raise ValueError(f"is longer than {CHARACTERS} characters")
     value = value.translate(BREAKS)
     kinds = {unicodedata.category(character) for character in value}
     if "Cs" in kinds:
-        raise ValueError("holds half of a character (a surrogate): type it again")
+        raise ValueError("contains half of a character (a surrogate): type it again")
     if "Cc" in kinds or DIRECTIONS & set(value):
-        raise ValueError("holds a control character: take it out")
+        raise ValueError("contains a control character: remove it")
     value = unicodedata.normalize("NFC", value).strip()
     if len(value) > CHARACTERS:
         raise ValueError(f"is longer than {CHARACTERS} characters")
@@ -71,10 +71,10 @@ Text = Annotated[str, BeforeValidator(_text)]
 
 
 class Request(BaseModel):
-    """One comparison, whole and checked; equal by content, hashable. Make it with `validate`.
+    """A complete, validated request; equal by content, hashable. Make it with `validate`.
 
-    size: the picture's side in pixels. columns: what is drawn, see `methods.columns`. methods: settings of every
-    registered method, by key; those of re-weighting always name their step window.
+    size: the picture's side in pixels. columns: see `methods.columns`. methods: the settings of every registered
+    method, by key; re-weighting's always have a first and a last step.
     """
 
     model_config = ConfigDict(strict=True, frozen=True, extra="forbid", allow_inf_nan=False, hide_input_in_errors=True)
@@ -116,10 +116,10 @@ class Request(BaseModel):
         return self.methods[REWEIGHTED]
 
     def settings(self) -> dict[str, Any]:
-        """Every setting in JSON's own types; `validate(**settings)` gives the same request.
+        """Every setting as JSON values; `validate(**settings)` gives the same request.
 
-        Those of re-weighting stand beside the request's own. Of other methods those of the columns are named, and
-        FreeU's; columns only where they are not the usual ones, painted cells only where there are some.
+        The settings of re-weighting are at the top level. Other methods are included if a column uses them, and FreeU
+        always; columns if they are not the default ones, painted cells if there are any.
         """
         values = {name: getattr(self, name) for name in BASE}
         own = plain(asdict(self.reweighting))
@@ -133,30 +133,34 @@ class Request(BaseModel):
 
     def controlled(self, scores: np.ndarray, places: Places = ()) -> np.ndarray:
         """Scores (T, m) after the schedule's control, such as reversed by "inverted"."""
-        return self.reweighting.control().apply(np.asarray(scores, dtype=np.float64), places, self.seed)
+        return self.reweighting.controlled(scores, places, self.seed)
 
     def weights(self, scores: np.ndarray, places: Places = (), base: np.ndarray | None = None) -> np.ndarray:
-        """Weights (T, m) by Eq. 7 for scores (T, m): the control, the schedule, the window and the blocks, then what is
-        painted. base: (T, m) weights in the place of Eq. 7's. RequestError where the scores do not fit the request."""
-        scores = np.asarray(scores, dtype=np.float64)
-        if scores.ndim != 2 or scores.size == 0 or not np.isfinite(scores).all():
-            raise RequestError(f"Scores are finite numbers of shape (steps, blocks), not of shape {scores.shape}.")
-        if len(scores) != self.steps:
-            raise RequestError(f"The importance table has {len(scores)} steps but {self.steps} are asked for.")
+        """Weights (T, m) for scores (T, m): control, Eq. 7, step window and blocks, then painted cells. base: (T, m),
+        weights to use instead of Eq. 7's. RequestError if the scores do not fit the request."""
+        self.check(scores)
         try:
             return self.reweighting.weights(self.controlled(scores, places), base)
         except ValueError as error:
             raise RequestError(str(error)) from error
 
+    def check(self, scores: np.ndarray) -> None:
+        """RequestError for scores that are not finite numbers of shape (steps, blocks) for the request's steps."""
+        scores = np.asarray(scores, dtype=np.float64)
+        if scores.ndim != 2 or scores.size == 0 or not np.isfinite(scores).all():
+            raise RequestError(f"Scores are finite numbers of shape (steps, blocks), not of shape {scores.shape}.")
+        if len(scores) != self.steps:
+            raise RequestError(f"The importance table has {len(scores)} steps but {self.steps} are asked for.")
+
     def mask(self, m: int) -> np.ndarray:
-        """Where the schedule applies, (T, m) bool. RequestError for no such block."""
+        """Where the schedule applies, (T, m) bool. RequestError if the settings name a block that does not exist."""
         try:
             return self.reweighting.mask(self.steps, m)
         except ValueError as error:
             raise RequestError(str(error)) from error
 
     def vanilla_key(self) -> tuple[Any, ...]:
-        """Everything that the vanilla picture depends on; hashable."""
+        """Everything the vanilla picture depends on; hashable."""
         return self.model, self.prompt, self.negative_prompt, self.seed, self.steps, self.guidance, self.size
 
 
@@ -167,13 +171,13 @@ NAMES = {
 
 
 def validate(card: ModelCard | None = None, /, **raw: Any) -> Request:
-    """Check what somebody asks for. RequestError of one sentence, the first fault's, for anything that is not right.
+    """A validated request. RequestError of one sentence, about the first problem found, for invalid settings.
 
-    raw: the fields of `Request`; those of `Reweighting`; and the settings of any other method, by its key. What is
-    missing or None takes the model's default, but for the prompt. Types are exact: True is not 1 and "3" is not 3; an
-    int may stand for a float, 12.0 for 12, as sliders give it, and numpy's numbers for Python's.
-    card: of a model that is not in the registry (`models.card_for`), trusted, and so not by name: no caller of the
-    API can give it.
+    raw: the fields of `Request`, those of `Reweighting`, and the settings of other methods by key. Everything but the
+    prompt has a default, which also replaces None. Types are exact: True is not 1 and "3" is not 3; but an int is
+    accepted as a float, 12.0 (as sliders send it) as 12, and numpy's numbers as Python's.
+    card: the card of a model that is not in the registry (`models.card_for`). It is trusted, so it is positional only:
+    no caller of the API can pass it.
     """
     known = [*BASE, "size", "columns", "methods", *(item.name for item in fields(Reweighting)), *METHODS]
     if unknown := sorted(set(raw) - set(known)):
@@ -205,7 +209,7 @@ def validate(card: ModelCard | None = None, /, **raw: Any) -> Request:
 
 
 def _methods(card: ModelCard, given: Mapping[str, Any], steps: int) -> dict[str, Any]:
-    """Settings of every registered method: what is given, over the model's defaults."""
+    """Settings of every registered method: the given ones over the model's defaults."""
     own = Reweighting(low=card.low, high=card.high, first_step=1, last_step=steps)
     together = given.get("methods", {})
     if not isinstance(together, Mapping) or not set(together) <= set(METHODS):

@@ -1,4 +1,4 @@
-"""Which models are in memory: those that are served stay, of all others there is one at a time."""
+"""The models in memory: the configured ones stay loaded, of all others there is one at a time."""
 
 from __future__ import annotations
 
@@ -20,9 +20,10 @@ Load = Callable[[str, Progress | None], LoadedModel]
 def resident_models(
     served: tuple[str, ...], *, local: bool, device: str | None, autoencoders: Mapping[str, Path] | None = None
 ) -> ResidentModels:
-    """Models read by `load_model`, with its local and device. autoencoders: folders of small ones, by model name.
+    """Models loaded by `load_model` with the given local and device. autoencoders: folders of small autoencoders, by
+    model name.
 
-    Where many visitors share a CPU, on which a picture takes seconds, each pipeline has LEVELS copies, else none.
+    If many visitors share a CPU, where a picture takes seconds, there are LEVELS pipelines of each model, else one.
     """
     small = {name: {"autoencoder": folder} for name, folder in (autoencoders or {}).items()}
 
@@ -36,11 +37,11 @@ def resident_models(
 
 
 class ResidentModels:
-    """Keeps models and unloads them; for the worker's thread, but `loaded` for any.
+    """Loads and unloads models. Only `loaded` may be called outside the worker's thread.
 
-    served: names that stay once they are loaded; any other model is a guest. load: reads a model, given its name and a
-    progress callback. size: bytes of its files in half precision, 0 if unknown. levels: pipelines of each model, one of
-    which is the original and the others are copies that share its weights.
+    served: names of models that stay in memory; any other model is a guest. load: loads a model, given its name and a
+    progress callback. size: bytes of its files in half precision, 0 if unknown. levels: how many pipelines there are
+    of each model: the original, and copies that share its weights.
     """
 
     def __init__(self, served: tuple[str, ...], load: Load, size: Callable[[str], float], *, levels: int = 1) -> None:
@@ -50,14 +51,15 @@ class ResidentModels:
         self._copies: dict[str, list[LoadedModel]] = {}
 
     def loaded(self, name: str) -> LoadedModel | None:
-        """A model that is in memory, else None."""
+        """The model if it is in memory, else None."""
         return self._loaded.get(name)
 
     def model(self, name: str, progress: Progress, level: int = 0) -> LoadedModel:
-        """The model, loaded if it is not in memory; level: with which copy of its pipeline. ModelError if it cannot be loaded.
+        """The model, loaded if it is not in memory. level: which copy of its pipeline, 0 for the original. ModelError if
+        it cannot be loaded.
 
-        A guest replaces the one before it: once it is loaded, or, where both do not fit, before that; then the previous
-        one is loaded again if the new one fails.
+        A guest replaces the previous guest after it is loaded; if both do not fit into memory, the previous one is
+        unloaded first, and loaded again if the new one fails.
         """
         if loaded := self._loaded.get(name):
             return self._copies[name][level - 1] if level else loaded
@@ -96,7 +98,7 @@ class ResidentModels:
         return self._copies[name][level - 1] if level else loaded
 
     def put(self, name: str, loaded: LoadedModel) -> None:
-        """Replace a model that is in memory by a changed version of it."""
+        """Replace a model in memory by a modified one."""
         self._loaded[name] = loaded
 
     def _fits_beside(self, name: str, guests: list[str]) -> bool:

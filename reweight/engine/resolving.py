@@ -1,69 +1,45 @@
-"""Which importance table serves a request: one probed for it, the mean of the shipped ones, or the empirical strategy."""
+"""Chooses the scores for a request: a table probed for it, the mean of the shipped tables, or the empirical strategy."""
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import TypeVar
 
 import numpy as np
 
+from ..methods.base import Chosen
 from ..models.registry import ASSETS, REGISTRY
-from ..patching.blocks import TargetBlock, columns
-from ..schedule import ImportanceTable, Places, empirical
+from ..patching.blocks import TargetBlock, columns, places_of, stage_of
+from ..schedule import ImportanceTable, empirical
 from ..weight_table import WeightTable
 from .request import Request, RequestError
 
 T = TypeVar("T", ImportanceTable, WeightTable)
 log = logging.getLogger(__name__)
 EXAMPLES = (
-    "anime style, a penguin in the snow",
     "a painting of a castle at sunset",
+    "anime style, a penguin in the snow",
     "a photo of a boat on a beach",
     "anime style, a blue butterfly in a meadow",
     "a photo of a gift on a table",
     "a painting of a house in the snow",
 )
-CALIBRATED = (
-    "calibrated"  # the preset of the probe that follows the direct check, and the schedule that takes its tables
-)
-
-
-@dataclass(frozen=True)
-class Chosen:
-    """Scores (T, m), where they come from in words, and the table itself where one was probed for this prompt.
-
-    weights: (T, m) that take the place of those that the scores would give, or None. bypass: (T, m) bool, where they switch
-    a block off, or None. weight_table: the table that they are from; a block's weight is the mean over its Transformers
-    where the table has one for each. The scores are then half of the weights, which Eq. 7 turns back for low 0 and high 2.
-    """
-
-    scores: np.ndarray
-    source: str
-    table: ImportanceTable | None = None
-    weights: np.ndarray | None = None
-    weight_table: WeightTable | None = None
-    bypass: np.ndarray | None = None
-
-
-def places_of(blocks: Sequence[TargetBlock]) -> Places:
-    """Each block's (stage, level), as a control sees it."""
-    return [(block.stage, block.level) for block in blocks]
+CALIBRATED = "calibrated"  # a preset of the probe, and the schedule that uses its tables
 
 
 def shipped(model: str) -> tuple[ImportanceTable, ...]:
-    """The tables that come with a model of the registry, really probed on example prompts; none for any other.
+    """The importance tables that ship with a model of the registry, probed on example prompts; empty for other models.
 
-    A file that is no table, or another model's, is left out with a warning in the log.
+    Files that cannot be read, or belong to another model, are skipped with a warning in the log.
     """
     return _tables(ASSETS / model / "tables", model, ImportanceTable) if model in REGISTRY else ()
 
 
 def shipped_weights(model: str) -> tuple[WeightTable, ...]:
-    """The tuned weights that come with a model of the registry; none for any other. See `shipped`."""
+    """The tuned weight tables that ship with a model of the registry; empty for other models. See `shipped`."""
     return _tables(ASSETS / model / "tuned", model, WeightTable) if model in REGISTRY else ()
 
 
@@ -71,16 +47,15 @@ def choose(
     request: Request, blocks: Sequence[TargetBlock], probed: Iterable[ImportanceTable | WeightTable] = (),
     pinned: ImportanceTable | WeightTable | None = None, *, revision: str | None = None,
 ) -> Chosen:  # fmt: skip
-    """The scores for a request.
+    """The scores, or weights, for a request.
 
-    The first of these that there is: `pinned`, a table that the person loaded, for whatever prompt; of `probed`, the
-    person's own, newest last, the newest for this prompt; the shipped one for this prompt; the mean of the shipped ones;
-    the empirical strategy (Sec. III-F). A table serves only the model it is of, in the revision it names, with the same
-    steps and blocks. The schedule "calibrated" takes tables of that preset only, any other takes the paper's where a table
-    is shipped. A schedule that looks at no scores, such as the empirical one, asks for none of them. A pinned table
-    of weights is applied as it is, so only where the schedule does not turn the scores into others.
-    A table of weights among `probed` was tuned for this prompt, and comes before the shipped ones where the schedule is "tuned".
-    RequestError where the schedule is "tuned" and no weights are shipped for so many steps.
+    The first that exists of: `pinned`, a table that the user loaded, for any prompt; the newest of `probed`, the
+    user's own tables (newest last), for this prompt; the shipped table for this prompt; the mean of the shipped
+    tables; the empirical strategy (Sec. III-F). A table is used only for its own model and revision, with the same
+    steps and blocks. The schedule "calibrated" uses tables of that preset only; any other schedule uses shipped tables
+    of the paper's preset. A schedule that ignores scores, such as "empirical", uses no table. A pinned weight table is
+    applied unchanged, so only with schedules that do not modify scores. With the schedule "tuned", a weight table in
+    `probed`, tuned for this prompt, comes before the shipped ones; RequestError if there is none for this many steps.
     """
     control = request.reweighting.control()
     labels = {per: columns(blocks, per)[0] for per in ("stage", "transformer")}
@@ -121,12 +96,12 @@ def choose(
     own = [table for table in own if table.prompt == request.prompt]
     for table in reversed([table for table in own if is_ours(table) or not ours]):
         how = table.method.removeprefix("probe:")
-        return Chosen(table.scores, f"probed for this prompt just now ({how}){otherwise(table, request)}", table)
+        return Chosen(table.scores, f"probed for this prompt just now ({how}){_differences(table, request)}", table)
     ready = [table for table in shipped(request.model) if serves(table) and is_ours(table) == ours]
     for table in ready:
         if table.prompt == request.prompt:
             how = "with our calibrated preset" if ours else "with the paper's settings"
-            source = f"probed for this prompt {how}, shipped with the model{otherwise(table, request)}"
+            source = f"probed for this prompt {how}, shipped with the model{_differences(table, request)}"
             return Chosen(table.scores, source, table)
     if ready:
         mean = np.mean([table.scores for table in ready], axis=0)
@@ -137,18 +112,13 @@ def choose(
 
 
 def as_chosen(table: WeightTable, blocks: Sequence[TargetBlock], source: str) -> Chosen:
-    """A table of weights as what is chosen for a request. A block is bypassed where all of its Transformers are."""
+    """A weight table as `Chosen`. A block is bypassed where all of its Transformers are."""
     w, off = table.weights, table.bypass
     if table.per == "transformer":
         own = [np.flatnonzero(np.equal(stage_of(blocks), block.index)) for block in blocks]
         w = np.stack([w[:, columns_of].mean(1) for columns_of in own], axis=1)
         off = None if off is None else np.stack([off[:, columns_of].all(1) for columns_of in own], axis=1)
     return Chosen(w / 2, source, weights=w, weight_table=table, bypass=off)
-
-
-def stage_of(blocks: Sequence[TargetBlock]) -> list[int]:
-    """The block of every Transformer2DModel, in execution order."""
-    return [block.index for block in blocks for _ in block.transformers]
 
 
 def _guided(table: WeightTable, request: Request) -> str:
@@ -164,8 +134,8 @@ def _none_tuned(request: Request, counts: Sequence[int]) -> str:
     )
 
 
-def otherwise(table: ImportanceTable, request: Request) -> str:
-    """What a table's picture had otherwise than a request's has, in words; empty where nothing."""
+def _differences(table: ImportanceTable, request: Request) -> str:
+    """How the settings that a table was probed with differ from a request's, as text; empty if they do not."""
     differing = []
     if table.guidance_scale != request.guidance:
         differing.append(f"at guidance {table.guidance_scale:g}, not {request.guidance:g}")

@@ -1,4 +1,4 @@
-"""A picture's settings brought back: the request, with the very weights that it was drawn with."""
+"""Restores a picture's request from its settings, with exactly the weights that it was drawn with."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ MOST = 2.0  # the largest weight that can be painted
 
 
 def with_weights(settings: Mapping[str, Any], request: Request, weights: np.ndarray) -> tuple[dict[str, Any], bool]:
-    """The settings of a picture's request such that they give its weights, and whether cells had to be painted for it.
+    """A picture's request settings, changed so that they give its weights, and whether cells were painted for that.
 
-    settings: of the PNG. request: made of them. weights: (T, m) that the request gives here, where the picture's
-    importance table may be missing. Cells whose weights differ are painted; a weight above 2 cannot be. ValueError where
-    the picture has a weight for each Transformer and its table is not given: cells are painted for whole blocks.
+    settings: the PNG's. request: made from them. weights: (T, m), those of the request here, where the picture's
+    importance table may be missing. Cells that differ are painted, except weights above 2. ValueError if the picture
+    has a weight for each Transformer and its table is missing, because cells are painted for whole blocks.
     """
     asked = dict(settings["request"])
     if settings.get("weights") is None:

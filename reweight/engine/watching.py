@@ -1,14 +1,9 @@
-"""The clean picture that a model predicts at every step, from one drawing."""
+"""The clean picture x0 that a model predicts at every denoising step, from one drawing."""
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Generator, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
-from functools import wraps
-from typing import Any
+from collections.abc import Callable, Generator, Sequence
 
-import numpy as np
 import torch
 from PIL import Image
 
@@ -16,64 +11,16 @@ from ..methods.base import Drawing
 from ..models.loading import LoadedModel
 from .drawing import check_blocks, draw, drawing_of, stepping
 from .events import Watched
+from .job import Job
+from .listening import decoded, listening
 from .request import Request
 from .resolving import Chosen
-from .worker import Job
-
-TOGETHER = 8  # latents decoded at once
-FIRST, NEXT = 0.1, 0.5  # seconds until a preview
-
-
-Listener = Callable[[Any], AbstractContextManager[Any]]
-
-
-def listening(heard: Callable[[torch.Tensor | None, torch.Tensor], object]) -> Listener:
-    """A context for a pipeline in which `heard(clean, latents)` is called after every call of its scheduler.
-
-    clean: the latents of the clean picture x0 that is predicted, None from a scheduler that does not say. Give it to
-    `draw` as `beside`; what is drawn stays the same.
-    """
-
-    @contextmanager
-    def context(pipe: Any) -> Iterator[None]:
-        scheduler = pipe.scheduler
-        plain = scheduler.step
-
-        @wraps(plain)  # a pipeline looks at its signature for what it may hand on, such as a generator
-        def step(
-            model_output: Any, timestep: Any, sample: Any, *more: Any, return_dict: bool = True, **options: Any
-        ) -> Any:
-            output = plain(model_output, timestep, sample, *more, return_dict=True, **options)
-            clean = getattr(output, "pred_original_sample", None)
-            clean = getattr(output, "denoised", None) if clean is None else clean
-            clean = _clean(scheduler, model_output, timestep, sample) if clean is None else clean
-            heard(None if clean is None else clean.detach(), output.prev_sample.detach())
-            return output if return_dict else (output.prev_sample, clean)
-
-        scheduler.step = step
-        try:
-            yield
-        finally:
-            del scheduler.step
-
-    return context
-
-
-def _clean(scheduler: Any, output: torch.Tensor, timestep: Any, sample: torch.Tensor) -> torch.Tensor | None:
-    """x0 by what the model predicts, for a scheduler whose latents keep their variance; None for any other."""
-    if not hasattr(scheduler, "alphas_cumprod") or getattr(scheduler.config, "use_karras_sigmas", False):
-        return None
-    a = scheduler.alphas_cumprod[int(timestep)].to(sample)
-    kind = scheduler.config.prediction_type
-    if kind == "epsilon":
-        return (sample - (1 - a).sqrt() * output) / a.sqrt()
-    return a.sqrt() * sample - (1 - a).sqrt() * output if kind == "v_prediction" else output
 
 
 def watch(
     loaded: LoadedModel, request: Request, chosen: Chosen, columns: Sequence[str], job: Job, *, noisy: bool = False
 ) -> Generator[None, None, None]:
-    """Emit what each column takes the clean picture to be at every step; yields between two columns."""
+    """Emit the clean pictures that each column predicts at every step; yields between two columns."""
     check_blocks(loaded, chosen.scores)
     drawing = drawing_of(request, chosen, loaded)
     for i, column in enumerate(columns):
@@ -87,48 +34,19 @@ def predictions(
     loaded: LoadedModel, request: Request, column: str, drawing: Drawing, *, noisy: bool = False,
     on_step: Callable[[int], object] = lambda step: None,
 ) -> list[Image.Image]:  # fmt: skip
-    """T pictures: what the model takes the clean picture x0 to be after each step, or with noisy=True what is drawn on.
+    """T pictures: the predicted clean picture x0 after each step, or with noisy=True the noisy latents, decoded.
 
-    ValueError of one sentence for a scheduler that does not say what it predicts.
+    ValueError of one sentence for a scheduler that does not give x0.
     """
     latents: list[torch.Tensor] = []
 
     def heard(clean: torch.Tensor | None, now: torch.Tensor) -> None:
         if clean is None and not noisy:
             raise ValueError(
-                "This model's scheduler does not say what clean picture it predicts: choose another model."
+                "This model's scheduler does not give the clean picture that it predicts: choose another model."
             )
         latents.append(now if noisy else clean)
 
     draw(loaded, request, column, drawing, on_step=on_step, beside=listening(heard))
     order = getattr(loaded.pipe.scheduler, "order", 1)
     return decoded(loaded.pipe, latents[order - 1 :: order])
-
-
-def previews(pipe: Any, steps: int, shown: Callable[[int, Image.Image], object]) -> Listener:
-    """A listener that shows the predicted picture now and then while one is drawn, as `shown(step, image)`.
-
-    The first after FIRST seconds, then every NEXT; none near the end, where the picture itself is about to come.
-    """
-    calls, due = 0, time.perf_counter() + FIRST
-
-    def heard(clean: torch.Tensor | None, now: torch.Tensor) -> None:
-        nonlocal calls, due
-        calls += 1
-        step = -(-calls // getattr(pipe.scheduler, "order", 1))
-        if clean is not None and time.perf_counter() >= due and step < steps - 2:
-            shown(step, decoded(pipe, [clean])[0])
-            due = time.perf_counter() + NEXT
-
-    return listening(heard)
-
-
-@torch.inference_mode()
-def decoded(pipe: Any, latents: list[torch.Tensor]) -> list[Image.Image]:
-    """Latents (1, channels, height, width) as pictures."""
-    pictures: list[Image.Image] = []
-    for first in range(0, len(latents), TOGETHER):
-        together = torch.cat(latents[first : first + TOGETHER]) / pipe.vae.config.scaling_factor
-        images = pipe.image_processor.postprocess(pipe.vae.decode(together.to(pipe.vae.dtype)).sample, output_type="np")
-        pictures += [Image.fromarray((pixels.clip(0, 1) * 255).round().astype(np.uint8)) for pixels in images]
-    return pictures

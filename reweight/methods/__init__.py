@@ -1,4 +1,4 @@
-"""Training-free methods, one file each; every one of them is registered here or by an entry point "reweight.methods"."""
+"""Training-free methods, one file each, registered here or by an entry point of the group "reweight.methods"."""
 
 from .attention_pruning import AtEdmMethod
 from .base import METHODS, Drawing, Method, Report

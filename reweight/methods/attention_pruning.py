@@ -1,4 +1,4 @@
-"""AT-EDM (arXiv 2405.05252): tokens that the self-attention map finds redundant are pruned, and restored by likeness."""
+"""AT-EDM (arXiv 2405.05252): prunes tokens that the self-attention map ranks as redundant, and restores them later."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ ONE_LAYER = ("toy", "sd14", "sd15", "sd21", "sd-turbo")
 class AtEdm:
     """Settings of AT-EDM.
 
-    Important: fraction: the share of tokens that is pruned; 0.63 is ours. scope: "between" prunes after the feed-forward of
-    a block's first layer, for its later layers, as the authors do: it needs blocks of several layers, which SDXL has.
-    "within", ours, prunes after each layer's self-attention, for its cross-attention and feed-forward, whose results
-    the pruned tokens take from the tokens that stand in for them; it serves every U-Net.
+    Important: fraction: the share of tokens that is pruned; 0.63 is our value. scope: "between" prunes after the
+    feed-forward of a block's first layer, for its later layers, as the authors do; it needs several layers per block,
+    as in SDXL. "within", our variant, prunes after each layer's self-attention, for its cross-attention and
+    feed-forward, and copies their results from kept tokens to pruned ones; it works with every U-Net.
     Tinker with: again: the share of the remaining tokens pruned after each later layer (between); iterations: of the
-    ranking; both are ours. early: the share of the steps in which the first attention of each down stage and the last of
-    each up stage are left alone (the authors' schedule; 15 of 50 steps is ours).
-    blocks: the indices of the target blocks that prune; None for all. steps: those that prune, counted from 1; None for all.
+    ranking; both values are ours. early: the share of the steps in which the first attention of each down stage and the
+    last of each up stage prune nothing (the authors' schedule; 15 of 50 steps is our value).
+    blocks: the indices of the target blocks that prune. steps: the denoising steps that prune, from 1. None for all.
     """
 
     fraction: float = setting("Share of tokens pruned", low=0, high=0.95, step=0.01, default=0.63)
@@ -56,12 +56,12 @@ class AtEdm:
 
 PRESETS: dict[str, AtEdm] = {
     **dict.fromkeys(("sdxl", "sdxl-turbo"), AtEdm()),
-    **dict.fromkeys(ONE_LAYER, AtEdm(scope="within", fraction=0.5)),  # ours
+    **dict.fromkeys(ONE_LAYER, AtEdm(scope="within", fraction=0.5)),  # our values
 }
 
 
 class AtEdmMethod(Method):
-    """AT-EDM as a column. It computes attention maps beside the fused kernel: fewer FLOPs need not be less time."""
+    """AT-EDM as a column. It computes attention maps in addition to the fused kernel, so it may save FLOPs but no time."""
 
     key = "at-edm"
     title = "AT-EDM"
@@ -123,7 +123,7 @@ def attention_map(q: Tensor, k: Tensor, heads: int) -> Tensor:
 
 
 def page_rank(attention: Tensor, iterations: int) -> Tensor:
-    """G-WPR: importance (batch, N) of tokens by s <- A^T s from s = 1 / N, for the map A (batch, N, N) of who attends to whom."""
+    """G-WPR: importance (batch, N) of tokens by s <- A^T s from s = 1 / N, for an attention map A (batch, N, N)."""
     n = attention.shape[-1]
     s = attention.new_full((attention.shape[0], n, 1), 1 / n)
     for _ in range(iterations):
@@ -132,9 +132,9 @@ def page_rank(attention: Tensor, iterations: int) -> Tensor:
 
 
 def pruned(attention: Tensor, keep: int, iterations: int) -> tuple[Tensor, Tensor]:
-    """(kept (batch, K) in ascending order, restore (batch, N)): for each token the row, among the kept, that it is or takes.
+    """(kept, restore): indices (batch, K) of the kept tokens, ascending, and for each token its row among them, (batch, N).
 
-    Kept are the most important; a pruned token takes the kept one that attends most to it.
+    The K most important tokens are kept; a pruned token is restored from the kept one that attends to it most.
     """
     kept = page_rank(attention, iterations).topk(keep, dim=-1).indices.sort(dim=-1).values
     n = attention.shape[-1]
@@ -150,7 +150,7 @@ def taken(x: Tensor, kept: Tensor) -> Tensor:
 
 
 class _Budget:
-    """How much a place prunes at the step of the call (DSAP)."""
+    """The share of tokens that a Transformer prunes at the current step (the authors' DSAP)."""
 
     def __init__(self, settings: AtEdm, clock: Clock, place: Place) -> None:
         self.settings, self.clock = settings, clock
@@ -166,7 +166,7 @@ class _Budget:
 
 
 class _Map:
-    """Keeps what a self-attention's projections give, for its map."""
+    """Stores the query and key projections of a self-attention, to compute its map."""
 
     def __init__(self, hooks: Hooks, attention: Any) -> None:
         self.heads = attention.heads
@@ -196,7 +196,7 @@ def _between(hooks: Hooks, place: Place, budget: _Budget, settings: AtEdm, repor
 
 
 class _Between:
-    """One Transformer2DModel's pruning: what is pruned after some layers is restored after the last."""
+    """Pruning in one Transformer2DModel: tokens pruned after some layers are restored after the last."""
 
     def __init__(self, budget: _Budget, settings: AtEdm, report: Report) -> None:
         self.budget, self.settings, self.report = budget, settings, report
@@ -232,7 +232,7 @@ def _within(hooks: Hooks, place: Place, budget: _Budget, settings: AtEdm, report
 
 
 class _Within:
-    """One layer's pruning: from its self-attention on, its modules see the kept tokens alone."""
+    """Pruning in one layer: after its self-attention, its modules get the kept tokens only."""
 
     def __init__(self, seen: _Map, budget: _Budget, settings: AtEdm, report: Report) -> None:
         self.seen, self.budget, self.settings, self.report = seen, budget, settings, report

@@ -1,4 +1,4 @@
-"""Columns of a comparison: "freeu", or several methods at once, "reweighted+freeu"."""
+"""Columns of a comparison: a method, such as "freeu", or a combination, such as "reweighted+freeu"."""
 
 from __future__ import annotations
 
@@ -12,9 +12,10 @@ MAX_PARTS = 4
 
 
 def parts(column: str) -> tuple[Method, ...]:
-    """The methods of a column, in the order in which they are entered.
+    """The methods of a column, in the order in which they are applied.
 
-    ValueError of one sentence for an unknown one, one named twice, vanilla with another, or two that exclude each other.
+    ValueError of one sentence for an unknown or repeated method, a combination with vanilla, or methods that exclude
+    each other.
     """
     keys = column.split("+") if isinstance(column, str) else [column]
     if len(keys) > MAX_PARTS:
@@ -31,21 +32,21 @@ def parts(column: str) -> tuple[Method, ...]:
 
 
 def title(column: str) -> str:
-    """A column's name for people."""
+    """A column's title."""
     return " + ".join(method.title for method in parts(column))
 
 
 def caption(column: str, settings: Mapping[str, Any], drawing: Drawing) -> str:
-    """The settings of each part in words."""
+    """The captions of a column's methods."""
     return "; ".join(method.caption(settings[method.key], drawing) for method in parts(column))
 
 
 def inert(column: str, settings: Mapping[str, Any], drawing: Drawing) -> str:
-    """Why a column changes nothing, where none of its parts does; else empty."""
+    """Why a column changes nothing, if none of its methods does; else empty."""
     reasons = [method.inert(settings[method.key], drawing) for method in parts(column)]
     return " ".join(reasons) if all(reasons) else ""
 
 
 def cache_key(column: str, settings: Mapping[str, Any], drawing: Drawing) -> tuple[Any, ...]:
-    """What the picture of a column depends on, beside what vanilla does; hashable."""
+    """Everything a column's picture depends on that the vanilla picture does not; hashable."""
     return tuple((method.key, method.cache_key(settings[method.key], drawing)) for method in parts(column))

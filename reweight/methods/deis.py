@@ -1,4 +1,4 @@
-"""DEIS (arXiv 2204.13902): a sampler of higher order for ten to fifteen steps, from diffusers."""
+"""DEIS (arXiv 2204.13902): diffusers' higher-order sampler, made for ten to fifteen steps."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ from .settings import setting
 
 TURBO = ("sd-turbo", "sdxl-turbo")
 FEWEST = 5
-SMALLEST = 2.0**-24  # of alpha_bar, where the schedule ends in pure noise; diffusers' other samplers take it too
+SMALLEST = 2.0**-24  # floor of alpha_bar for schedules that end in pure noise, as in diffusers' other samplers
 
 
 @dataclass(frozen=True)
 class Deis:
-    """Settings of DEIS. order: of the solver; at the first steps, and at the last of few, it is lower."""
+    """Settings of DEIS. order: the solver's order; lower in the first steps, and in the last if there are few."""
 
     order: int = setting("Order", low=1, high=3, default=2)
 
 
 class DeisMethod(Method):
-    """The pipeline draws with diffusers' DEISMultistepScheduler, in the model's own noise schedule."""
+    """DEIS as a column: diffusers' DEISMultistepScheduler with the model's own noise schedule."""
 
     key = "deis"
     title = "DEIS"
@@ -48,14 +48,15 @@ class DeisMethod(Method):
 
     def inert(self, settings: Deis, drawing: Drawing) -> str:
         if drawing.family in TURBO:
-            return "DEIS leaves turbo models alone: they were distilled for the sampler that they come with."
+            return "DEIS does not change turbo models: they were distilled for their own sampler."
         if drawing.steps < FEWEST:
             return f"DEIS is for 10 to 15 steps; below {FEWEST} the model's own sampler is left in place."
         return ""
 
 
 def deis_like(scheduler: Any, order: int) -> Any:
-    """DEIS with the noise schedule, prediction and spacing of a scheduler. ValueError for one that it cannot stand for."""
+    """DEIS with the noise schedule, prediction type and timestep spacing of a scheduler. ValueError for a scheduler that
+    it cannot replace."""
     from diffusers import DEISMultistepScheduler
 
     name, config = type(scheduler).__name__, scheduler.config

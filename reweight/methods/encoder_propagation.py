@@ -1,4 +1,4 @@
-"""Faster Diffusion (arXiv 2312.09608): the encoder runs at key steps, its features serve the decoder until the next."""
+"""Faster Diffusion (arXiv 2312.09608): the encoder runs at key steps only; the decoder reuses its features in between."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ AUTHORS = (0, 1, 2, 3, 5, 10, 15, 25, 35)  # key steps of 50
 class FasterDiffusion:
     """Settings of Faster Diffusion.
 
-    Important: key_steps, counted from 1, at which everything is computed; the first step always is one. None takes the
-    authors' of 50 steps, brought to the number of steps in proportion, rounded down, which is ours.
-    together: how many steps the decoder answers in one batch: 1 is one by one. The pictures are the same up to rounding.
-    Tinker with: noise, the share of the first noise that is added again before each scheduler step from the middle of the
-    schedule on, for texture; 0 for none. below: the part of the schedule, as t / 1000, in which it is added.
+    Important: key_steps: the steps, from 1, that run the whole U-Net; the first step always does. None: the authors' key
+    steps of 50, scaled to the number of steps and rounded down (the scaling is ours).
+    together: how many steps the decoder computes in one batch, at most. The pictures are the same up to rounding.
+    Tinker with: noise: the share of the initial noise that is added again before each scheduler step in the second part
+    of the schedule, for texture; 0 for none. below: it is added where t / 1000 is below this.
     """
 
     key_steps: Steps = setting("Key steps", default=None)
@@ -39,7 +39,7 @@ class FasterDiffusion:
         object.__setattr__(self, "key_steps", checked_steps(self.key_steps, "Faster Diffusion's key steps"))
 
     def keys(self, steps: int) -> frozenset[int]:
-        """The key steps of T, counted from 0."""
+        """The key steps of T steps, counted from 0."""
         if self.key_steps is not None:
             return frozenset(step - 1 for step in self.key_steps)
         return frozenset(key * steps // 50 for key in AUTHORS)
@@ -93,9 +93,9 @@ class FasterDiffusionMethod(Method):
 
 
 class _Propagation:
-    """U-Net pre-hook behind the clock: whether the call that begins takes over what the encoder kept.
+    """U-Net pre-hook after the clock's: whether this call reuses the encoder's features.
 
-    Where every step is a key step nothing is done, noise included: it is there for what the propagation loses.
+    If every step is a key step nothing is changed and no noise added, since the noise compensates for the propagation.
     """
 
     def __init__(self, clock: Clock, settings: FasterDiffusion, reuse: Reuse, noise: PriorNoise) -> None:
@@ -110,7 +110,7 @@ class _Propagation:
         return step == self.clock.first or step in self.settings.keys(self.clock.steps)
 
     def group(self) -> list[int]:
-        """The positions that the call may answer: its own, and those up to the next key step."""
+        """Schedule positions that this call may compute: its own, and those up to the next key step."""
         clock = self.clock
         end = clock.position + 1
         while end < len(clock.schedule) and not self._key(clock.schedule[end]):

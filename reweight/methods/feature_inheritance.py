@@ -1,4 +1,4 @@
-"""Feature inheritance (A-SDM, arXiv 2406.00210; DeepCache, arXiv 2312.00858): deep features of an earlier step again."""
+"""Feature inheritance (A-SDM, arXiv 2406.00210; DeepCache, arXiv 2312.00858): reuses deep features of earlier steps."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ from .steps import Steps, checked_steps, with_steps, words
 class Inheritance:
     """Settings of feature inheritance.
 
-    Important: interval: every so many steps everything is computed, 1 for every step. branch: how many layers of the down
-    path, after the first convolution, are computed at the other steps, and with one more of the up path; 0, the least,
-    computes the first convolution and the last layer.
-    Tinker with: full_steps, counted from 1, at which everything is computed, in the place of the interval; the first
-    step always is one.
+    Important: interval: every how many steps the whole U-Net runs; 1 for every step. branch: how many layers of the
+    down path, after the first convolution, run at the other steps (in the up path one more); 0, the minimum, runs the
+    first convolution and the last layer.
+    Tinker with: full_steps: the steps, from 1, that run the whole U-Net, instead of the interval; the first step
+    always does.
     """
 
-    interval: int = setting("Everything every so many steps", low=1, high=50, default=3)
+    interval: int = setting("Interval of full steps", low=1, high=50, default=3)
     branch: int = setting("Branch", low=0, high=20, default=0)
     full_steps: Steps = setting("Steps in full", default=None)
 
@@ -34,7 +34,7 @@ class Inheritance:
         object.__setattr__(self, "full_steps", checked_steps(self.full_steps, "Feature inheritance's full steps"))
 
     def full(self, step: int, first: int = 0) -> bool:
-        """Whether everything is computed at a step, counted from 0, of a picture that begins at the first."""
+        """Whether the whole U-Net runs at a step, counted from 0, of a picture whose first step is `first`."""
         if self.full_steps is not None:
             return step == first or step + 1 in self.full_steps
         return (step - first) % self.interval == 0
@@ -42,7 +42,7 @@ class Inheritance:
 
 PRESETS: dict[str, Inheritance] = {
     **dict.fromkeys(("sd15", "sd21", "sd-turbo", "sdxl", "sdxl-turbo"), Inheritance()),
-    "toy": Inheritance(interval=2),  # ours
+    "toy": Inheritance(interval=2),  # our value
 }
 
 
@@ -86,7 +86,7 @@ class InheritanceMethod(Method):
 
 
 class _Inherit:
-    """U-Net pre-hook behind the clock: whether the call that begins inherits."""
+    """U-Net pre-hook after the clock's: whether this call reuses deep features."""
 
     def __init__(self, clock: Clock, settings: Inheritance, reuse: Reuse) -> None:
         self.clock, self.settings, self.reuse = clock, settings, reuse

@@ -1,4 +1,4 @@
-"""FreeU (arXiv 2309.11497): stronger backbone features, fainter low frequencies in the skips, in the up path."""
+"""FreeU (arXiv 2309.11497): in the up path, amplifies backbone features and attenuates low frequencies of the skips."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ FACTORS = ("b1", "b2", "s1", "s2")
 class FreeU:
     """Settings of FreeU, checked on construction.
 
-    Important: b1, s1 are the backbone and skip factors where h comes from level 2 or deeper; b2, s2 where it comes
-    from level 1, the second-highest resolution. Level 0 is never changed. 1 leaves a feature as it is.
-    Tinker with: version. 2, the default, scales half of the backbone's channels by its own mean map. 1 is diffusers'
-    `enable_freeu`, which goes by up-block index, in Stable Diffusion another stage than the authors chose.
+    Important: b1, s1: backbone and skip factors where h comes from level 2 or deeper; b2, s2: from level 1, the
+    second-highest resolution. Level 0 is never changed. A factor of 1 changes nothing.
+    Tinker with: version: 2, the default, scales half of the backbone's channels by its own mean map. 1 is diffusers'
+    `enable_freeu`, which selects by up-block index; in Stable Diffusion that is not the stage the authors chose.
 
-    ValueError for a factor that is negative or not finite; and for a 0 in version 1, which diffusers takes for "off".
+    ValueError for a factor that is negative or not finite, and for 0 in version 1, which diffusers treats as "off".
     """
 
     b1: float = setting("b1: backbone, low resolutions", low=0, high=4, step=0.05)
@@ -55,7 +55,7 @@ PRESETS: dict[str, FreeU] = {
     "sd-turbo": FreeU(b1=1.4, b2=1.6, s1=0.9, s2=0.2),
     "sdxl": FreeU(b1=1.3, b2=1.4, s1=0.9, s2=0.2),
     "sdxl-turbo": FreeU(b1=1.3, b2=1.4, s1=0.9, s2=0.2),
-    "toy": FreeU(b1=1.1, b2=1.2, s1=0.9, s2=0.6),  # ours, not the authors'
+    "toy": FreeU(b1=1.1, b2=1.2, s1=0.9, s2=0.6),  # our values
 }
 
 
@@ -84,12 +84,12 @@ class FreeUMethod(Method):
 
 @contextmanager
 def freeu(pipe_or_unet: Any, *, b1: float, b2: float, s1: float, s2: float, version: int = 2) -> Iterator[None]:
-    """Apply FreeU to a U-Net for the context's length; see `FreeU` for the arguments and PRESETS for values.
+    """Context manager that applies FreeU to a U-Net; see `FreeU` for the arguments and PRESETS for values.
 
-    Version 2 is exact for any U-Net width: it goes by level, which on Stable Diffusion and SDXL selects the same
-    features as the authors' rule by channel count. Factors of 1 are nearly, not bitwise, the baseline, because the
-    skips go through a Fourier transform; leaving the context is bitwise. A U-Net of one level is left as it is.
-    ValueError for settings that do not pass; RuntimeError when FreeU is applied already.
+    Version 2 selects features by level, so it works for any U-Net width; for Stable Diffusion and SDXL these are the
+    features that the authors' rule selects by channel count. Factors of 1 give almost, not bitwise, the baseline,
+    because the skips go through a Fourier transform; leaving the context restores bitwise. A U-Net with one level is
+    not changed. ValueError for invalid settings; RuntimeError if FreeU is applied already.
     """
     config = FreeU(b1, b2, s1, s2, version)
     unet = as_unet(pipe_or_unet)
@@ -107,16 +107,16 @@ def freeu(pipe_or_unet: Any, *, b1: float, b2: float, s1: float, s2: float, vers
 
 
 def factors(config: FreeU, level: int) -> tuple[float, float]:
-    """(b, s) where h comes from a level: 1 gets b2, s2; deeper b1, s1; 0 nothing, that is ones."""
+    """(b, s) for h from a level: (b2, s2) for level 1, (b1, s1) for deeper levels, ones for level 0."""
     if level == 0:
         return 1.0, 1.0
     return (config.b2, config.s2) if level == 1 else (config.b1, config.s1)
 
 
 def strengthened(h: Tensor, b: float) -> Tensor:
-    """Version 2's backbone: the first half of the channels of h times (b - 1) m + 1.
+    """Backbone features in version 2: the first half of the channels of h times (b - 1) m + 1.
 
-    h: (batch, channels, height, width). m: the channel mean of h, brought to [0, 1] per sample; 0 where h is constant.
+    h: (batch, channels, height, width). m: the channel mean of h, scaled to [0, 1] per sample; 0 if h is constant.
     """
     half = h.shape[1] // 2
     m = h.mean(dim=1, keepdim=True, dtype=torch.float32)
@@ -126,7 +126,7 @@ def strengthened(h: Tensor, b: float) -> Tensor:
 
 
 def dimmed(skip: Tensor, s: float) -> Tensor:
-    """The skip with its lowest frequencies, 0 and -1 in height and width, times s; computed in float32."""
+    """The skip with its lowest frequencies (0 and -1 in height and width) times s, computed in float32."""
     spectrum = torch.fft.fft2(skip.float())
     mask = torch.ones(skip.shape[-2:], device=skip.device)
     for row in (0, -1):

@@ -1,4 +1,4 @@
-"""T-GATE (arXiv 2404.02747): cross-attention settles early, so it is kept at a gate and guidance is dropped after it."""
+"""T-GATE (arXiv 2404.02747): after a gate step, cross-attention outputs are reused and guidance is dropped."""
 
 from __future__ import annotations
 
@@ -20,19 +20,19 @@ from .settings import setting
 class TGate:
     """Settings of T-GATE.
 
-    Important: gate: the share of the steps that are drawn as ever, at least one; what cross-attention gives at the last
-    of them, the mean of both halves under guidance, serves the others. The authors take 10 of 25 steps, that is 0.4.
+    Important: gate: the share of the steps before the gate, at least one step. Later steps reuse the cross-attention
+    outputs of the last of them; under guidance, the mean of both halves. The authors use 10 of 25 steps, 0.4.
     """
 
     gate: float = setting("Steps before the gate", low=0, high=1, step=0.05, default=0.4)
 
     def steps_before(self, steps: int) -> int:
-        """How many of T steps are drawn as ever."""
+        """How many of T steps come before the gate."""
         return max(1, round(self.gate * steps))
 
 
 class TGateMethod(Method):
-    """T-GATE as a column, without the schedule for self-attention that its later version adds."""
+    """T-GATE as a column, without the self-attention schedule of its later version."""
 
     key = "tgate"
     title = "T-GATE"
@@ -74,7 +74,7 @@ class TGateMethod(Method):
 
 
 class _Close:
-    """U-Net pre-hook behind the clock: opens and closes the gate."""
+    """U-Net pre-hook after the clock's: opens and closes the gate."""
 
     def __init__(self, pipe: Any, drawing: Drawing, clock: Clock, settings: TGate, gate: Gate) -> None:
         self.guided = lambda: bool(getattr(pipe, "do_classifier_free_guidance", drawing.guidance > 1))

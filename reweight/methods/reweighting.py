@@ -1,4 +1,4 @@
-"""Re-weighting: the paper's method (Sec. III-D), and cells of its weight table set by hand."""
+"""Re-weighting: the paper's method (Sec. III-D), and weights painted by hand."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 
 from .. import schedule
-from ..patching.blocks import target_blocks
+from ..patching.blocks import places_of, stage_of, target_blocks
 from ..patching.patch import reweighted
-from ..schedule import Control
+from ..schedule import Control, Places
 from .base import Drawing, Method, Report
 from .settings import number, read_settings, setting, whole
 
@@ -27,10 +27,10 @@ class Reweighting:
     """Settings of re-weighting, checked on construction.
 
     low, high: the weights of the least and the most important block (Eq. 7). schedule: a key of `schedule.CONTROLS`.
-    first_step, last_step: the steps that are re-weighted, counted from 1, both included; None for all. blocks: the
-    indices of the blocks that are re-weighted, None for all. Elsewhere weights are 1.
-    painted: (T, m) cells set by hand, which override everything else: None leaves the schedule's weight, a number from 0
-    to 2 is the weight, "off" bypasses the block. None where nothing is painted.
+    first_step, last_step: the first and last re-weighted step, counted from 1, inclusive; None for all. blocks: the
+    indices of the re-weighted blocks; None for all. Other weights are 1.
+    painted: (T, m) cells set by hand, which override everything else: None keeps the schedule's weight, a number from 0
+    to 2 is the weight, "off" bypasses the block. None if no cell is painted.
     """
 
     low: float = setting("low", low=0, high=2, step=0.005, default=0.98, above=True, subject="The low weight")
@@ -46,11 +46,11 @@ class Reweighting:
             raise ValueError(f"The low weight {self.low:g} is above the high weight {self.high:g}: swap them.")
 
     def control(self) -> Control:
-        """How scores become those that the weights follow. ValueError for an unknown schedule."""
+        """The schedule's control. ValueError for an unknown schedule."""
         return schedule.CONTROLS.named(self.schedule)
 
     def mask(self, steps: int, m: int) -> np.ndarray:
-        """Where the schedule applies, (T, m) bool: in the step window, for the blocks. ValueError for no such block."""
+        """Where the schedule applies, (T, m) bool: the step window and the blocks. ValueError if a block does not exist."""
         if self.blocks and self.blocks[-1] >= m:
             raise ValueError(f"There is no block {self.blocks[-1]}: this model has blocks 0 to {m - 1}.")
         chosen = np.zeros((steps, m), dtype=bool)
@@ -59,9 +59,9 @@ class Reweighting:
         return chosen
 
     def weights(self, scores: np.ndarray, base: np.ndarray | None = None) -> np.ndarray:
-        """Weights (T, m) by Eq. 7 for controlled scores (T, m), 1 outside the mask, then the painted ones.
+        """Weights (T, m) by Eq. 7 for controlled scores (T, m), 1 outside the mask, with painted cells on top.
 
-        base: (T, m) weights that take the place of Eq. 7's. ValueError where shapes do not fit.
+        base: (T, m), weights to use instead of Eq. 7's. ValueError if shapes do not fit.
         """
         w = schedule.weights(scores, self.low, self.high) if base is None else base
         w = np.where(self.mask(*scores.shape), w, 1.0)
@@ -70,17 +70,41 @@ class Reweighting:
         return w
 
     def bypass(self, shape: tuple[int, int], base: np.ndarray | None = None) -> np.ndarray | None:
-        """Where a block is switched off, (T, m) bool; None where none is. ValueError where shapes do not fit.
+        """Where a block is bypassed, (T, m) bool; None if none is. ValueError if shapes do not fit.
 
-        base: (T, m) bool, where a table that is applied as it is does so.
+        base: (T, m) bool, the bypass of a weight table.
         """
         off = np.zeros(shape, dtype=bool) if base is None else base & self.mask(*shape)
         for t, i, cell in self._painted(shape):
             off[t, i] = cell == OFF
         return off if off.any() else None
 
+    def controlled(self, scores: np.ndarray, places: Places, seed: int) -> np.ndarray:
+        """Scores (T, m) after the schedule's control, such as reversed by "inverted"."""
+        return self.control().apply(np.asarray(scores, dtype=np.float64), places, seed)
+
+    def tables(self, drawing: Drawing) -> tuple[np.ndarray | None, np.ndarray | None]:
+        """(weights, bypass) for `reweighted`: the drawing's own if it has weights, else computed from its scores.
+
+        Both are (T, m), or (n, T, m) if the drawing's are; m is the number of Transformer2DModels for a weight table
+        with a weight for each. weights is None without scores and weights, bypass if no block is bypassed.
+        """
+        chosen = drawing.chosen
+        if drawing.weights is not None or chosen is None:
+            return drawing.weights, drawing.bypass
+        weights = self.weights(self.controlled(chosen.scores, places_of(drawing.blocks), drawing.seed), chosen.weights)
+        bypass = self.bypass(weights.shape, chosen.bypass)
+        table = chosen.weight_table
+        if table is None or table.per != "transformer":
+            return weights, bypass
+        stage = stage_of(drawing.blocks)
+        own = self.unpainted(weights.shape)[:, stage]  # (T, k), where the table's weights apply
+        off = np.zeros(own.shape, bool) if bypass is None else bypass[:, stage]
+        off |= own & (False if table.bypass is None else table.bypass)
+        return np.where(own, table.weights, weights[:, stage]), off if off.any() else None
+
     def unpainted(self, shape: tuple[int, int]) -> np.ndarray:
-        """Where the schedule's or the table's own weights apply, (T, m) bool: in `mask`, and not painted over."""
+        """Where the schedule's or weight table's weights apply, (T, m) bool: inside `mask`, and not painted over."""
         own = self.mask(*shape)
         for t, i, _ in self._painted(shape):
             own[t, i] = False
@@ -97,7 +121,7 @@ class Reweighting:
 
 
 class ReweightingMethod(Method):
-    """Re-weighting as a column. It applies the weights of the drawing, which are made from the settings and scores."""
+    """Re-weighting as a column: computes weights from its settings and the drawing's scores, and applies them."""
 
     key = "reweighted"
     title = "Re-weighted"
@@ -123,9 +147,10 @@ class ReweightingMethod(Method):
 
     @contextmanager
     def apply(self, pipe: Any, settings: Reweighting, drawing: Drawing) -> Iterator[Report]:
-        if drawing.weights is None:
+        weights, bypass = settings.tables(drawing)
+        if weights is None:
             raise ValueError("There are no weights to apply: give scores or a table.")
-        with reweighted(pipe, drawing.weights, bypass=drawing.bypass):
+        with reweighted(pipe, weights, bypass=bypass):
             yield Report(modules=sum(len(block.transformers) for block in target_blocks(pipe.unet)))
 
     def caption(self, settings: Reweighting, drawing: Drawing) -> str:
@@ -135,10 +160,11 @@ class ReweightingMethod(Method):
         )
 
     def cache_key(self, settings: Reweighting, drawing: Drawing) -> Hashable:
-        return tuple(None if table is None else table.tobytes() for table in (drawing.weights, drawing.bypass))
+        return tuple(None if table is None else table.tobytes() for table in settings.tables(drawing))
 
     def inert(self, settings: Reweighting, drawing: Drawing) -> str:
-        same = drawing.weights is not None and drawing.bypass is None and (drawing.weights == 1).all()
+        weights, bypass = settings.tables(drawing)
+        same = weights is not None and bypass is None and (weights == 1).all()
         return "Every weight is 1, so nothing changes." if same else ""
 
 
@@ -152,7 +178,7 @@ def _indices(value: Any) -> tuple[int, ...]:
 
 
 def _cells(value: Any) -> Cells | None:
-    """Cells as `Reweighting.painted` has them; None where none is set."""
+    """Painted cells in the form of `Reweighting.painted`; None if no cell is set."""
     rows = value if isinstance(value, (list, tuple)) else ()
     widths = {len(row) if isinstance(row, (list, tuple)) else 0 for row in rows}
     if not 1 <= len(rows) <= MAX_STEPS or len(widths) != 1 or not 1 <= max(widths) <= MAX_BLOCKS:

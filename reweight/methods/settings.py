@@ -1,4 +1,4 @@
-"""Settings of methods: frozen dataclasses whose fields say what they are, read from values that strangers send."""
+"""Settings of methods: frozen dataclasses whose fields declare titles and limits, and their strict validation."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ S = TypeVar("S", bound=Any)
 
 @dataclass(frozen=True)
 class Limits:
-    """What a setting may be, and how a page asks for it.
+    """The allowed values of a setting, and its label.
 
-    title: its label. low, high: the range, both included; above: low itself is not allowed. step: of a slider.
-    choices: the only values. subject: what an error calls it; by default the method's title and the field's name.
+    title: the label. low, high: the range, inclusive; above: low itself is excluded. step: a slider's step.
+    choices: the allowed values. subject: the setting's name in errors; by default the method's title and the field.
     """
 
     title: str
@@ -29,21 +29,21 @@ class Limits:
 
 
 def setting(title: str, *, default: Any = MISSING, **limits: Any) -> Any:
-    """A dataclass field that carries its `Limits`."""
+    """A dataclass field with `Limits` in its metadata."""
     return field(default=default, metadata={"limits": Limits(title, **limits)})
 
 
 def limits_of(item: Field[Any]) -> Limits:
-    """The limits of a settings field; its name alone where it declares none."""
+    """The limits of a settings field; only a title if it declares none."""
     return item.metadata.get("limits") or Limits(item.name)
 
 
 def read_settings(cls: type[S], title: str, raw: Any, defaults: S | None = None) -> S:
-    """Settings from an instance or a mapping of values, exact in type and within the limits.
+    """Validated settings from an instance or a mapping of values.
 
-    Types are exact: True is not 1, "3" is not 3; an int may stand for a float and 12.0 for 12, as sliders give it.
-    Numpy's numbers count as Python's. What is missing takes the default of the field, or of `defaults`.
-    ValueError of one sentence for the first thing that is wrong.
+    Types are exact: True is not 1 and "3" is not 3; but an int is accepted as a float, 12.0 (as sliders send it) as 12,
+    and numpy's numbers as Python's. Missing values come from `defaults`, or the field's default.
+    ValueError of one sentence for the first invalid value.
     """
     if isinstance(raw, cls):
         raw = {item.name: getattr(raw, item.name) for item in fields(cls)}
@@ -68,7 +68,7 @@ def read_settings(cls: type[S], title: str, raw: Any, defaults: S | None = None)
 
 
 def number(value: Any, low: float, high: float, above: bool = False) -> float:
-    """A finite number in a range, as a float. ValueError without its subject otherwise."""
+    """A finite number in a range, as a float. ValueError otherwise, a sentence without its subject."""
     real = not isinstance(value, (bool, str, bytes)) and hasattr(value, "__float__") and not hasattr(value, "__len__")
     if not real or not low <= value <= high or (above and value == low):
         start = f"above {low:g} and up" if above else f"from {low:g}"
@@ -77,7 +77,7 @@ def number(value: Any, low: float, high: float, above: bool = False) -> float:
 
 
 def whole(value: Any, low: int, high: int) -> int:
-    """A whole number in a range, as an int; 12.0 is one. ValueError without its subject otherwise."""
+    """A whole number in a range, as an int; 12.0 is accepted. ValueError otherwise, a sentence without its subject."""
     try:
         if isinstance(value, bool):
             raise TypeError

@@ -1,4 +1,4 @@
-"""Skip-Tuning (arXiv 2402.15170): skip tensors made fainter, most so at the bottom of the U-Net."""
+"""Skip-Tuning (arXiv 2402.15170): scales skip tensors down, most strongly at the bottom of the U-Net."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from .settings import setting
 class SkipTuning:
     """Settings of Skip-Tuning.
 
-    Important: bottom, top: the factors of the deepest and of the last skip; those between lie on a line. The values are
-    ours for every family: no source that we had gives any for Stable Diffusion.
+    Important: bottom, top: the factors of the deepest and of the last skip, with linear interpolation between them. The
+    defaults are ours for every family; the paper gives none for Stable Diffusion.
     """
 
     bottom: float = setting("Deepest skip", low=0, high=2, step=0.01, default=0.8)
@@ -32,7 +32,7 @@ PRESETS: dict[str, SkipTuning] = {
 
 
 class SkipTuningMethod(Method):
-    """Skip-Tuning as a column. It raises the error of the noise prediction while pictures may improve."""
+    """Skip-Tuning as a column. It increases the error of the noise prediction, though pictures may improve."""
 
     key = "skip-tuning"
     title = "Skip-Tuning"
@@ -51,6 +51,6 @@ class SkipTuningMethod(Method):
 
 
 def factors(count: int, bottom: float, top: float) -> list[float]:
-    """rho_i = rho_bottom + i (rho_top - rho_bottom) / k for i = 0..k, the deepest first; bottom alone for one skip."""
+    """rho_i = rho_bottom + i (rho_top - rho_bottom) / k for i = 0..k, deepest first; rho_bottom if there is one skip."""
     k = max(count - 1, 1)
     return [bottom + i * (top - bottom) / k for i in range(count)]

@@ -1,4 +1,4 @@
-"""Settings that name steps, counted from 1 as people count them."""
+"""Settings that are lists of denoising steps, counted from 1."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ Steps = tuple[int, ...] | None
 
 
 def checked_steps(value: Any, subject: str) -> Steps:
-    """Steps in order, each once; None for None. ValueError of one sentence for anything but a list of step numbers."""
+    """Sorted unique steps; None for None. ValueError of one sentence for anything but a list of step numbers."""
     if value is None:
         return None
     try:
@@ -25,7 +25,7 @@ def checked_steps(value: Any, subject: str) -> Steps:
 
 
 def with_steps(raw: Any, name: str, subject: str) -> Any:
-    """What somebody sends as settings, with its list of steps checked."""
+    """Raw settings with their list of steps validated."""
     raw = asdict(raw) if is_dataclass(raw) and not isinstance(raw, type) else raw
     if isinstance(raw, Mapping) and raw.get(name) is not None:
         return dict(raw) | {name: checked_steps(raw[name], subject)}
@@ -33,5 +33,5 @@ def with_steps(raw: Any, name: str, subject: str) -> Any:
 
 
 def words(steps: Steps) -> str:
-    """Steps for a caption."""
+    """Steps as text for a caption."""
     return "" if steps is None else "steps " + ",".join(map(str, steps))

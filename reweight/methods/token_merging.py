@@ -1,4 +1,4 @@
-"""ToMe for Stable Diffusion (arXiv 2303.17604): similar tokens are merged before self-attention, and parted after it."""
+"""ToMe for Stable Diffusion (arXiv 2303.17604): merges similar tokens before self-attention and unmerges them after it."""
 
 from __future__ import annotations
 
@@ -25,9 +25,10 @@ class TokenMerging:
     """Settings of ToMe for Stable Diffusion.
 
     Important: ratio: the share of tokens that is merged into others, at most 1 - 1 / (stride * stride).
-    Tinker with: downsample: the coarsest resolution, as a divisor of the latents', whose blocks merge: 1, 2, 4 or 8.
-    stride: of the square cells, in each of which one token is kept to merge into. random: which one is drawn anew for
-    each layer, under guidance alone; else it is the first. steps: those that merge, counted from 1; None for all.
+    Tinker with: downsample: the coarsest resolution whose blocks merge, as a divisor of the latent's: 1, 2, 4 or 8.
+    stride: the side of the square cells; one token of each cell is a destination that others merge into. random: choose
+    it at random for each layer, only under guidance; else it is the first. steps: the denoising steps that merge,
+    counted from 1; None for all.
     """
 
     ratio: float = setting("Share of tokens merged", low=0, high=0.9, step=0.05, default=0.5)
@@ -42,12 +43,12 @@ class TokenMerging:
 
 PRESETS: dict[str, TokenMerging] = {
     **dict.fromkeys(("toy", "sd15", "sd21", "sd-turbo"), TokenMerging()),
-    **dict.fromkeys(("sdxl", "sdxl-turbo"), TokenMerging(downsample=2)),  # ours: level 0 of SDXL has no attention
+    **dict.fromkeys(("sdxl", "sdxl-turbo"), TokenMerging(downsample=2)),  # our value: level 0 of SDXL has no attention
 }
 
 
 class TokenMergingMethod(Method):
-    """Token merging as a column; the definition is the tomesd package's."""
+    """Token merging as a column, as defined by the tomesd package."""
 
     key = "tomesd"
     title = "ToMe"
@@ -94,8 +95,8 @@ class TokenMergingMethod(Method):
 def matching(x: Tensor, chosen: Tensor, r: int) -> tuple[Tensor, int]:
     """Bipartite soft matching of tokens x (batch, N, channels): (restore (batch, N), K), see `merged`.
 
-    chosen: (D,) indices of the tokens to merge into, on the CPU. Of the others the r that are most like one of these, by cosine, are
-    merged into it; K = N - r.
+    chosen: (D,), indices of the destination tokens, on the CPU. The r other tokens with the largest cosine similarity
+    to a destination are merged into it; K = N - r.
     """
     batch, n, _ = x.shape
     free = torch.ones(n, dtype=torch.bool)
@@ -117,7 +118,7 @@ def matching(x: Tensor, chosen: Tensor, r: int) -> tuple[Tensor, int]:
 
 
 def merged(x: Tensor, restore: Tensor, k: int) -> Tensor:
-    """The mean of the tokens x (batch, N, channels) that share a row, (batch, K, channels); restore: their rows."""
+    """Merged tokens (batch, K, channels): each is the mean of the tokens of x (batch, N, channels) with its row in restore."""
     batch, _, channels = x.shape
     flat = _flat(restore, k)
     ones = torch.ones_like(flat, dtype=x.dtype)
@@ -128,13 +129,13 @@ def merged(x: Tensor, restore: Tensor, k: int) -> Tensor:
 
 
 def parted(y: Tensor, restore: Tensor) -> Tensor:
-    """Each token's row of y (batch, K, channels), (batch, N, channels)."""
+    """Unmerged tokens (batch, N, channels): for each token its row of y (batch, K, channels)."""
     batch, k, channels = y.shape
     return y.reshape(-1, channels).index_select(0, _flat(restore, k)).view(batch, -1, channels)
 
 
 def cells(height: int, width: int, stride: int, offsets: Tensor | None) -> Tensor:
-    """One token's index of each stride x stride cell of a grid, (cells,): the first, or that at offsets (rows, columns)."""
+    """The index of one token in each stride x stride cell, (cells,): the first, or the one at offsets (rows, columns)."""
     rows, columns = torch.arange(height // stride)[:, None], torch.arange(width // stride)[None]
     within = torch.zeros(1, 1, dtype=torch.long) if offsets is None else offsets
     y, x = rows * stride + within // stride, columns * stride + within % stride
@@ -146,7 +147,7 @@ def _flat(restore: Tensor, k: int) -> Tensor:
 
 
 class _Draws:
-    """Where in each cell the kept token lies: drawn from a generator that begins anew with each picture."""
+    """The destination token's position in each cell, drawn from a generator that is seeded again for each picture."""
 
     def __init__(self, pipe: Any, drawing: Drawing, clock: Clock, random: bool) -> None:
         self.guided = lambda: bool(getattr(pipe, "do_classifier_free_guidance", drawing.guidance > 1))
@@ -158,14 +159,14 @@ class _Draws:
             self.generator.manual_seed(0)
 
     def offsets(self, height: int, width: int, stride: int) -> Tensor | None:
-        # without guidance each picture would have a pattern of its own only where it is drawn alone
+        # without guidance a picture's pattern would depend on whether it is drawn alone or in a batch
         if not (self.random and self.guided()):
             return None
         return torch.randint(stride**2, (height // stride, width // stride), generator=self.generator)
 
 
 class _Grid:
-    """How the tokens of a Transformer2DModel lie."""
+    """The height and width of a Transformer2DModel's token grid."""
 
     height = width = 0
 
@@ -174,7 +175,7 @@ class _Grid:
 
 
 class _Merging:
-    """One layer's: matches its tokens as they come, merges what goes into its self-attention, parts what comes out."""
+    """Hooks of one layer: match its tokens, merge the input of its self-attention, unmerge the output."""
 
     def __init__(self, settings: TokenMerging, grid: _Grid, draws: _Draws, clock: Clock, report: Report) -> None:
         self.settings, self.grid, self.draws, self.clock, self.report = settings, grid, draws, clock, report

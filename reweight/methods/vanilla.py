@@ -1,4 +1,4 @@
-"""Vanilla: the model as it is, with no patch at all."""
+"""Vanilla: the baseline, the unpatched model."""
 
 from __future__ import annotations
 

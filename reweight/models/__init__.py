@@ -1,1 +1,1 @@
-"""Which models there are, and opening one: the registry, folders, the hub."""
+"""The registry of models, and loading them from folders or the hub."""

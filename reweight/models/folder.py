@@ -1,4 +1,4 @@
-"""A pipeline's folder, checked and opened: known classes, safetensors only, nothing missing, damaged or not finite."""
+"""Loads a pipeline from a folder: known classes and safetensors only, with every weight present, intact and finite."""
 
 from __future__ import annotations
 
@@ -41,15 +41,15 @@ PARTS = (*NETWORKS, "tokenizer", "tokenizer_2", "scheduler", "feature_extractor"
 
 
 class ModelError(ValueError):
-    """A model that cannot be had, in one sentence for a person, which names no path."""
+    """A model that cannot be loaded or used; the message is one sentence for a person, without paths."""
 
 
 def open_folder(
     folder: Path, title: str, dtype: torch.dtype, device: str, on_progress: Progress, autoencoder: Path | None = None
 ) -> Any:
-    """The pipeline in a folder, on its device; title is what people call it. ModelError of one sentence otherwise.
+    """The pipeline in a folder, on its device; title: the model's name in messages. ModelError of one sentence otherwise.
 
-    autoencoder: the folder of an AutoencoderTiny, which takes the place of the pipeline's own.
+    autoencoder: the folder of an AutoencoderTiny that replaces the pipeline's own.
     """
     index = read_index(folder, title)
     names = [name for name in NETWORKS if _class_of(index, name)]
@@ -77,29 +77,29 @@ def open_folder(
 
 
 def read_index(folder: Path, title: str) -> dict[str, Any]:
-    """model_index.json, once every class it names is known. ModelError of one sentence otherwise."""
+    """The content of model_index.json. ModelError of one sentence if it names an unknown class or cannot be read."""
     try:
         with (folder / INDEX).open("rb") as file:
             index = read_object(file.read(JSON_BYTES + 1), "a pipeline's model_index.json", JSON_BYTES)
     except OSError as error:
-        raise ModelError(f"{title} is no pipeline that diffusers saved: it has no {INDEX}.") from error
+        raise ModelError(f"{title} is not a pipeline saved by diffusers: it has no {INDEX}.") from error
     except ValueError as error:
-        raise ModelError(f"{title} is no pipeline that can be read: its {INDEX} is damaged.") from error
+        raise ModelError(f"{title} is not a readable pipeline: its {INDEX} is damaged.") from error
     kind = index.get("_class_name")
     if not isinstance(kind, str) or kind not in PIPELINES:
-        raise ModelError(f"{title} is no pipeline of a kind that works here: {' or '.join(PIPELINES)}.")
+        raise ModelError(f"{title} is not a supported kind of pipeline: {' or '.join(PIPELINES)}.")
     for name, value in index.items():
         if isinstance(value, list) and value != [None, None] and not _known(name, value):
-            raise ModelError(f"{title} has a part that is not opened here: {name[:40]!r}.")
+            raise ModelError(f"{title} has an unsupported part: {name[:40]!r}.")
     if missing := [name for name in REQUIRED if not isinstance(index.get(name), list) or not _class_of(index, name)]:
         raise ModelError(f"{title} is not a complete pipeline: it has no {', '.join(missing)}.")
     return index
 
 
 def weight_files(names: Iterable[str], half: bool) -> list[str]:
-    """Of the file names of one part, its weights: in half precision where asked for, or where there are no others.
+    """The weight files among the file names of one component: in half precision if requested, or if there are no others.
 
-    Nothing if some of the files that belong together are not there.
+    Empty if a shard is missing.
     """
     found: dict[bool, list[str]] = {True: [], False: []}
     expected = {True: 1, False: 1}
@@ -112,10 +112,10 @@ def weight_files(names: Iterable[str], half: bool) -> list[str]:
 
 
 def check_sums(folder: Path, title: str, *, required: bool = False) -> None:
-    """Compare every file that SHA256SUMS.json lists, where the folder has one. required: it must.
+    """Verify the files listed in SHA256SUMS.json, if the folder has one. required: it must have one.
 
-    ModelError for a file that differs or is missing, and for one that is not listed and would shape a picture: weights,
-    and where configurations are listed, anything in a part's folder.
+    ModelError for a file that differs or is missing, and for an unlisted file that would affect pictures: weights, and,
+    if configurations are listed, anything in a component's folder.
     """
     if not (folder / SUMS).exists():
         if required:
@@ -138,7 +138,7 @@ def check_sums(folder: Path, title: str, *, required: bool = False) -> None:
 
 
 def shaping_files(folder: Path) -> list[Path]:
-    """Every file of a pipeline's folder that shapes its pictures: those of its parts, its index, its vocabulary."""
+    """Every file of a pipeline's folder that affects its pictures: those of its components, its index, its vocabulary."""
     files = (path for path in folder.rglob("*") if path.is_file())
     return sorted(path for path in files if _shapes(path.relative_to(folder).as_posix()))
 
@@ -149,20 +149,20 @@ def _shapes(name: str) -> bool:
 
 
 def fingerprint(folder: Path) -> str:
-    """12 hexadecimal digits that change with any weight or configuration of the pipeline in a folder."""
+    """12 hexadecimal digits of a checksum over the weights and configurations of the pipeline in a folder."""
     parts = [folder / INDEX, *sorted(path for part in PARTS for path in (folder / part).glob("*") if path.is_file())]
     lines = (f"{path.relative_to(folder).as_posix()} {sha256(path)}\n" for path in parts)
     return hashlib.sha256("".join(lines).encode()).hexdigest()[:12]
 
 
 def sha256(path: Path) -> str:
-    """Checksum of a file, in hexadecimal."""
+    """A file's SHA-256 checksum, in hexadecimal."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def out_of_memory(error: BaseException) -> bool:
-    """Whether an error says that there was no memory left, on whatever device."""
+    """Whether an error is an out-of-memory error of any device."""
     return isinstance(error, (torch.OutOfMemoryError, MemoryError)) or (
         isinstance(error, RuntimeError)
         and any(words in str(error) for words in ("out of memory", "not enough memory", "can't allocate memory"))
@@ -187,7 +187,7 @@ def _known(name: str, value: list[Any]) -> bool:
 
 
 def _network(folder: Path, name: str, class_name: str, title: str, dtype: torch.dtype) -> nn.Module:
-    """One network, of which every tensor was in its file and is finite."""
+    """One network; ModelError if a tensor is missing from its file or not finite."""
     home = folder / name
     found = [path.name for path in home.iterdir()] if home.is_dir() else []
     files = weight_files(found, half=dtype != torch.float32)
@@ -223,7 +223,7 @@ def _network(folder: Path, name: str, class_name: str, title: str, dtype: torch.
 
 
 def _library(class_name: str) -> str:
-    """Where model_index.json says that a network's class is; a safety checker's is diffusers' own folder."""
+    """The library that model_index.json names for a network's class; for a safety checker, its folder in diffusers."""
     if class_name == "StableDiffusionSafetyChecker":
         return "stable_diffusion"
     return "transformers" if class_name.startswith("CLIP") else "diffusers"
@@ -244,7 +244,7 @@ def _part_name(name: str) -> str:
 
 @contextmanager
 def _sentences(title: str, part: str = "pipeline") -> Iterator[None]:
-    """Whatever goes wrong in a library while it reads somebody's files becomes a sentence."""
+    """Turn any error of a library that reads the folder's files into a ModelError of one sentence."""
     try:
         yield
     except ModelError:
@@ -259,7 +259,7 @@ def _sentences(title: str, part: str = "pipeline") -> Iterator[None]:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """No bars and no warnings from the libraries on the terminal; what they were set to comes back."""
+    """Silence the libraries' progress bars and warnings; their settings are restored on exit."""
     loggers = (diffusers.utils.logging, transformers.utils.logging)
     before = [(logger, logger.is_progress_bar_enabled(), logger.get_verbosity()) for logger in loggers]
     try:

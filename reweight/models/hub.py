@@ -1,4 +1,4 @@
-"""Model repositories on the Hugging Face hub: from the cache where they are there, otherwise fetched once."""
+"""Model repositories on the Hugging Face hub, downloaded once and then read from the cache."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ ONCE = "it must be downloaded once with a network, and the embedded model works 
 def fetch(
     repositories: tuple[str, ...], title: str, *, half: bool, on_progress: Progress, locked: bool = False
 ) -> tuple[Path, str, str]:
-    """The first of the repositories that can be had: (folder in the cache, its id, commit).
+    """The first repository that is available: (folder in the cache, its id, commit).
 
-    repositories: "owner/name" or "owner/name@commit". half: prefer weights in half precision. locked: ask for the
-    commit that models.lock.json records, and record it there at the first time. An exception that on_progress raises
-    stops the download and comes through. ModelError of one sentence where none can be had.
+    repositories: "owner/name" or "owner/name@commit". half: prefer weights in half precision. locked: use the commit
+    recorded in models.lock.json, and record it there the first time. An exception that on_progress raises stops the
+    download and is passed on. ModelError of one sentence if none is available.
     """
     commits = lock.read_lock() if locked else {}
     folder, name, commit = _first(lock.pinned(repositories, commits), commits, title, half, on_progress)
@@ -52,22 +52,22 @@ def _first(
         try:
             info = _listing(name, pin)
         except GatedRepoError:
-            why = f"{name} wants its licence accepted on huggingface.co, and then `hf auth login`"
+            why = f"{name} requires accepting its licence on huggingface.co, and then `hf auth login`"
         except RevisionNotFoundError:
             update = f": delete its line in {lock.NAME} to load another" if name in commits else ""
-            why = why or f"version {pin[:12]} of {name} is not there any more{update}"
+            why = why or f"version {pin[:12]} of {name} no longer exists{update}"
         except (RepositoryNotFoundError, HFValidationError):
-            why = why or "it is not there any more, or not for everybody"
+            why = why or "it no longer exists, or is not public"
         except Exception:
             return _from_cache(repositories, title, half, "huggingface.co cannot be reached")
         else:
             return _download(name, info, title, half, on_progress), name, info.sha
     tried = ", ".join(repository.partition("@")[0] for repository in repositories)
-    raise ModelError(f"{title} cannot be had: {why} (tried {tried}).")
+    raise ModelError(f"{title} is not available: {why} (tried {tried}).")
 
 
 def download_bytes(repositories: tuple[str, ...], *, half: bool) -> int | None:
-    """How much fetch would transfer with an empty cache, in bytes; None where that cannot be found out."""
+    """How many bytes `fetch` would download with an empty cache; None if unknown."""
     for repository in repositories if not constants.HF_HUB_OFFLINE else ():
         name, _, pin = repository.partition("@")
         try:
@@ -79,7 +79,7 @@ def download_bytes(repositories: tuple[str, ...], *, half: bool) -> int | None:
 
 
 def _listing(name: str, revision: str) -> Any:
-    """What the hub says of a repository: its commit and its files with their sizes."""
+    """A repository's commit, and its files with their sizes, from the hub."""
     api = HfApi(endpoint=constants.ENDPOINT)
     return api.model_info(name, revision=revision or None, timeout=SECONDS, files_metadata=True)
 
@@ -93,7 +93,7 @@ def _from_cache(repositories: tuple[str, ...], title: str, half: bool, why: str)
 
 
 def _cached(name: str, revision: str | None, half: bool) -> Path | None:
-    """The snapshot in the cache, if its index and the weights of each of its networks are there."""
+    """The snapshot in the cache, if it has the index and the weights of every network."""
     found = try_to_load_from_cache(name, INDEX, revision=revision)
     if not isinstance(found, str):
         return None
@@ -107,7 +107,7 @@ def _cached(name: str, revision: str | None, half: bool) -> Path | None:
 def cached_config(repository: str) -> dict[str, Any] | None:
     """The U-Net's configuration of a repository, "owner/name" or "owner/name@commit"; None if it is not in the cache.
 
-    Without a commit, that of the one which models.lock.json records.
+    Without a commit, the one recorded in models.lock.json is used.
     """
     name, _, pin = repository.partition("@")
     try:
@@ -121,7 +121,7 @@ def cached_config(repository: str) -> dict[str, Any] | None:
 
 
 def _wanted(info: Any, half: bool) -> list[tuple[str, int]]:
-    """(file, bytes) of what a pipeline needs from a repository's listing."""
+    """(file, bytes) of the files that a pipeline needs, from a repository's listing."""
     sizes = {sibling.rfilename: sibling.size or 0 for sibling in info.siblings}
     chosen = [INDEX] if INDEX in sizes else []
     weights = []
@@ -130,13 +130,15 @@ def _wanted(info: Any, half: bool) -> list[tuple[str, int]]:
         inside = [name for name in inside if "/" not in name]
         chosen += [f"{part}/{name}" for name in inside if name.endswith((".json", ".txt"))]
         weights += [f"{part}/{name}" for name in weight_files(inside, half)]
-    return [(name, sizes[name]) for name in chosen + weights]  # weights last: where they are, all is
+    return [
+        (name, sizes[name]) for name in chosen + weights
+    ]  # weights last, so that a snapshot with weights is complete
 
 
 def _download(name: str, info: Any, title: str, half: bool, on_progress: Progress) -> Path:
     wanted = _wanted(info, half)
     if not wanted or wanted[0][0] != INDEX:
-        raise ModelError(f"{title} is no pipeline that diffusers saved: {name} has no {INDEX}.")
+        raise ModelError(f"{title} is not a pipeline saved by diffusers: {name} has no {INDEX}.")
     total, done, folder = max(sum(size for _, size in wanted), 1), 0, Path()
     for file, size in wanted:
         bar = _bar(on_progress, done, total, file)
@@ -146,13 +148,13 @@ def _download(name: str, info: Any, title: str, half: bool, on_progress: Progres
                 name, file, revision=info.sha, endpoint=constants.ENDPOINT, etag_timeout=SECONDS, tqdm_class=bar
             )
         except GatedRepoError as error:
-            raise ModelError(f"{name} wants its licence accepted on huggingface.co first.") from error
+            raise ModelError(f"{name} requires accepting its licence on huggingface.co first.") from error
         except Exception as error:
             if bar.stopped is not None:
                 raise bar.stopped from None
             if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EROFS, errno.EACCES):
                 raise ModelError(f"{title} cannot be stored: the disk is full or may not be written.") from error
-            raise ModelError(f"The download of {title} broke off: try again, what is there already is kept.") from error
+            raise ModelError(f"The download of {title} was interrupted: try again, finished parts are kept.") from error
         done += size
         folder = Path(path).parent if file == INDEX else folder
     on_progress("downloading", 1.0, f"{total / 1e9:.1f} GB")
@@ -160,7 +162,7 @@ def _download(name: str, info: Any, title: str, half: bool, on_progress: Progres
 
 
 def _bar(on_progress: Progress, done: int, total: int, file: str) -> Any:
-    """A class for the hub's progress bars that draws nothing, reports, and keeps what on_progress raised."""
+    """A class for the hub's progress bars that prints nothing, reports, and stores exceptions of on_progress."""
 
     class Bar(tqdm):
         stopped: BaseException | None = None

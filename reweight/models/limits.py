@@ -1,4 +1,4 @@
-"""What a pipeline's folder may hold before anything in it is opened: regular files of its own, numbers within reason."""
+"""Checks of a pipeline's folder before it is opened: regular files only, and plausible numbers in configurations."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from typing import Any
 from ..storage.strict_json import read_object
 from .folder import PARTS, ModelError
 
-FILES = 200  # in one part
+FILES = 200  # in one component
 TEXT_BYTES, JSON_BYTES = 20_000_000, 1_000_000
 LAYERS, TIMESTEPS, LENGTH, NUMBER = 200, 10_000, 64, 1_000_000
 TEXTS = (".json", ".txt", ".model")
 
 
 def check_files(folder: Path, title: str) -> None:
-    """ModelError of one sentence for a folder whose files could hang whoever reads them.
+    """ModelError of one sentence for a folder with files that could block a reader.
 
-    Every file must be a regular one inside the folder (or where the hub's cache keeps those of a snapshot): a link may
-    lead to a device.
+    Every file must be a regular file inside the folder (or in the hub's cache, for a snapshot): a link may point to a
+    device.
     """
     inside = folder.resolve()
     roots = {inside}
@@ -41,9 +41,9 @@ def check_files(folder: Path, title: str) -> None:
 
 
 def check_configurations(folder: Path, title: str) -> None:
-    """ModelError of one sentence for a configuration whose numbers are beyond reason, or that is none.
+    """ModelError of one sentence for a configuration with implausible numbers, or one that cannot be read.
 
-    They are bounded because a network is built before its weights are compared with it. After `check_files`.
+    Numbers are bounded because a network is built before its weights are compared with it. Call `check_files` first.
     """
     for part in PARTS:
         if not part.startswith("tokenizer"):
@@ -83,7 +83,7 @@ def _check_config(path: Path, part: str, title: str) -> None:
 
 
 def _leaves(value: Any, name: str = "") -> Iterator[tuple[str, Any]]:
-    """Every list and every number in a configuration, with the key that it stands under."""
+    """Every list and every number in a configuration, with its key."""
     if isinstance(value, dict):
         for key, item in value.items():
             yield from _leaves(item, key)

@@ -1,4 +1,4 @@
-"""Loading a model: device, number format, and the pipeline itself."""
+"""Loads a model: its device, dtype and pipeline."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ from .vocabulary import Vocabulary, read_vocabulary
 class LoadedModel:
     """A pipeline on its device, and where it came from.
 
-    source: repository id or folder name, as shown to people, never a path. revision: the commit of a repository; for
-    a folder the first 12 digits of a checksum over its files. dtype: "float16", "bfloat16" or "float32". vocabulary: what
-    the model knows, where its folder declares that. texts: what was made of its last prompts.
+    source: repository id or folder name for people, never a path. revision: a repository's commit; for a folder, the
+    first 12 digits of a checksum over its files. dtype: "float16", "bfloat16" or "float32". vocabulary: the words that
+    the model knows, if its folder lists them. texts: the cache of encoded prompts.
     """
 
     pipe: Any
@@ -53,15 +53,15 @@ def load_model(
 ) -> LoadedModel:
     """Load a model by its registry key; with local=True also any folder or hub id ("owner/name", "owner/name@commit").
 
-    device: by default CUDA, else MPS, else the CPU. dtype: by default float16 on CUDA, on a CPU that can do it
-    bfloat16 for what is downloaded, else float32.
-    autoencoder: the folder of an AutoencoderTiny that was made for the model, quicker and smaller than its own; the
-    revision names it from then on. on_progress: called with (stage, fraction, text), stage "downloading" or "loading"; what it raises stops the
-    loading and comes through.
-    A hub model is loaded again at the commit of its first loading, which models.lock.json records, unless the name says
+    device: by default CUDA, else MPS, else the CPU. dtype: by default float16 on CUDA; bfloat16 for downloaded models
+    on a CPU that supports it; else float32.
+    autoencoder: the folder of an AutoencoderTiny made for the model, faster and smaller than its own; it is named in the
+    revision. on_progress: called with (stage, fraction, text), stage "downloading" or "loading"; an exception that it
+    raises stops the loading and is passed on.
+    A hub model is always loaded at the commit of its first loading, which models.lock.json records, unless the name has
     another: "owner/name@commit".
-    Only pipelines of known classes, from safetensors files, without code of their own; every weight is there and
-    finite, and equals its checksum where the folder has a SHA256SUMS.json. ModelError of one sentence otherwise.
+    Only pipelines of known classes from safetensors files are loaded, without remote code; every weight must be present
+    and finite, and match its checksum if the folder has a SHA256SUMS.json. ModelError of one sentence otherwise.
     """
     report = on_progress or (lambda stage, fraction, text: None)
     card = card_for(name, local=local)
@@ -105,19 +105,19 @@ def load_model(
 
 
 def load(name: str = DEFAULT, **options: Any) -> Any:
-    """A diffusers pipeline by registry key, folder or hub id; options as for `load_model`, with local=True."""
+    """A diffusers pipeline by registry key, folder or hub id; options as in `load_model`, with local=True."""
     return load_model(name, **({"local": True} | options)).pipe
 
 
 def device_for(device: str | None) -> str:
-    """The device of that name, by default CUDA, else MPS, else the CPU. ModelError where there is none."""
+    """The device of that name, by default CUDA, else MPS, else the CPU. ModelError if it does not exist."""
     if device is None:
         return "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
     try:
         torch.empty(1, device=device)
     except (RuntimeError, AssertionError, TypeError, NotImplementedError) as error:
         if out_of_memory(error):
-            raise ModelError("There is no memory left on that device: close what else runs on it.") from error
+            raise ModelError("There is no memory left on that device: close other programs on it.") from error
         raise ModelError("There is no such device here: choose cuda, mps or cpu, or leave it out.") from error
     return str(device)
 
@@ -133,7 +133,7 @@ def _dtype(dtype: str | torch.dtype | None, device: str, downloaded: bool) -> to
 
 
 def _measured(card: ModelCard, pipe: Any) -> ModelCard:
-    """The card with the family and the picture's side that the loaded U-Net was made for."""
+    """The card with the family and picture size of the loaded U-Net."""
     config = pipe.unet.config
     if (family := family_of(config, card.title)) != card.family:
         card = unlisted(card.key, card.title, family)

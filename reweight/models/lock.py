@@ -1,4 +1,4 @@
-"""models.lock.json: the commit at which each hub repository was first loaded, and is loaded from then on."""
+"""models.lock.json: the commit at which each hub repository was first loaded, and which is used from then on."""
 
 from __future__ import annotations
 
@@ -22,20 +22,20 @@ COMMIT = re.compile(r"[0-9a-f]{40}")
 
 
 def own_file() -> Path:
-    """Where commits are recorded: the file that REWEIGHT_LOCK names, else one in the assets of the hub's cache."""
+    """The lock file: the one that REWEIGHT_LOCK names, else one in the assets of the hub's cache."""
     return Path(os.environ.get("REWEIGHT_LOCK") or Path(constants.HF_ASSETS_CACHE) / "reweight" / NAME)
 
 
 def read_lock() -> dict[str, str]:
     """Commits by repository, "owner/name"; those in a lock beside app.py override the recorded ones.
 
-    ModelError of one sentence for a file that is no lock: to load another commit in its stead would break its promise.
+    ModelError of one sentence for an invalid file, so that no other commit is loaded by mistake.
     """
     return _read(own_file()) | _read(SHIPPED)
 
 
 def pinned(repositories: tuple[str, ...], commits: dict[str, str]) -> tuple[str, ...]:
-    """The repositories as "owner/name@commit" where a commit is recorded, otherwise as they are."""
+    """The repositories, as "owner/name@commit" if a commit is recorded."""
     names = [repository.partition("@")[0] for repository in repositories]
     return tuple(
         f"{name}@{commits[name]}" if name in commits else repository
@@ -44,14 +44,16 @@ def pinned(repositories: tuple[str, ...], commits: dict[str, str]) -> tuple[str,
 
 
 def record(name: str, commit: str) -> None:
-    """Add a repository's commit, unless it has one. A file that cannot be written costs a warning in the log only."""
+    """Record a repository's commit, unless it has one. If the file cannot be written, a warning is logged."""
     if name in read_lock():
         return
     path = own_file()
     commits = dict(sorted((_read(path) | {name: commit}).items()))
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        text = json.dumps(commits | {"format": FORMAT}, indent=1) + "\n"  # any line but the last may be deleted
+        text = (
+            json.dumps(commits | {"format": FORMAT}, indent=1) + "\n"
+        )  # "format" last, so that any other line can be deleted
         write_atomic(path, text.encode())
     except OSError as error:
         log.warning("The version of %s is not recorded: %s cannot be written (%s).", name, NAME, error.strerror)
@@ -81,4 +83,4 @@ def _damaged(path: Path) -> ModelError:
         place = "The lock file that REWEIGHT_LOCK names"
     else:
         place = f"{NAME} in the Hugging Face cache's assets"
-    return ModelError(f"{place} cannot be read or is damaged: mend it, or delete it to record the versions anew.")
+    return ModelError(f"{place} cannot be read or is damaged: repair it, or delete it to record the versions again.")

@@ -1,4 +1,4 @@
-"""A LoRA on a loaded model, through diffusers."""
+"""Adds a LoRA to a loaded model, through diffusers."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from .loading import LoadedModel
 
 
 def with_lora(loaded: LoadedModel, file: Path, scale: float = 1.0) -> LoadedModel:
-    """The model with a LoRA from a .safetensors file in it, which its revision names from then on.
+    """The model with a LoRA from a .safetensors file, named in its revision.
 
-    The pipeline itself is changed. ModelError of one sentence for a file that does not fit or is not there.
+    The pipeline is modified in place. ModelError of one sentence for a missing file, or one that does not fit.
     """
     if file.suffix != ".safetensors" or not file.is_file():
         raise ModelError(f"There is no LoRA {file.name}: give a .safetensors file.")

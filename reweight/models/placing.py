@@ -1,4 +1,4 @@
-"""In what numbers a pipeline works, and where: whole on its device, or each part only when it is needed."""
+"""Chooses a pipeline's dtype, and places it on a device: as a whole, or each component only while it is used."""
 
 from __future__ import annotations
 
@@ -7,24 +7,25 @@ from typing import Any
 import torch
 from torch import nn
 
-WORK = 2.5e9  # bytes that drawing takes on a GPU beside the weights
+WORK = 2.5e9  # bytes that drawing needs on a GPU in addition to the weights
 
 
 def usual_dtype(device: str, downloaded: bool) -> torch.dtype:
-    """float16 on CUDA. On a CPU that multiplies in bfloat16, a downloaded model in that: half the memory; else float32."""
+    """The default dtype: float16 on CUDA; bfloat16, which halves the memory, for downloaded models on a CPU that
+    multiplies in it; else float32."""
     if device.startswith("cuda"):
         return torch.float16
     return torch.bfloat16 if downloaded and device == "cpu" and multiplies_in_bfloat16() else torch.float32
 
 
 def multiplies_in_bfloat16() -> bool:
-    """Whether this CPU has instructions for it."""
+    """Whether this CPU has bfloat16 instructions."""
     supported = (getattr(torch.cpu, name, None) for name in ("_is_amx_tile_supported", "_is_avx512_bf16_supported"))
     return any(known() for known in supported if known is not None)
 
 
 def place(pipe: Any, device: str) -> Any:
-    """Put a pipeline on its device; where that has too little memory, each part goes there when its turn comes."""
+    """Move a pipeline to its device; if the memory is too small, each component is moved there only while it is used."""
     if not device.startswith("cuda") or weight_bytes(pipe) + WORK < free_on(device):
         return pipe.to(device)
     pipe.enable_model_cpu_offload(device=device)
@@ -38,5 +39,5 @@ def weight_bytes(pipe: Any) -> int:
 
 
 def free_on(device: str) -> float:
-    """Bytes that are free on a GPU."""
+    """Free bytes on a GPU."""
     return torch.cuda.mem_get_info(device)[0]

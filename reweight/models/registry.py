@@ -1,4 +1,4 @@
-"""Which models there are, and what is known of each before it is loaded."""
+"""The registry of models: what is known about each before it is loaded."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ ASSETS = next(
 UGLY = "low quality, blurry, ugly, oversaturated"  # METHOD sec. 3
 STABILITY = "Stability AI Community License (free up to 1M USD of revenue a year)"
 
-TOY_WIDTH = 128  # of the embedded models' text
+TOY_WIDTH = 128  # of the embedded models' text embeddings
 XL = re.compile(r"sdxl|xl(?![a-z])", re.IGNORECASE)
 TURBO = re.compile(r"(?<![a-z])turbo|turbo(?![a-z])", re.IGNORECASE)
 FAMILIES = {(False, False): "sd15", (False, True): "sd-turbo", (True, False): "sdxl", (True, True): "sdxl-turbo"}
@@ -28,12 +28,12 @@ FAMILIES = {(False, False): "sd15", (False, True): "sd-turbo", (True, False): "s
 
 @dataclass(frozen=True)
 class ModelCard:
-    """What is known of a model before it is loaded: where it comes from, and its defaults.
+    """What is known about a model before it is loaded: its source, defaults and limits.
 
-    repositories: tried in order, "owner/name" or "owner/name@commit"; a folder for an embedded model. A commit that
-    models.lock.json records overrides the one here. family: key of `methods.freeu.PRESETS`. steps, guidance, size (pixels),
-    negative_prompt, low, high (the paper's range; wider where its effect cannot be seen): the defaults. max_steps,
-    max_size: the limits. download_gb: in half precision; on a CPU twice that.
+    repositories: tried in order, "owner/name" or "owner/name@commit"; a folder for an embedded model. A commit recorded
+    in models.lock.json overrides the one here. family: a key of `methods.freeu.PRESETS`. Defaults: steps, guidance, size
+    (pixels), negative_prompt, low, high (the paper's range; wider for models where that has no visible effect).
+    Limits: max_steps, max_size. download_gb: in half precision; on a CPU twice that.
     """
 
     key: str
@@ -62,7 +62,7 @@ _CARDS = (
     ),
     ModelCard(
         key="toy-turbo", title="toy-turbo (embedded, 1-4 steps)", repositories=(str(ASSETS / "toy-turbo"),),
-        family="toy", licence="MIT", steps=2, guidance=0.0, size=128, max_size=256, max_steps=20, low=1.0, high=1.5,
+        family="toy", licence="MIT", steps=2, guidance=0.0, size=128, max_size=256, max_steps=20, low=1.2, high=1.6,
         embedded=True, note="The embedded model distilled to one to four steps, without guidance: the quickest on a CPU.",
     ),
     ModelCard(
@@ -86,13 +86,13 @@ _CARDS = (
         repositories=("stabilityai/sdxl-turbo@71153311d3dbb46851df1931d3ca6e939de83304",),
         family="sdxl-turbo", licence="Stability AI Non-Commercial Research Community License", steps=2, guidance=0.0,
         size=512, max_size=1024, low=0.95, high=1.15, download_gb=6.9,
-        note="One to four steps, without guidance; needs a GPU to be pleasant.",
+        note="One to four steps, without guidance; a GPU is recommended.",
     ),
     ModelCard(
         key="sdxl", title="Stable Diffusion XL base 1.0",
         repositories=("stabilityai/stable-diffusion-xl-base-1.0@462165984030d82259a11f4367a4eed129e94a7b",),
         family="sdxl", licence="CreativeML Open RAIL++-M", steps=20, guidance=4.5, size=1024, max_size=1536,
-        negative_prompt=UGLY, download_gb=6.9, note="Needs a GPU to be pleasant.",
+        negative_prompt=UGLY, download_gb=6.9, note="A GPU is recommended.",
     ),
     ModelCard(
         key="sd15", title="Stable Diffusion 1.5",
@@ -105,7 +105,7 @@ DEFAULT = "toy-turbo"
 
 
 def _registry(cards: Iterable[ModelCard]) -> dict[str, ModelCard]:
-    """The cards by key; an embedded model other than the default is known only once its folder is there."""
+    """The cards by key; embedded models other than the default are included only if their folders exist."""
 
     def there(card: ModelCard) -> bool:
         return card.key == DEFAULT or not card.embedded or Path(card.repositories[0], INDEX).is_file()
@@ -117,11 +117,11 @@ REGISTRY = _registry(_CARDS)
 
 
 def card_for(name: str, *, local: bool = False) -> ModelCard:
-    """The card of a model: from the registry, or with local=True made up for a folder or a hub id.
+    """The card of a model: from the registry, or with local=True one for a folder or a hub id.
 
-    Nothing is loaded and the network is not used: the family of a folder, or of a repository in the cache, is read from
-    its U-Net's configuration, that of another hub id is guessed from its name until it is loaded. ModelError of one
-    sentence for an unknown name.
+    Nothing is loaded, and the network is not used: the family of a folder, or of a repository in the cache, is read from
+    its U-Net's configuration; for another hub id it is guessed from the name until the model is loaded. ModelError of
+    one sentence for an unknown name.
     """
     if isinstance(name, str) and name in REGISTRY:
         return REGISTRY[name]
@@ -149,9 +149,9 @@ def card_for(name: str, *, local: bool = False) -> ModelCard:
 def family_of(config: Mapping[str, Any], title: str) -> str:
     """The family of a model that is not in the registry, from its U-Net's configuration.
 
-    SDXL adds an embedding of sizes and pooled text ("text_time"); the width of the text tells the others: 768 for Stable
-    Diffusion 1, 1024 for 2, the embedded model's own for its like, anything else counts as 1. Whether a model was
-    distilled to a few steps is written nowhere but in its title.
+    SDXL has an embedding of sizes and pooled text ("text_time"). The others are told apart by the width of the text
+    embeddings: 1024 for Stable Diffusion 2, TOY_WIDTH for embedded models, any other width counts as Stable Diffusion 1
+    (768). Whether a model was distilled to few steps can only be read from its title.
     """
     if config.get("addition_embed_type") == "text_time":
         return FAMILIES[True, few_steps(title)]
@@ -162,7 +162,7 @@ def family_of(config: Mapping[str, Any], title: str) -> str:
 
 
 def few_steps(title: str) -> bool:
-    """Whether a title says that its model was distilled to a few steps without guidance."""
+    """Whether a title names a model that was distilled to few steps without guidance."""
     return bool(TURBO.search(title))
 
 
@@ -177,7 +177,7 @@ def unlisted(name: str, title: str, family: str) -> ModelCard:
 
 
 def unet_config(folder: Path) -> dict[str, Any] | None:
-    """The configuration of the U-Net in a pipeline's folder; None where it cannot be read."""
+    """The U-Net's configuration in a pipeline's folder; None if it cannot be read."""
     try:
         with (folder / "unet" / "config.json").open("rb") as file:
             return read_object(file.read(JSON_BYTES + 1), "a U-Net's configuration", JSON_BYTES)

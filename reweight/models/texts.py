@@ -1,4 +1,4 @@
-"""What the text encoders make of prompts, remembered: columns, seeds and settings of one prompt share it."""
+"""A cache of encoded prompts, so that all columns, seeds and settings of a prompt share one encoding."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from typing import Any
 
 import torch
 
-MOST = 24  # prompts that are remembered
+MOST = 24  # cached prompts
 NAMES = ("prompt_embeds", "negative_prompt_embeds", "pooled_prompt_embeds", "negative_pooled_prompt_embeds")
 
 
 class Texts:
-    """Encodes as the pipeline itself does, bit for bit, and remembers the last prompts; for one thread."""
+    """Encodes prompts bitwise as the pipeline does, and caches the last ones; not thread-safe."""
 
     def __init__(self) -> None:
         self._kept: OrderedDict[Any, dict[str, torch.Tensor | None]] = OrderedDict()
@@ -21,7 +21,7 @@ class Texts:
     def encoded(
         self, pipe: Any, prompt: str | Sequence[str], negative: str | Sequence[str] | None, guidance: float
     ) -> dict[str, torch.Tensor | None]:
-        """Keyword arguments for a pipeline's call in the place of `prompt` and `negative_prompt`. Not to be changed."""
+        """Keyword arguments that replace `prompt` and `negative_prompt` in a pipeline's call. Do not modify them."""
         guided = guidance > 1 and getattr(pipe.unet.config, "time_cond_proj_dim", None) is None
         texts = tuple(
             None if text is None else text if isinstance(text, str) else tuple(text) for text in (prompt, negative)

@@ -1,4 +1,4 @@
-"""How many threads a network computes with: in a small one, threads wait for each other longer than they compute."""
+"""Limits a small network to one CPU thread: its threads would wait for each other longer than they compute."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ FEW = 8  # samples of a call
 
 
 class OneThread:
-    """Hooks around a small network's forward: a call of at most FEW samples computes with one thread.
+    """Hooks around a small network's forward: a call with at most FEW samples uses one thread.
 
-    The number is that of the thread which calls (`torch.set_num_threads`), and is what it was when the call ends.
+    `torch.set_num_threads` is called in the calling thread, and its number is restored when the call ends.
     """
 
     def __init__(self, network: nn.Module) -> None:
@@ -34,7 +34,7 @@ class OneThread:
 
 
 def limit_threads(pipe: Any) -> None:
-    """One thread for the U-Net and the decoder of a small model on the CPU; larger models are left alone."""
+    """Use one thread for the U-Net and the decoder of a small model on the CPU; larger models are unchanged."""
     if pipe.device.type == "cpu" and sum(weight.numel() for weight in pipe.unet.parameters()) < SMALL:
         OneThread(pipe.unet)
         OneThread(pipe.vae.decoder)

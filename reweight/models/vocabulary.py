@@ -1,4 +1,4 @@
-"""The words a model knows, where its folder declares them in a `vocabulary.json`, and captions made of them."""
+"""The words a model knows, as its folder's `vocabulary.json` lists them, and captions made from them."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ Phrases = dict[Phrase, Annotated[tuple[Phrase, ...], Field(min_length=1, max_len
 
 
 class Vocabulary(BaseModel):
-    """What a model can be asked for. Subjects, colours and sizes are words; the rest are names with their wordings.
+    """What a model can draw. Subjects, colours and sizes are words; the other fields map names to phrases.
 
-    A style's wording is a template with `{}` where the scene goes. words: every word that the model knows.
+    A style's phrase is a template with `{}` for the scene. words: every word that the model knows.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -49,7 +49,7 @@ class Vocabulary(BaseModel):
         return tuple(sorted(set(words)))
 
     def surprise(self, seed: int) -> str:
-        """A random caption: one subject or two, in a setting and a style. Equal seeds give equal captions."""
+        """A random caption, determined by the seed: one or two subjects, a setting and a style."""
         chance = random.Random(seed)
         two = chance.random() < 0.25
         text, *second = (
@@ -76,7 +76,7 @@ class Vocabulary(BaseModel):
 
 
 def read_vocabulary(folder: Path) -> Vocabulary | None:
-    """The vocabulary that a folder declares. None where it declares none; one that cannot be read goes to the log."""
+    """A folder's vocabulary; None if it has none or it cannot be read, which is logged."""
     what = "a model's vocabulary"
     try:
         with (folder / FILE).open("rb") as file:

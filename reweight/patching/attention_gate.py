@@ -1,4 +1,4 @@
-"""Cross-attention that hands back what it gave before, and a U-Net that computes one half of guidance."""
+"""Cross-attention that can return a stored output, and a U-Net that can compute one half of a guided batch."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from .stand_in import StandIn, mapped, rows_taken
 
 
 class Gate:
-    """What the stand-ins of one context share.
+    """State shared by the stand-ins of one context.
 
-    keeping: whether what cross-attention gives is kept, the mean of the two halves under guidance. closed: whether it
-    hands that back. guided: whether the batch holds two halves.
+    keeping: whether cross-attention outputs are stored; under guidance, the mean of the two halves. closed: whether
+    the stored outputs are returned. guided: whether the batch has two halves.
     """
 
     keeping = closed = guided = False
 
 
 class KeptAttention(StandIn):
-    """Stands in for an attention's forward; what does not fit what was kept is computed."""
+    """Stands in for an attention's forward; returns the stored output if its shape fits the call."""
 
     def __init__(self, forward: Callable[..., Any], gate: Gate) -> None:
         super().__init__(forward)
@@ -47,9 +47,9 @@ def _mean_of_halves(output: Tensor) -> Tensor:
 
 
 class OneHalf(StandIn):
-    """Stands in for a U-Net's forward: behind a closed gate computes the half with the prompt, and gives it for both.
+    """Stands in for a U-Net's forward: after the gate has closed, computes the conditional half and returns it twice.
 
-    The pipeline's guidance then adds nothing: uncond + scale * (cond - uncond) is cond.
+    The pipeline's guidance then has no effect: uncond + scale * (cond - uncond) equals cond.
     """
 
     def __init__(self, forward: Callable[..., Any], gate: Gate) -> None:

@@ -1,4 +1,4 @@
-"""Where things are in a U-Net: its target blocks and its concatenations. Finds modules, changes nothing."""
+"""Finds the target blocks and the skip concatenations of a U-Net. Changes nothing."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from torch import nn
 
 Stage = Literal["down", "mid", "up"]
 Per = Literal["stage", "transformer"]
-UNet = Any  # a UNet2DConditionModel or its like; torch's types say nothing of a module's attributes
+UNet = Any  # a UNet2DConditionModel or similar; torch's type stubs do not know a module's attributes
 
 
 @dataclass(frozen=True)
 class TargetBlock:
-    """One U-Net stage that holds Transformer2DModels: the paper's *block* (Sec. III-B).
+    """A U-Net stage that contains Transformer2DModels: the paper's *block* (Sec. III-B).
 
     index: 0..m-1 in execution order. label: the paper's number. name: module path of the stage.
-    level: 0 is the latent's own resolution, each level deeper halves it.
-    transformers: module paths of every Transformer2DModel in the stage.
+    level: 0 is the latent's resolution, and each further level halves it.
+    transformers: module paths of the stage's Transformer2DModels.
     """
 
     index: int
@@ -33,11 +33,10 @@ class TargetBlock:
 
 @dataclass(frozen=True)
 class Concatenation:
-    """A resnet of the up path, whose input is [h, skip] joined along the channels.
+    """A ResNet of the up path, whose input is [h, skip] concatenated along the channels.
 
-    path: module path of the resnet. stage, resnet: its place in `up_blocks[stage].resnets[resnet]`.
-    level: the level that h comes from, which for a stage's first resnet is one deeper than the stage's own.
-    h_channels: the width of h; the rest of the input is the skip tensor.
+    path: module path of the ResNet, `up_blocks[stage].resnets[resnet]`. level: the level that h comes from; for a
+    stage's first ResNet, one deeper than the stage's own. h_channels: the channels of h; the rest are the skip tensor's.
     """
 
     path: str
@@ -48,7 +47,7 @@ class Concatenation:
 
 
 def as_unet(pipe_or_unet: Any) -> UNet:
-    """The U-Net of a pipeline, or the U-Net itself; a compiled U-Net is unwrapped. ValueError where there is none."""
+    """The U-Net of a pipeline, or the U-Net itself; a compiled U-Net is unwrapped. ValueError if there is none."""
     unet = getattr(pipe_or_unet, "unet", pipe_or_unet)
     unet = getattr(unet, "_orig_mod", unet)
     if not (isinstance(unet, nn.Module) and hasattr(unet, "down_blocks") and hasattr(unet, "up_blocks")):
@@ -61,7 +60,7 @@ def as_unet(pipe_or_unet: Any) -> UNet:
 def target_blocks(unet: UNet) -> tuple[TargetBlock, ...]:
     """Target blocks of a U-Net in execution order: down, mid, up (METHOD: m = 7 for Stable Diffusion, 5 for SDXL).
 
-    Numbering starts at 1 where the first down stage has no attention, as in SDXL, so that the mid block is 3 in both
+    Labels start at 1 if the first down stage has no attention, as in SDXL, so that the mid block is 3 in both
     families. ValueError for a U-Net without a Transformer2DModel.
     """
     found = [(name, stage, level, paths) for name, stage, level, paths in _stages(unet) if paths]
@@ -71,11 +70,21 @@ def target_blocks(unet: UNet) -> tuple[TargetBlock, ...]:
     return tuple(TargetBlock(i, str(first + i), *place) for i, place in enumerate(found))
 
 
+def places_of(blocks: Sequence[TargetBlock]) -> list[tuple[str, int]]:
+    """The (stage, level) of each block."""
+    return [(block.stage, block.level) for block in blocks]
+
+
+def stage_of(blocks: Sequence[TargetBlock]) -> list[int]:
+    """The block index of each Transformer2DModel, in execution order."""
+    return [block.index for block in blocks for _ in block.transformers]
+
+
 def columns(blocks: Sequence[TargetBlock], per: Per = "stage") -> tuple[tuple[str, ...], tuple[tuple[str, int], ...]]:
     """Labels of a weight table's columns, and (module path, column) of every Transformer2DModel, in execution order.
 
-    per: "stage", a weight for each target block, as in the paper; "transformer", one for each Transformer2DModel, which
-    is labelled by its block and its position in it: "5.1".
+    per: "stage" for a column per target block, as in the paper; "transformer" for one per Transformer2DModel, labelled
+    by its block and its position in it: "5.1".
     """
     if per == "stage":
         return tuple(b.label for b in blocks), tuple((path, b.index) for b in blocks for path in b.transformers)
@@ -84,7 +93,7 @@ def columns(blocks: Sequence[TargetBlock], per: Per = "stage") -> tuple[tuple[st
 
 
 def concatenations(unet: UNet) -> tuple[Concatenation, ...]:
-    """Every place in the up path where a skip tensor is joined to h, in execution order."""
+    """Every concatenation of h and a skip tensor in the up path, in execution order."""
     if getattr(unet, "mid_block", None) is None:
         raise ValueError("This U-Net has no mid block, so the width of what reaches its up path is unknown.")
     level = len(unet.down_blocks) - 1
@@ -108,7 +117,7 @@ def _stages(unet: UNet) -> Iterator[tuple[str, Stage, int, tuple[str, ...]]]:
 
 
 def _transformers(module: nn.Module, path: str) -> tuple[str, ...]:
-    """Those within a module, none of which lies inside another."""
+    """Paths of the outermost Transformer2DModels inside a module."""
     if isinstance(module, Transformer2DModel):
         return (path,)
     return tuple(found for name, child in module.named_children() for found in _transformers(child, f"{path}.{name}"))

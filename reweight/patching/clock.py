@@ -1,4 +1,4 @@
-"""Which step of which picture a U-Net call belongs to. Reads the scheduler, changes nothing."""
+"""Finds the denoising step and the picture that a U-Net call belongs to. Reads the scheduler, changes nothing."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from .blocks import as_unet
 class RowFinder:
     """Finds the row of a U-Net call: its position in `scheduler.timesteps` // `scheduler.order`, in the full schedule.
 
-    One finder lives as long as one context; it remembers the last position, for schedulers that repeat a timestep
-    and keep no step index.
+    Each context has its own finder, which remembers the last position, for schedulers that repeat a timestep and have
+    no step index.
     """
 
     def __init__(self, steps: int) -> None:
@@ -28,9 +28,9 @@ class RowFinder:
         self._last = -1
 
     def row(self, timestep: Any, scheduler: Any) -> int:
-        """Row, 0..T-1, of a call at `timestep` (what the U-Net received).
+        """Row, 0..T-1, of a call at `timestep`, the U-Net's argument.
 
-        ValueError when the scheduler has another number of steps than T, or knows no such timestep.
+        ValueError if the scheduler's number of steps is not T, or if the timestep is not in its schedule.
         """
         self._read(scheduler)
         steps = int(self._rows.max()) + 1
@@ -67,15 +67,15 @@ class RowFinder:
 
 
 class StepFinder(RowFinder):
-    """Finds the position of a U-Net call in whatever schedule the scheduler has, and the step of a position."""
+    """Finds the position of a U-Net call in a schedule of any length, and the step of each position."""
 
     def __init__(self) -> None:
         super().__init__(0)
 
     def place(self, timestep: Any, scheduler: Any) -> tuple[int, bool]:
-        """(position in the scheduler's timesteps, whether a picture begins with this call).
+        """(position in the scheduler's timesteps, whether this call starts a new picture).
 
-        A picture begins with a new schedule, or where the position goes back.
+        A new picture starts with a new schedule, or when the position decreases.
         """
         schedule, last = self._seen, self._last
         self._read(scheduler)
@@ -83,19 +83,18 @@ class StepFinder(RowFinder):
         return self._last, self._seen is not schedule or self._last < last
 
     def steps_of_positions(self) -> list[int]:
-        """The step of each position; there are more positions than steps where a step takes several U-Net calls."""
+        """The step of each position; a step with several U-Net calls has several positions."""
         return [int(row) for row in self._rows]
 
 
 class Clock:
-    """U-Net pre-hook: keeps where the call that begins belongs.
+    """U-Net pre-hook: records the step and picture of the current call.
 
-    title: of the method that it serves. by_step: whether the method does something else at another step, so that
-    predictions for several steps cannot be made in one call. scheduler: a function, so that the pipeline's may be
-    changed in the meantime.
-    position: in the scheduler's timesteps. schedule: the step of each position. step: 0..T-1. first: the step with which
-    the picture began, for image-to-image a later one. begins: whether a picture begins with this call. batch: of the
-    call. calls: so far.
+    title: the method's title. by_step: whether the method's effect depends on the step, so that several steps cannot be
+    computed in one call. scheduler: a function, because the pipeline's scheduler may be replaced.
+    position: index into the scheduler's timesteps. schedule: the step of each position. step: 0..T-1. first: the
+    picture's first step, later than 0 for image-to-image. begins: whether this call starts a new picture. batch: the
+    call's batch size. calls: the number of calls.
     """
 
     position, step, first, batch, calls = 0, 0, 0, 0, 0
@@ -118,15 +117,15 @@ class Clock:
 
     @property
     def steps(self) -> int:
-        """T, of the schedule; 0 before the first call."""
+        """T; 0 before the first call."""
         return max(self.schedule, default=-1) + 1
 
 
 @contextmanager
 def clocked(pipe: Any, title: str, *, by_step: bool = True) -> Iterator[Clock]:
-    """A Clock on a pipeline's U-Net, which marks it as changed by the method of that title.
+    """Put a Clock on a pipeline's U-Net; it also marks the method of that title as applied.
 
-    RuntimeError where that method is applied already; ValueError for a U-Net alone, which has no scheduler.
+    RuntimeError if that method is applied already; ValueError for a bare U-Net, which has no scheduler.
     """
     unet = as_unet(pipe)
     if any(isinstance(hook, Clock) and hook.title == title for hook in unet._forward_pre_hooks.values()):
@@ -142,24 +141,24 @@ def clocked(pipe: Any, title: str, *, by_step: bool = True) -> Iterator[Clock]:
 
 
 def others_go_by_step(unet: nn.Module, own: Clock) -> bool:
-    """Whether something else that hooks the U-Net, such as re-weighting, does another thing at another step."""
+    """Whether another hook on the U-Net, such as re-weighting's, has effects that depend on the step."""
     return any(getattr(hook, "by_step", False) for hook in unet._forward_pre_hooks.values() if hook is not own)
 
 
 def _index(scheduler: Any) -> int | None:
-    """The scheduler's own account of where it is; before its first step, of where it was told to begin."""
+    """The scheduler's step index; before its first step, its begin index."""
     index = getattr(scheduler, "step_index", None)
     return getattr(scheduler, "begin_index", None) if index is None else index
 
 
 def _rows(scheduler: Any, timesteps: np.ndarray) -> np.ndarray:
-    """Row of each position of the schedule."""
+    """The row of each position of the schedule."""
     positions = np.arange(timesteps.size)
     order = int(getattr(scheduler, "order", 1))
     if order > 1:
         return positions // order
     runge_kutta = len(getattr(scheduler, "prk_timesteps", ()))
-    if runge_kutta:  # PNDM's warm-up: four calls a step
+    if runge_kutta:  # PNDM's warm-up: four calls per step
         return np.where(positions < runge_kutta, positions // 4, runge_kutta // 4 + positions - runge_kutta)
     if hasattr(scheduler, "step_index"):
         return positions
@@ -168,7 +167,7 @@ def _rows(scheduler: Any, timesteps: np.ndarray) -> np.ndarray:
 
 
 def _single(timestep: Any) -> tuple[float, float]:
-    """The timestep as a number, and how far its floating-point type may have rounded it."""
+    """The timestep as a number, and its possible rounding error."""
     values = _numbers(timestep)
     if values.size == 0 or (values != values[0]).any():
         raise ValueError("Samples at different timesteps cannot share a table: call the U-Net once for each timestep.")

@@ -1,4 +1,4 @@
-"""Weights that are torch tensors and keep their gradient: what tuning applies. `reweighted` is for everything else."""
+"""Weights as torch tensors with gradients, for tuning. `reweighted` is for everything else."""
 
 from __future__ import annotations
 
@@ -18,10 +18,9 @@ from .rows import CheckBatch, replaced
 def weighted(pipe_or_unet: Any, weights: Tensor, *, per: Per = "stage", scheduler: Any = None) -> Iterator[None]:
     """Multiply every Transformer2DModel's output by an element of `weights`, through which gradients flow.
 
-    weights: (T, k), or (n, T, k) with a row per sample, which serves that sample in each of the parts of a U-Net call
-    under guidance; k is the number of `columns`. The row of a call is found as `reweighted` finds it. ValueError for
-    another number of columns, on entry; of steps or samples, at the first U-Net call. RuntimeError when the U-Net is
-    re-weighted already.
+    weights: (T, k), or (n, T, k) with a table per sample, applied in each guidance part of a U-Net call; k is the
+    number of `columns`. A call's row is found as in `reweighted`. ValueError for another number of columns, on entry;
+    for another number of steps or samples, at the first U-Net call. RuntimeError if the U-Net is re-weighted already.
     """
     unet = as_unet(pipe_or_unet)
     labels, places = columns(target_blocks(unet), per)
@@ -41,7 +40,7 @@ def weighted(pipe_or_unet: Any, weights: Tensor, *, per: Per = "stage", schedule
 
 
 class _Row:
-    """U-Net pre-hook: the weights of the call that follows, (n, k)."""
+    """U-Net pre-hook: sets the weights of the call, (n, k)."""
 
     def __init__(self, weights: Tensor, pipe: Any, scheduler: Any) -> None:
         self.weights = weights if weights.ndim == 3 else weights[None]
@@ -59,7 +58,7 @@ class _Row:
 
 
 class _Multiply:
-    """Forward hook of a Transformer2DModel."""
+    """Forward hook of a Transformer2DModel: multiplies its output by its weight."""
 
     def __init__(self, row: _Row, column: int) -> None:
         self.row, self.column = row, column

@@ -1,4 +1,4 @@
-"""Hooks that record or edit what a module is called with. patch.py puts them in place and takes them away."""
+"""Hooks that record or edit a module's inputs. patch.py registers and removes them."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ EditConcatenation = Callable[[Concatenation, Tensor, Tensor], tuple[Tensor, Tens
 
 @dataclass(frozen=True)
 class UNetCall:
-    """One recorded U-Net call: its arguments as given, and the predicted sample; tensors are detached copies."""
+    """A recorded U-Net call: its arguments and the predicted sample; tensors are detached copies."""
 
     args: tuple[Any, ...]
     kwargs: dict[str, Any]
@@ -31,7 +31,7 @@ class UNetCall:
 
     @property
     def timestep(self) -> Any:
-        """The timestep, as the U-Net received it."""
+        """The U-Net's timestep argument."""
         return self._argument(1, "timestep")
 
     @property
@@ -44,7 +44,7 @@ class UNetCall:
 
 
 class Record:
-    """U-Net forward hook: copies a call into a list."""
+    """U-Net forward hook: appends a copy of the call to a list."""
 
     def __init__(self, calls: list[UNetCall]) -> None:
         self.calls = calls
@@ -55,7 +55,7 @@ class Record:
 
 
 class NoteNotFinite:
-    """Forward hook of a Transformer2DModel: notes its block if the output holds a NaN or an infinity."""
+    """Forward hook of a Transformer2DModel: records its block if the output has a NaN or an infinity."""
 
     def __init__(self, label: str, noted: list[str]) -> None:
         self.label, self.noted = label, noted
@@ -67,7 +67,7 @@ class NoteNotFinite:
 
 
 class Edit:
-    """Pre-hook of an up-path resnet: splits its input into h and skip, and joins them again when they are changed."""
+    """Pre-hook of an up-path ResNet: splits its input into h and skip, edits them, and concatenates them again."""
 
     def __init__(self, place: Concatenation, edit: EditConcatenation, method: str) -> None:
         self.place, self.edit, self.method = place, edit, method
@@ -85,7 +85,7 @@ class Edit:
 
 
 def argument(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], position: int) -> Any:
-    """An argument of a module's call by its position in the class's `forward`, whether it came by position or name."""
+    """An argument of a module's call, passed by position or by keyword; position: in the class's `forward`."""
     return args[position] if len(args) > position else kwargs[_name(module, position)]
 
 

@@ -1,4 +1,4 @@
-"""What is inside a target block: its ResNets and Transformers in the order in which they run, with their widths."""
+"""The contents of a target block: its ResNets and Transformers in execution order, with their widths."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ Kind = Literal["resnet", "transformer", "smaller", "larger"]
 
 @dataclass(frozen=True)
 class Attention:
-    """One attention of a Transformer: its heads, how wide each is, and how wide what it looks at is."""
+    """One attention of a Transformer: the number of heads, their width, and the width of the keys' input."""
 
     heads: int
     head_width: int
@@ -25,10 +25,10 @@ class Attention:
 class Part:
     """A part of a block.
 
-    path: its module. channels: in and out; a resnet of the up path takes `skip` of its inputs from the encoder.
-    layers, attention, text, hidden: of a Transformer its repeated layers; what attends to the picture, and to the
-    prompt, in each; and the inner width of its feed-forward network. None or 0 where there is none.
-    parameters: how many numbers it has learnt.
+    path: module path. channels: in and out; skip: how many of a ResNet's input channels are the skip tensor's.
+    layers, attention, text, hidden: of a Transformer, its number of layers, the self-attention and cross-attention of
+    each, and the inner width of its feed-forward network; None or 0 if there is none.
+    parameters: the number of learned parameters.
     """
 
     kind: Kind
@@ -43,10 +43,10 @@ class Part:
 
 
 def inside(unet: UNet, block: TargetBlock) -> tuple[Part, ...]:
-    """The parts of a target block in the order in which they run.
+    """The parts of a target block in execution order.
 
-    A resnet comes before each Transformer, in the middle block one more after each; then what halves or doubles the
-    resolution. Of a stage that names its modules otherwise, only the Transformers.
+    Each Transformer follows a ResNet, and in the mid block another ResNet follows each; then come the down- or
+    upsamplers. If the stage's modules have other names, only its Transformers are listed.
     """
     stage = unet.get_submodule(block.name)
     resnets, transformers = [list(getattr(stage, name, None) or ()) for name in ("resnets", "attentions")]
@@ -54,7 +54,7 @@ def inside(unet: UNet, block: TargetBlock) -> tuple[Part, ...]:
         return tuple(_transformer(unet.get_submodule(path), path) for path in block.transformers)
     skips = {place.path: place.h_channels for place in concatenations(unet)} if block.stage == "up" else {}
     parts: list[Part] = []
-    first = len(resnets) - len(transformers)  # the middle block begins with a resnet of its own
+    first = len(resnets) - len(transformers)  # the mid block starts with an extra ResNet
     for i, resnet in enumerate(resnets):
         path = f"{block.name}.resnets.{i}"
         if i >= first and first:
@@ -91,7 +91,7 @@ def _attention(module: Any) -> Attention | None:
 
 
 def _hidden(feed_forward: Any) -> int:
-    """What the last linear layer of a feed-forward network takes in."""
+    """The input width of the last linear layer of a feed-forward network."""
     linear = [] if feed_forward is None else [one for one in feed_forward.modules() if isinstance(one, nn.Linear)]
     return linear[-1].in_features if linear else 0
 

@@ -1,4 +1,4 @@
-"""A little of a picture's first noise, added again to its latents before scheduler steps."""
+"""Adds a share of the initial noise to the latents again before scheduler steps."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from .stand_in import StandIn, standing_in
 
 
 class AddNoise(StandIn):
-    """Stands in for a scheduler's step: z_t + strength z_T where t is below the share of the training timesteps.
+    """Stands in for a scheduler's step: replaces z_t by z_t + strength z_T where t / T_train < below.
 
-    Latents are brought to unit variance for that where the scheduler keeps them at another scale. A step of several U-Net
-    calls gets it once. allowed: whether it does so at all. on_add: called where it does.
+    Latents are scaled to unit variance for that, and back. A step with several U-Net calls gets the noise once.
+    allowed: whether noise is added at all. on_add: called each time it is.
     """
 
     allowed = True
@@ -29,7 +29,7 @@ class AddNoise(StandIn):
         on_add: Callable[[], object],
     ) -> None:  # fmt: skip
         super().__init__(forward)
-        self.__signature__ = inspect.signature(forward)  # pipelines ask which arguments a step takes
+        self.__signature__ = inspect.signature(forward)  # pipelines inspect the arguments of `step`
         self.scheduler, self.clock, self.strength, self.below = scheduler, clock, strength, below
         self.on_add = on_add
         self.first: Tensor | None = None
@@ -49,9 +49,9 @@ class AddNoise(StandIn):
 
 
 class PriorNoise:
-    """Pre-hook of a U-Net: sees to it that the scheduler in use, which another method may change, adds the noise.
+    """U-Net pre-hook: makes the scheduler in use, which another method may replace, add the noise.
 
-    arrange(allowed): does so; a function, which a deep copy of the U-Net shares instead of copying a scheduler.
+    arrange(allowed): does that. It is a function, so that a deep copy of the U-Net does not copy the scheduler.
     """
 
     allowed = True
@@ -67,7 +67,7 @@ class PriorNoise:
 def prior_noise(
     pipe: Any, clock: Clock, strength: float, below: float, on_add: Callable[[], object]
 ) -> Iterator[PriorNoise]:
-    """Add strength times the first noise to a pipeline's latents, before each step with t / T_train below a share."""
+    """Add strength times the initial noise to a pipeline's latents before each scheduler step with t / T_train < below."""
     steps: list[AddNoise] = []
     with ExitStack() as undo:
 

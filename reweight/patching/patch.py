@@ -1,12 +1,12 @@
-"""The only place that hooks a U-Net: re-weighting, bypassing, recording, and editing what the up path joins.
+"""Context managers that hook a U-Net: re-weighting, bypassing, recording, and editing skip concatenations.
 
-Everything here is undone exactly on leaving its context, also after an exception.
+All of them restore the U-Net bitwise on exit, also after an exception.
 
 Compiled U-Nets (tried with torch 2.13): contexts may be entered before or after the first compiled call. A U-Net that
 was compiled whole, by `unet.compile()` or `torch.compile(unet)`, is compiled again in each new context, once for all
 its steps and weights, and runs uncompiled after `torch._dynamo.config.recompile_limit` (8) of them; samples that are
 bypassed run uncompiled, and `fullgraph=True` fails. `unet.compile_repeated_blocks()` has none of these limits, because
-what it compiles lies inside the hooked modules. What wraps a U-Net, as `torch.compile(unet)` does, is looked through.
+it compiles modules inside the hooked ones. A U-Net wrapped by `torch.compile(unet)` is unwrapped.
 """
 
 from __future__ import annotations
@@ -34,15 +34,15 @@ __all__ = [
 class BlockControl:
     """Context manager that scales or bypasses the target blocks of one U-Net, per sample.
 
-    `set(weights, skip)` holds for the U-Net calls that follow, until the next `set`; before the first one nothing is
+    `set(weights, skip)` applies to the following U-Net calls, until the next `set`; before the first one nothing is
     changed. A weight multiplies the whole output of every Transformer2DModel of its block (METHOD sec. 1); where skip
-    is true the Transformer2DModel's input passes on unscaled and nothing is computed for that sample.
+    is true the Transformer2DModel's input is returned unscaled and nothing is computed for that sample.
 
-    A single row of weights serves every sample. With n rows a U-Net call must have a batch of n * guidance_parts
-    samples: row i serves sample i of each part. guidance_parts: by default as the pipeline says at each call (see
-    `source.guidance_parts`), 1 for a U-Net alone. scheduler: where steps are read from, by default the pipeline's.
-    per: whether a weight is a block's or a single Transformer2DModel's; then m is the number of these.
-    RuntimeError on entry if the U-Net is controlled already.
+    A single row of weights applies to every sample. With n rows a U-Net call must have n * guidance_parts samples, and
+    row i applies to sample i of each part. guidance_parts: by default read from the pipeline at each call (see
+    `source.guidance_parts`), 1 for a bare U-Net. scheduler: gives the steps; by default the pipeline's. per: "stage"
+    for a weight per block, "transformer" for one per Transformer2DModel; m is their number.
+    RuntimeError on entry if the U-Net is re-weighted already.
     """
 
     def __init__(
@@ -56,10 +56,10 @@ class BlockControl:
         self._undo = ExitStack()
 
     def set(self, weights: Any = None, skip: Any = None) -> None:
-        """Weights (m,) or (n, m), any finite number; skip the same shapes, bool. None: all ones, none skipped.
+        """Set weights (m,) or (n, m), any finite numbers, and skip, bool of the same shape. None: all ones, none skipped.
 
-        Weights in a tensor that requires a gradient keep it: the U-Net's output can be differentiated by them.
-        ValueError, naming both numbers, when the shapes do not fit the U-Net or each other.
+        If weights is a tensor that requires a gradient, the U-Net's output can be differentiated with respect to it.
+        ValueError, naming both numbers, if the shapes do not fit the U-Net or each other.
         """
         m = self.rows.weights.shape[1]
         w = np.ones(m) if weights is None else as_weights(weights, m)
@@ -108,24 +108,23 @@ def reweighted(
 ) -> Iterator[BlockControl]:
     """Scale every target block by its weight at each step, h <- w * Transformer2DModel(h) (paper Fig. 2, Sec. III-B).
 
-    weights: (T, m); or (n, T, m), a table per sample, where table i serves sample i in every part of guidance; or (m,)
-    for the same weights at every step. T is the pipeline's `num_inference_steps`, m the number of target blocks, or of
-    Transformer2DModels for a weight for each of them (`WeightTable.per`), n the
-    prompts times the pictures of each, or 1 for the same table. Any finite weight is allowed. A tensor that requires a
-    gradient is used as it is at each call, so that what the U-Net returns can be differentiated by the weights.
-    thresholds: the same shape; a block is bypassed where w + 1e-6 < q: nothing is computed, h passes on unscaled.
-    bypass: bool, (m,), (T, m) or (n, T, m); a block is bypassed where it is true, too.
-    scheduler: where the steps are read from; by default the pipeline's, at each call, so that it may be changed
-    inside. A bare U-Net needs it when T > 1.
-    guidance_parts: how often a U-Net call repeats its n samples; by default as the pipeline says at each call, 1 for a
-    bare U-Net. It counts only where n > 1.
+    weights: (T, m); (n, T, m), where table i applies to sample i in every guidance part; or (m,), the same weights at
+    every step. T is the pipeline's `num_inference_steps`, m the number of target blocks, or of Transformer2DModels for
+    a weight for each (`WeightTable.per`), n the prompts times the pictures of each, or 1 for a common table. Any finite
+    weight is allowed. If it is a tensor that requires a gradient, the U-Net's output can be differentiated by it.
+    thresholds: the same shape; a block is bypassed where w + 1e-6 < q: nothing is computed, h is returned unscaled.
+    bypass: bool, (m,), (T, m) or (n, T, m); a block is also bypassed where this is true.
+    scheduler: gives the steps; by default the pipeline's, read at each call, so that it may be replaced inside the
+    context. A bare U-Net needs it if T > 1.
+    guidance_parts: how often a U-Net call repeats its n samples; by default read from the pipeline at each call, 1 for
+    a bare U-Net. Used only if n > 1.
 
-    Which row: a U-Net call belongs to row `position in scheduler.timesteps // scheduler.order`, counted in the full
-    schedule, so image-to-image starts late; a timestep that PNDM repeats shares its row. The context can be entered
-    once and the pipeline called several times. A deep copy of the pipeline made inside goes its own way, re-weighted.
+    A U-Net call uses row `position in scheduler.timesteps // scheduler.order`, counted in the full schedule, so
+    image-to-image starts at a later row; a timestep that PNDM repeats has one row. The pipeline can be called several
+    times inside the context. A deep copy of the pipeline made inside stays re-weighted, independent of the original.
 
-    ValueError for another number of blocks, a weight that is not finite or shapes that do not fit, on entry; for
-    another number of steps or samples, at the first U-Net call. RuntimeError when the U-Net is re-weighted already.
+    ValueError on entry for a wrong number of blocks, non-finite weights or shapes that do not fit; at the first U-Net
+    call for a wrong number of steps or samples. RuntimeError if the U-Net is re-weighted already.
     """
     blocks = target_blocks(as_unet(pipe_or_unet))
     m, k = len(blocks), sum(len(block.transformers) for block in blocks)
@@ -149,7 +148,7 @@ def reweighted(
 def bypassed(
     pipe_or_unet: Any, mask: Any, *, scheduler: Any = None, guidance_parts: int | None = None
 ) -> Iterator[BlockControl]:
-    """Skip target blocks where mask is true: nothing is computed and the block's input passes on (METHOD sec. 1, 6).
+    """Bypass target blocks where mask is true: nothing is computed, the input is returned (METHOD sec. 1, 6).
 
     mask: bool, (T, m), (n, T, m), or (m,) for the same blocks at every step. Otherwise as `reweighted`, with which it
     cannot be nested: give the mask to `reweighted` as its `bypass` instead.
@@ -162,9 +161,9 @@ def bypassed(
 
 @contextmanager
 def captured(pipe_or_unet: Any, check: Callable[[], object] | None = None) -> Iterator[list[UNetCall]]:
-    """Record every U-Net call of the context, in order, in the list it yields.
+    """Record every U-Net call made inside the context, in order, in the list it yields.
 
-    check: called before every U-Net call; what it raises stops the call.
+    check: called before every U-Net call; an exception that it raises stops the call.
     """
     unet = as_unet(pipe_or_unet)
     calls: list[UNetCall] = []
@@ -182,7 +181,7 @@ def captured(pipe_or_unet: Any, check: Callable[[], object] | None = None) -> It
 
 @contextmanager
 def not_finite_blocks(pipe_or_unet: Any) -> Iterator[list[str]]:
-    """Note, in the list it yields, the label of every target block whose output holds a NaN or an infinity, in order."""
+    """Record, in the list it yields, the label of every target block whose output has a NaN or an infinity, in order."""
     unet = as_unet(pipe_or_unet)
     noted: list[str] = []
     with ExitStack() as undo:
@@ -197,10 +196,10 @@ def not_finite_blocks(pipe_or_unet: Any) -> Iterator[list[str]]:
 def edited_concatenations(
     pipe_or_unet: Any, places: Sequence[Concatenation], edit: EditConcatenation, *, method: str
 ) -> Iterator[None]:
-    """Change h and the skip tensor just before each of the given places joins them.
+    """Edit h and the skip tensor before each of the given concatenations.
 
-    edit(place, h, skip) gets both as (batch, channels, height, width) and returns both; it must not write into them.
-    method names who edits: RuntimeError when the same method edits this U-Net already.
+    edit(place, h, skip) gets both as (batch, channels, height, width) and returns both; it must not modify them in
+    place. method: the method's title; RuntimeError if it edits this U-Net already.
     """
     unet = as_unet(pipe_or_unet)
     hooks = (hook for module in unet.up_blocks.modules() for hook in module._forward_pre_hooks.values())
@@ -217,11 +216,11 @@ def edited_concatenations(
 def _scheduled(
     control: BlockControl, w: np.ndarray, skip: np.ndarray, differentiable: Tensor | None = None
 ) -> Iterator[None]:
-    """The control entered, and set to the right row of w and skip before each U-Net call."""
+    """Enter the control, and set it to the call's row of w and skip before each U-Net call."""
     if w.ndim > 1 and w.shape[-2] > 1 and not control.source.knows_steps:
-        raise ValueError(f"A U-Net alone does not say which of {w.shape[-2]} steps it is at: give a scheduler too.")
+        raise ValueError(f"A bare U-Net does not say which of {w.shape[-2]} steps it is at: give a scheduler too.")
     with control:
-        # ahead of the batch check, which must see the row's number of samples
+        # before the batch check, which needs the row's number of samples
         hook = SetRow(control.rows, w, skip, control.source, differentiable)
         handle = control.unet.register_forward_pre_hook(hook, prepend=True, with_kwargs=True)
         try:
@@ -231,7 +230,7 @@ def _scheduled(
 
 
 def _with_mask(w: np.ndarray, skip: np.ndarray, mask: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Weights and skip mask with another mask added, all of the shape of the larger; ValueError if they do not fit."""
+    """Weights and skip mask combined with another mask, broadcast to one shape; ValueError if they do not fit."""
     ndim = min(w.ndim, mask.ndim)
     if w.shape[-ndim:] != mask.shape[-ndim:]:
         raise ValueError(f"The weights have shape {w.shape} but the bypass mask {mask.shape}: make them the same.")

@@ -1,4 +1,4 @@
-"""The rows of a weight table: checked, chosen for each U-Net call, and applied. patch.py puts the hooks in place."""
+"""The rows of a weight table: validated, selected for each U-Net call, and applied. patch.py registers the hooks."""
 
 from __future__ import annotations
 
@@ -19,30 +19,30 @@ RETURN_DICT = 8  # position of `return_dict` among the arguments of Transformer2
 
 
 def as_weights(values: Any, m: int, what: str = "weight table", *, k: int = 0) -> np.ndarray:
-    """Values as a float64 table, see `as_table`; ValueError for a value that is not finite."""
+    """Values as a float64 table, see `as_table`; ValueError for values that are not finite."""
     array = as_table(values, m, what, k=k).astype(np.float64)
     if not np.isfinite(array).all():
-        raise ValueError(f"The {what} holds a value that is not a finite number.")
+        raise ValueError(f"The {what} has a value that is not a finite number.")
     return array
 
 
 def as_mask(values: Any, m: int, what: str, *, k: int = 0) -> np.ndarray:
-    """Values as a table of booleans, see `as_table`; ValueError for anything else than True and False."""
+    """Values as a bool table, see `as_table`; ValueError for anything but True and False."""
     array = as_table(values, m, what, k=k)
     if array.dtype != bool:
-        raise ValueError(f"The {what} holds something other than True and False: give booleans.")
+        raise ValueError(f"The {what} has values other than True and False: give booleans.")
     return array
 
 
 def with_gradient(weights: Any) -> Tensor | None:
-    """The weights, if they are a tensor that requires a gradient."""
+    """The weights if they are a tensor that requires a gradient, else None."""
     return weights if isinstance(weights, Tensor) and weights.requires_grad else None
 
 
 def as_table(values: Any, m: int, what: str, *, k: int = 0) -> np.ndarray:
     """A copy of values as an array of shape (m,), (T, m) or (n, T, m); ValueError otherwise.
 
-    k: another number of columns that is accepted too, that of the Transformer2DModels.
+    k: another accepted number of columns, that of the Transformer2DModels.
     """
     if isinstance(values, Tensor):
         values = values.detach().cpu()
@@ -63,12 +63,12 @@ def as_table(values: Any, m: int, what: str, *, k: int = 0) -> np.ndarray:
 
 
 class Rows:
-    """Weights and skip mask of the next U-Net call, (n, m): what the hooks of one context share.
+    """Weights and skip mask of the next U-Net call, (n, m), shared by the hooks of one context.
 
-    uniform: of each block the weight that all samples share, None where they differ; 1 where it is skipped. skipping: of
-    each block, whether any sample skips it. factors: the weights as a float tensor (n, m); those that were given, where
-    they require a gradient. batch: the samples of the U-Net call, n times the parts of guidance; a U-Net for videos
-    calls its blocks with a multiple of it, the frames of a sample one after the other.
+    uniform: for each block, the weight common to all samples (1 if it is skipped), None if they differ. skipping: for
+    each block, whether any sample skips it. factors: the weights as a float tensor (n, m), the caller's own if it
+    requires a gradient. batch: the call's batch size, n times the guidance parts; a video U-Net calls its blocks with a
+    multiple of it, with a sample's frames in sequence.
     """
 
     weights: np.ndarray
@@ -82,7 +82,8 @@ class Rows:
         self.set(weights, skip)
 
     def set(self, weights: np.ndarray, skip: np.ndarray, differentiable: Tensor | None = None) -> None:
-        """What holds from the next call on. differentiable: the weights again, (n, m), with their gradient."""
+        """Set the weights and skip mask of the following calls. differentiable: the weights as a tensor (n, m) that
+        requires a gradient, if there is one."""
         self.weights, self.skip, self.batch = weights, skip, len(weights)
         w = np.where(skip, 1.0, weights)
         same = (w == w[0]).all(0).tolist()
@@ -96,7 +97,7 @@ class Rows:
                 self.factors = torch.from_numpy(w)
 
     def effective(self, index: int, batch: int) -> np.ndarray:
-        """Weights of a block, one per sample of the batch: 1 where it is skipped."""
+        """A block's weight for each sample of the batch; 1 where it is skipped."""
         return self._spread(np.where(self.skip[:, index], 1.0, self.weights[:, index]), batch)
 
     def skipped(self, index: int, batch: int) -> np.ndarray:
@@ -104,7 +105,7 @@ class Rows:
         return self._spread(self.skip[:, index], batch)
 
     def factor(self, index: int, h: Tensor) -> Tensor:
-        """`effective` of a block as a tensor that broadcasts with its output h, in at least float32."""
+        """A block's `effective` weights as a tensor that broadcasts with its output h, in at least float32."""
         wide = torch.promote_types(h.dtype, torch.float32)
         w = self.factors[:, index].to(wide).to(h.device)
         if len(w) > 1:
@@ -112,14 +113,14 @@ class Rows:
         return w.view(-1, *[1] * (h.ndim - 1))
 
     def _spread(self, values: np.ndarray, batch: int) -> np.ndarray:
-        """(n,) -> (batch,): the rows in order, for each part of guidance; frames share their sample's."""
+        """(n,) -> (batch,): repeated for each guidance part, and for each frame of a sample."""
         return np.repeat(np.tile(values, self.batch // len(values)), batch // self.batch)
 
 
 class CheckBatch:
-    """U-Net pre-hook: the batch must be the rows' samples, in as many parts as guidance has; a single row serves any.
+    """U-Net pre-hook: the batch size must be the number of rows times the guidance parts; a single row fits any batch.
 
-    Also the mark of a controlled U-Net. by_step: its weights may be others at another step, see `others_go_by_step`.
+    It also marks a re-weighted U-Net. by_step: its weights depend on the step, see `others_go_by_step`.
     """
 
     by_step = True
@@ -142,9 +143,9 @@ class CheckBatch:
 
 
 class SetRow:
-    """U-Net pre-hook: chooses the row of a call from w and skip, (m,), (T, m) or (n, T, m).
+    """U-Net pre-hook: selects a call's row of w and skip, (m,), (T, m) or (n, T, m).
 
-    differentiable: w as the tensor that was given, where it requires a gradient.
+    differentiable: w as the caller's tensor, if it requires a gradient.
     """
 
     def __init__(
@@ -171,9 +172,10 @@ class SetRow:
 
 
 class Scale:
-    """Forward hook of a Transformer2DModel: multiplies its output, in its own dtype and on its own device.
+    """Forward hook of a Transformer2DModel: multiplies its output, keeping dtype and device.
 
-    By a tensor where the weights require a gradient, and in compiled code, which a Python number would specialise.
+    It multiplies by a tensor if the weights require a gradient, and in compiled code, which a Python number would
+    specialise.
     """
 
     def __init__(self, rows: Rows, index: int) -> None:
@@ -190,7 +192,7 @@ class Scale:
 
 
 class Bypass(StandIn):
-    """Stands in for a Transformer2DModel's `forward`, and computes only the samples that do not skip it."""
+    """Stands in for a Transformer2DModel's `forward`: computes only the samples that do not skip it."""
 
     def __init__(self, rows: Rows, index: int, forward: Callable[..., Any]) -> None:
         super().__init__(forward)
@@ -214,7 +216,7 @@ class Bypass(StandIn):
 
 
 def replaced(output: Any, first: Tensor) -> Any:
-    """The output of a Transformer2DModel, a tuple or a Transformer2DModelOutput, with another tensor in it."""
+    """A Transformer2DModel's output, a tuple or a Transformer2DModelOutput, with its tensor replaced."""
     if isinstance(output, Transformer2DModelOutput):
         return Transformer2DModelOutput(sample=first)
     return (first, *output[1:])

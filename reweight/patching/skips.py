@@ -1,4 +1,4 @@
-"""Skip tensors, multiplied before the up path joins them."""
+"""Scales skip tensors before the up path concatenates them."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from .blocks import as_unet
 
 
 class ScaleSkips:
-    """Pre-hook of an up stage: multiplies each skip tensor, given in the order in which they are joined."""
+    """Pre-hook of an up stage: multiplies each skip tensor by its factor, in the order of the concatenations."""
 
     def __init__(self, factors: Sequence[float]) -> None:
         self.factors = tuple(factors)
@@ -28,9 +28,9 @@ class ScaleSkips:
 
 @contextmanager
 def scaled_skips(pipe_or_unet: Any, factors: Sequence[float]) -> Iterator[int]:
-    """Multiply each skip tensor by its factor, deepest first; gives the number of stages that are hooked.
+    """Multiply each skip tensor by its factor, deepest first; yields the number of hooked stages.
 
-    RuntimeError where skips are scaled already; ValueError for another number of factors than the U-Net has skips.
+    RuntimeError if skips are scaled already; ValueError if the number of factors is not the number of skips.
     """
     unet = as_unet(pipe_or_unet)
     if any(isinstance(hook, ScaleSkips) for stage in unet.up_blocks for hook in stage._forward_pre_hooks.values()):

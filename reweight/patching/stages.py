@@ -1,4 +1,4 @@
-"""Stages of a U-Net that hand back what they gave before, and U-Net calls that are answered together."""
+"""U-Net stages that can return stored outputs, and U-Net calls that compute several denoising steps in one batch."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ RESIDUALS = (
 
 
 class Reuse:
-    """What the stand-ins of one context share.
+    """State shared by the stand-ins of one context.
 
-    active: whether modules hand back what they kept. copies: how many times the rows that they see follow one another,
-    differing in the timestep alone.
+    active: whether modules return their stored outputs. copies: how many copies of the samples a batch has, which
+    differ only in their timesteps.
     """
 
     active = False
@@ -30,10 +30,10 @@ class Reuse:
 
 
 class Kept(StandIn):
-    """Stands in for a module's forward: computes and keeps what it gives, or hands back what it kept.
+    """Stands in for a module's forward: computes and stores its output, or returns the stored one.
 
-    With copies it computes the first part of the rows and gives that many times. What was kept of another batch is
-    computed anew, so a pipeline may change its batch on the way.
+    With several copies it computes the first and repeats the result. An output stored for another batch size is
+    recomputed, so a pipeline may change its batch size between steps.
     """
 
     def __init__(self, forward: Callable[..., Any], reuse: Reuse) -> None:
@@ -59,11 +59,11 @@ class Kept(StandIn):
 
 
 class Together(StandIn):
-    """Stands in for a U-Net's forward: answers a call and those that follow it at once, where they need no new encoder.
+    """Stands in for a U-Net's forward: computes a call and the following ones that reuse the encoder in one batch.
 
-    Wanted are the positions that a call may answer, itself first, by `group`. Answers are kept by position, for one picture
-    and batch. Whatever else goes by the step, or residuals that a ControlNet gives anew each time, make it answer one
-    by one.
+    group: gives the schedule positions that a call may compute, its own first. Results are stored by position, for one
+    picture and batch. Calls are computed one by one if another hook depends on the step, or if a ControlNet adds
+    residuals, which differ from call to call.
     """
 
     def __init__(self, forward: Callable[..., Any], unet: UNet, clock: Clock, reuse: Reuse,
@@ -101,23 +101,23 @@ class Together(StandIn):
 
 @contextmanager
 def kept(modules: Sequence[nn.Module], reuse: Reuse) -> Iterator[list[Kept]]:
-    """Modules that keep what they give, and hand it back while `reuse` is active."""
+    """Make modules store their outputs, and return them while `reuse` is active."""
     with ExitStack() as undo:
         yield [undo.enter_context(standing_in(module, Kept(module.forward, reuse))) for module in modules]
 
 
 def encoder(unet: UNet) -> list[nn.Module]:
-    """What a U-Net computes before its up path, in order. ValueError for one without a mid block."""
+    """The modules of a U-Net before its up path, in order. ValueError for a U-Net without a mid block."""
     if getattr(unet, "mid_block", None) is None:
-        raise ValueError("This U-Net has no mid block, so there is no encoder to take over: choose another model.")
+        raise ValueError("This U-Net has no mid block, so its encoder cannot be reused: choose another model.")
     return [unet.conv_in, *unet.down_blocks, unet.mid_block]
 
 
 def deep_part(unet: UNet, branch: int) -> list[nn.Module]:
-    """What lies deeper than skip number `branch`, 0 being that of the first convolution: the largest modules that do.
+    """The largest modules deeper than skip number `branch`, where skip 0 is that of the first convolution.
 
-    The first `branch` layers of the down path stay in use, downsamplers counted, and the last `branch + 1` of the up path.
-    ValueError for a U-Net without a mid block or with fewer skips.
+    Not included: the first `branch` layers of the down path, counting downsamplers, and the last `branch + 1` of the up
+    path. ValueError for a U-Net without a mid block or with too few skips.
     """
     encoder(unet)
     skips = 1 + sum(len(_layers(stage)) for stage in unet.down_blocks)
@@ -145,7 +145,7 @@ def _deeper(stage: UNet, layers: list[list[nn.Module]], count: int) -> list[nn.M
 
 
 def _layers(stage: UNet) -> list[list[nn.Module]]:
-    """The layers of a down stage, each of which gives a skip."""
+    """The layers of a down stage, each of which produces a skip."""
     layers = [_layer(stage, i) for i in range(len(stage.resnets))]
     return layers + [[sampler] for sampler in stage.downsamplers or ()]
 

@@ -1,4 +1,4 @@
-"""Objects that stand in for a method of another object, such as a module's `forward`, for a context's length."""
+"""Objects that replace a method of another object, such as a module's `forward`, within a context."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from torch import Tensor
 
 
 class StandIn:
-    """What is called in the place of `forward`, the method as it was. A subclass says what it does in `__call__`.
+    """Replacement of a method; forward: the original method. A subclass implements `__call__`.
 
-    An object rather than a closure, so that a deep copy of a U-Net calls the copy's own forward.
+    It is an object rather than a closure, so that a deep copy of a U-Net calls the copy's own forward.
     """
 
     def __init__(self, forward: Callable[..., Any]) -> None:
@@ -26,14 +26,14 @@ S = TypeVar("S", bound=StandIn)
 
 @contextmanager
 def standing_in(owner: Any, stand_in: S, name: str = "forward") -> Iterator[S]:
-    """Put it in the place of the instance's method; put back exactly what was there, an offload hook included."""
+    """Replace the instance's method; on exit exactly what was there is restored, including an offload hook."""
     before = vars(owner).get(name)
     setattr(owner, name, stand_in)
     try:
         yield stand_in
     finally:
         stand_in.active = False
-        if vars(owner).get("_old_forward") is stand_in:  # an offload hook was put around ours in the meantime
+        if vars(owner).get("_old_forward") is stand_in:  # an offload hook was wrapped around ours in the meantime
             owner._old_forward = stand_in.forward
         elif vars(owner).get(name) is stand_in:
             if before is None:
@@ -43,7 +43,7 @@ def standing_in(owner: Any, stand_in: S, name: str = "forward") -> Iterator[S]:
 
 
 def mapped(value: Any, change: Callable[[Tensor], Tensor]) -> Any:
-    """Value with every tensor changed, however deep in tuples, lists, dicts and diffusers' outputs."""
+    """Value with every tensor changed, at any depth of tuples, lists, dicts and diffusers' outputs."""
     if isinstance(value, Tensor):
         return change(value)
     if isinstance(value, dict) and type(value) is not dict:
@@ -56,12 +56,12 @@ def mapped(value: Any, change: Callable[[Tensor], Tensor]) -> Any:
 
 
 def rows_taken(value: Any, rows: slice, batch: int) -> Any:
-    """Some rows of every tensor whose first dimension is the batch; every other one as it is."""
+    """Some rows of every tensor whose first dimension is the batch; other tensors unchanged."""
     return mapped(value, lambda tensor: tensor[rows] if tensor.ndim and tensor.shape[0] == batch else tensor)
 
 
 def rows_repeated(value: Any, copies: int, batch: int) -> Any:
-    """Every tensor whose first dimension is the batch, so many times one after the other."""
+    """Every tensor whose first dimension is the batch, concatenated `copies` times; other tensors unchanged."""
 
     def repeat(tensor: Tensor) -> Tensor:
         return torch.cat([tensor] * copies) if tensor.ndim and tensor.shape[0] == batch else tensor

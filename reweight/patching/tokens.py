@@ -1,4 +1,4 @@
-"""Where the Transformer layers of a U-Net are, and hooks that change what goes into a module and what comes out."""
+"""Finds the Transformer layers of a U-Net; hooks that change a module's input or output."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from .blocks import TargetBlock, as_unet, target_blocks
 
 @dataclass(frozen=True)
 class Place:
-    """One Transformer2DModel: its target block, its number among `of` in the stage, and its layers in order."""
+    """A Transformer2DModel: its target block, its number among the `of` ones of the stage, and its layers in order."""
 
     block: TargetBlock
     number: int
@@ -25,7 +25,7 @@ class Place:
 
 
 def places(pipe_or_unet: Any) -> tuple[Place, ...]:
-    """Every Transformer2DModel of a U-Net, in execution order. ValueError for layers that are not what hooks expect."""
+    """Every Transformer2DModel of a U-Net, in execution order. ValueError for layers that the hooks do not support."""
     unet = as_unet(pipe_or_unet)
     found = []
     for block in target_blocks(unet):
@@ -43,18 +43,18 @@ def places(pipe_or_unet: Any) -> tuple[Place, ...]:
 
 
 class Hooks:
-    """Puts hooks on modules, which are removed together. modules: those that are hooked."""
+    """Registers hooks, which are removed together. modules: the hooked modules."""
 
     def __init__(self, undo: ExitStack) -> None:
         self.undo = undo
         self.modules: set[nn.Module] = set()
 
     def before(self, module: nn.Module, change: Callable[[Tensor], Tensor | None]) -> None:
-        """Change a module's first argument; None leaves it."""
+        """Change a module's first argument; change returns None to keep it."""
         self._add(module, module.register_forward_pre_hook(_Before(change)))
 
     def after(self, module: nn.Module, change: Callable[[Tensor], Tensor | None]) -> None:
-        """Change what a module gives; None leaves it."""
+        """Change a module's output; change returns None to keep it."""
         self._add(module, module.register_forward_hook(_After(change)))
 
     def _add(self, module: nn.Module, handle: Any) -> None:
@@ -81,6 +81,6 @@ class _After:
 
 @contextmanager
 def hooking() -> Iterator[Hooks]:
-    """Hooks for a context's length."""
+    """`Hooks` that are removed on exit."""
     with ExitStack() as undo:
         yield Hooks(undo)

@@ -1,1 +1,1 @@
-"""Which block matters at which step: the paper's Importance Probe, its variants, and what it is checked against."""
+"""Which block matters at which denoising step: the paper's Importance Probe, its variants, and direct measurements."""

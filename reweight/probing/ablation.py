@@ -1,4 +1,4 @@
-"""Importance measured directly: what happens when one block is nudged or bypassed at one step."""
+"""Direct sensitivity: the U-Net's error when one block is scaled or bypassed at one denoising step."""
 
 from __future__ import annotations
 
@@ -24,18 +24,18 @@ def sensitivity(
     check: Callable[[], object] | None = None,
     **trajectory: Any,
 ) -> np.ndarray:
-    """Error of the U-Net's raw output when one block at one step is changed, all others left at 1 (METHOD sec. 8).
+    """Error of the U-Net's raw output when one block is changed at one step, all other weights 1 (METHOD sec. 8).
 
-    The teacher's trajectory and the error are the probe's: deterministic DDIM, both guidance halves, float32.
+    The trajectory and the error are the probe's: deterministic DDIM, both guidance halves, float32.
 
     Args:
-        pipe: a diffusers text-to-image pipeline with a `unet`; left as it was.
+        pipe: a diffusers text-to-image pipeline with a `unet`; unchanged on return.
         prompt: the prompt to measure.
         steps: T, 1 to 50.
         h: each block is scaled by 1 - h and by 1 + h, and the two errors are averaged; in (0, 1].
         bypass: bypass each block instead of scaling it.
-        batch_size: the most U-Net samples in one call (default: what keeps the device busy).
-        check: called before every U-Net call; what it raises stops the work there.
+        batch_size: maximum number of U-Net samples in one call (default: enough to keep the device busy).
+        check: called before every U-Net call; an exception that it raises stops the measurement.
         **trajectory: seed, images, guidance_scale, negative_prompt, height and width, as in `Trajectory`.
 
     Returns:
@@ -64,20 +64,20 @@ def sensitivity(
 def agreement(scores: np.ndarray, sensitivity: np.ndarray) -> float:
     """Kendall's tau-b between two (T, m) tables, per step over the blocks, averaged over the steps.
 
-    1 is the same order, -1 the opposite. A step in which either table does not tell blocks apart counts as 0.
+    1 is the same order, -1 the opposite. A step in which all blocks of either table are equal counts as 0.
 
     Args:
         scores: (T, m) importance scores, such as `table.scores`.
         sensitivity: (T, m) errors from `sensitivity`.
 
     Raises:
-        ValueError: the shapes differ, or a value is not finite.
+        ValueError: different shapes, or a value that is not finite.
     """
     x, y = np.asarray(scores, dtype=float), np.asarray(sensitivity, dtype=float)
     if x.ndim != 2 or x.shape != y.shape:
         raise ValueError(f"Both tables must be (steps, blocks), but they are {x.shape} and {y.shape}.")
     if not (np.isfinite(x).all() and np.isfinite(y).all()):
-        raise ValueError("A table holds a value that is not a finite number.")
+        raise ValueError("A table has a value that is not a finite number.")
     return float(np.mean([_tau_b(*step) for step in zip(x, y, strict=True)]))
 
 
@@ -88,9 +88,9 @@ def _tau_b(x: np.ndarray, y: np.ndarray) -> float:
 
 
 def without(steps: int, m: int) -> tuple[np.ndarray, list[tuple[int, int | None]]]:
-    """Where a block is off in each picture, (n, T, m) bool, and its (block, step), step None for all.
+    """Bypass masks of an ablation study, (n, T, m) bool, and the (block, step) of each; step None: at all steps.
 
-    The whole picture first, then each block at every step, then at each single step, block by block.
+    First no block, then each block at all steps, then each block at each single step.
     """
     which: list[tuple[int, int | None]] = [(i, None) for i in range(m)]
     if steps > 1:

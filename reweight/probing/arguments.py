@@ -1,4 +1,4 @@
-"""Checks of numbers that callers give."""
+"""Validation of numeric arguments."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ import numpy as np
 
 
 def checked_batch_size(batch_size: Any) -> int | None:
-    """The most U-Net samples in one call as an int, None where it is not given; ValueError for less than 1."""
+    """The batch size as an int, or None if none is given; ValueError for less than 1."""
     return None if batch_size is None else whole_number(batch_size, "batch_size", 1)
 
 
 def whole_number(value: Any, name: str, lowest: int, highest: int | None = None) -> int:
-    """Value as an int, whatever integer type it has; ValueError naming it for a bool, another type or out of range."""
+    """Value of any integer type as an int; ValueError, naming it, for a bool, another type, or a value out of range."""
     try:
         number = None if isinstance(value, (bool, np.bool_)) else index(value)
     except TypeError:

@@ -1,4 +1,4 @@
-"""The preset "calibrated": runs whose thresholds are each block's share of tolerances that the picture survives."""
+"""The preset "calibrated": a block's threshold is the mean share of tolerances met while the block is bypassed."""
 
 from __future__ import annotations
 
@@ -9,21 +9,21 @@ import numpy as np
 from ..schedule import SKIP_EPS
 from .search import Candidates, ProbeSettings, fitness
 
-DIGITS = 6  # of a share: those after them depend on what else was in the batch
+DIGITS = 6  # of a share; further digits depend on the rest of the batch
 
 
 class BypassRuns:
-    """R runs that switch blocks off at random and learn a threshold from each candidate that bypassed the block.
+    """R runs that bypass random blocks and estimate a threshold for each block from the candidates that bypass it.
 
-    Ours, in the place of the paper's update. A candidate is a set of blocks, each off (w = 0) with probability `off`
-    and at least one of them; a block that is off lies under its threshold and is bypassed, the others stay at w = 1.
-    A candidate passes the share of the tolerances between the two of `tol` times the teacher's output power, evenly
-    spread over the logarithm, that its error meets. q_i is the mean share of the candidates that bypassed block i, a
-    conditional expectation: high where the block is not missed. It starts at 1/2, which the first evidence replaces.
+    Ours; it replaces the paper's update. A candidate bypasses a random set of blocks, each with probability `off` and
+    at least one (w = 0, below its threshold); the others keep w = 1. Its share is the share of tolerances, log-uniform
+    between the two of `tol` times the teacher's output power, that its error meets. q_i is the mean share of the
+    candidates that bypass block i, a conditional expectation: high if the block is not needed. It is 1/2 until the
+    first such candidate.
 
     Attributes:
-        q: (R, T, m). accepted: (R, T) shares passed, summed over the iterations. bypasses: (R,) times a candidate
-        bypassed a block. iterations: how many have ended.
+        q: (R, T, m). accepted: (R, T), shares summed over the iterations. bypasses: (R,), how many times a candidate
+        bypassed a block. iterations: the number of completed iterations.
     """
 
     def __init__(
@@ -39,7 +39,7 @@ class BypassRuns:
         self.iterations = 0
 
     def ask(self) -> Candidates:
-        """Draw the next iteration's candidates: each run from its own stream, steps in order, then candidates."""
+        """Draw the next iteration's candidates, each run from its own random stream: steps in order, then candidates."""
         T, m = self.q.shape[1:]
         u = np.stack([rng.random((T, self.settings.candidates, m)) for rng in self.rngs])
         off = u < np.maximum(self.settings.off, u.min(-1, keepdims=True) + SKIP_EPS)
@@ -48,10 +48,10 @@ class BypassRuns:
         return Candidates(w, off, fitness(w, q, np.full(w.shape[:3], float(m))), np.ones(w.shape[:3], dtype=bool))
 
     def tell(self, candidates: Candidates, loss: np.ndarray) -> None:
-        """Move the thresholds of the blocks that each candidate bypassed.
+        """Update the thresholds of the blocks that each candidate bypassed.
 
         Args:
-            candidates: what `ask` returned.
+            candidates: as returned by `ask`.
             loss: (R, T, C) MSE(teacher, student).
         """
         strict, lenient = self.tolerance

@@ -1,4 +1,4 @@
-"""The state of probes that have not ended, so that a process that is killed loses one iteration at most."""
+"""Checkpoints of unfinished probes, so that a killed process loses at most one iteration."""
 
 from __future__ import annotations
 
@@ -23,17 +23,17 @@ SUFFIX = ".state"
 
 
 def own_folder() -> Path:
-    """Where they are kept by default: among the assets of the hub's cache."""
+    """The default folder: in the assets of the hub's cache."""
     return Path(constants.HF_ASSETS_CACHE) / "reweight" / "probes"
 
 
 def resumed(
     folder: Path | None, about: dict[str, Any], search: Callable[[Path | None], Iterator[ProbeSnapshot]]
 ) -> Generator[ProbeSnapshot, None, None]:
-    """The snapshots of a search, which goes on from where one of the same `about` was stopped.
+    """The snapshots of a search, resumed from the checkpoint of a search with the same `about`, if there is one.
 
-    search: called with the file to resume from, or None. Without a folder nothing is kept, nor where the file cannot be
-    read or created. A file that is damaged or another search's is put aside, and the search starts from its beginning.
+    search: called with the checkpoint file, or with None if there is no folder or the file cannot be read or created. A
+    file that is damaged or belongs to another search is quarantined, and the search starts from the beginning.
     """
     file = None if folder is None else checkpoint(folder, about)
     if file is None:
@@ -54,16 +54,16 @@ def resumed(
         except OSError as error:
             if started or attempt is None:
                 raise
-            log.warning("The state of this probe is not kept: %s.", error.strerror or error)
+            log.warning("The state of this probe is not saved: %s.", error.strerror or error)
             attempt = None
     with suppress(OSError):
         file.unlink(missing_ok=True)
 
 
 def checkpoint(folder: Path, about: dict[str, Any]) -> Path | None:
-    """The file for the state of such a search, None where there can be none.
+    """The checkpoint file for a search, None if there cannot be one.
 
-    The oldest files beyond MAX_FILES and the drafts of killed writes are removed.
+    The oldest files beyond MAX_FILES and temporary files of killed writes are removed.
     """
     file = folder / f"{hashlib.sha256(json.dumps(about, sort_keys=True).encode()).hexdigest()}{SUFFIX}"
     try:

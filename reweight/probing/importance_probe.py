@@ -1,4 +1,4 @@
-"""The Importance Probe (paper, Sec. III-C): which Transformer block can be weakened at which step, by random search."""
+"""The Importance Probe (paper, Sec. III-C): a random search for blocks that can be weakened at each denoising step."""
 
 from __future__ import annotations
 
@@ -21,20 +21,20 @@ from .search import ProbeSettings, Runs, bootstrap_means, interval
 from .surrogate import Surrogate
 from .teacher import Teacher, check_pipeline, record_teacher
 
-FEWEST_RUNS = 4  # below this a bootstrap over the runs says nothing
+FEWEST_RUNS = 4  # for a bootstrap over the runs
 
 
 @dataclass(frozen=True)
 class ProbeSnapshot:
-    """What a probe knows after an iteration.
+    """A probe's results after an iteration.
 
     Attributes:
-        run: 0-based number of the run under way (the first of those that advance together).
-        iteration: 0-based iteration that has just ended.
+        run: index of the current run (the first of those that advance together).
+        iteration: index of the iteration that has just ended.
         done: share of the whole probe, in (0, 1].
-        runs_completed: runs that have finished.
-        thresholds: (runs counted in the table, T, m) their thresholds q.
-        table: the importance of the finished runs; while none has finished, of the partial ones.
+        runs_completed: the number of finished runs.
+        thresholds: (runs in the table, T, m), their thresholds q.
+        table: the importance table of the finished runs; until one has finished, of the partial ones.
     """
 
     run: int
@@ -58,26 +58,26 @@ def probe(
     """Run the Importance Probe to its end (paper, Sec. III-C and III-D).
 
     Args:
-        pipe: a diffusers text-to-image pipeline with a `unet`; left as it was.
+        pipe: a diffusers text-to-image pipeline with a `unet`; unchanged on return.
         prompt: the prompt to probe.
         steps: T, 1 to 50.
         on_progress: called with a `ProbeSnapshot` after each iteration.
-        check: as of `iter_probe`.
-        resume: as of `iter_probe`.
-        **options: preset, runs, iterations, candidates, precision and surrogate, as of `ProbeRequest.of`; seed, images,
+        check: as in `iter_probe`.
+        resume: as in `iter_probe`.
+        **options: preset, runs, iterations, candidates, precision and surrogate, as in `ProbeRequest.of`; seed, images,
             guidance_scale, negative_prompt, height, width, batch_size, model and revision, as in `ProbeRequest`.
 
     Returns:
         The table of scores, (T, m). Its diagnostics: acceptance_rate, over all iterations and steps, and
         acceptance_rate_per_step, (T,); bypasses_fired, how often an evaluated candidate bypassed a block;
         runs_completed; vote_spread, (T, m), the bootstrap standard deviation of the scores over the runs; interval_low
-        and interval_high, (T, m), their 95% bootstrap interval, all of [1/m, 1] for a single run; unet_samples, the
-        U-Net samples that these runs and the teacher took.
+        and interval_high, (T, m), their 95% bootstrap interval, [1/m, 1] for a single run; unet_samples, the number of
+        U-Net samples evaluated for these runs and the teacher.
 
     Raises:
-        ValueError: a blank prompt, an unknown preset or a number out of range; or as `iter_probe`.
-        FloatingPointError: as `iter_probe`.
-        OSError: as `iter_probe`.
+        ValueError: a blank prompt, an unknown preset or a number out of range; or as in `iter_probe`.
+        FloatingPointError: as in `iter_probe`.
+        OSError: as in `iter_probe`.
     """
     check_pipeline(pipe)
     for snapshot in iter_probe(pipe, ProbeRequest.of(prompt, steps=steps, **options), check=check, resume=resume):
@@ -95,25 +95,25 @@ def iter_probe(
 ) -> Iterator[ProbeSnapshot]:
     """The Importance Probe as a generator: one snapshot after each iteration.
 
-    Between two snapshots the pipeline carries no patch and its own scheduler, so the generator can be closed, or left,
-    at any time; the last snapshot's table is what a stopped probe knows. A partial run counts in it only while no run
-    has finished. Teacher and student are the same U-Net, and the teacher is evaluated once a step. A candidate that
-    must improve on the best fitness and does not is rejected unevaluated, and none is evaluated twice, which changes no
-    result.
+    Between snapshots the pipeline is unpatched and has its own scheduler, so the generator can be closed, or abandoned,
+    at any time; the last snapshot has the table of the stopped probe. Partial runs count only while no run has
+    finished. Teacher and student are the same U-Net, and the teacher is evaluated once for each step. A candidate that
+    must improve on the best fitness and does not is rejected without evaluation, and none is evaluated twice; neither
+    changes the result.
 
     Args:
         pipe: a diffusers text-to-image pipeline with a `unet`.
-        request: the prompt, its trajectory, and how to search.
-        check: called before every U-Net call; what it raises stops the probe there.
-        resume: a file that is kept up to date after each iteration, and from which the same probe goes on to the same
-            table wherever it was killed. If a later write fails, the probe goes on without it.
+        request: the prompt, its trajectory and the settings of the search.
+        check: called before every U-Net call; an exception that it raises stops the probe.
+        resume: a checkpoint file, updated after each iteration, from which the same probe resumes to the same table.
+            If a later write fails, the probe continues without it.
 
     Raises:
-        ValueError: at once, for a pipeline without a U-Net; while running, if the file to resume from is damaged,
-            another probe's or none.
+        ValueError: at once, for a pipeline without a U-Net; while running, if the checkpoint is damaged or belongs to
+            another probe.
         FloatingPointError: while running, if the model's output or a student's error is NaN or infinite; it names the
             step and the block.
-        OSError: while running, before the first snapshot, if the file to resume from cannot be read or created.
+        OSError: while running, before the first snapshot, if the checkpoint cannot be read or created.
     """
     check_pipeline(pipe)
     blocks = target_blocks(as_unet(pipe))
@@ -193,7 +193,7 @@ def _start(
 
 @dataclass(frozen=True)
 class _Tally:
-    """What counts of each run: q (r, T, m), accepted (r, T) rates, bypasses (r,)."""
+    """Results of r runs: thresholds q (r, T, m), acceptance rates (r, T), bypasses (r,)."""
 
     q: np.ndarray
     accepted: np.ndarray
@@ -215,7 +215,7 @@ class _Tally:
 
 
 def _until_precise(finished: _Tally, more: _Tally, precision: float | None, seed: int) -> tuple[_Tally, bool]:
-    """All runs, or the fewest of them whose scores are as precise as asked, and whether they are."""
+    """The first runs that reach the requested precision, or all of them, and whether it is reached."""
     runs = finished + more
     for n in range(max(FEWEST_RUNS, len(finished.q) + 1), len(runs.q) + 1) if precision else ():
         low, high = interval(bootstrap_means(_scores(runs.q[:n], seed), seed))
@@ -225,13 +225,13 @@ def _until_precise(finished: _Tally, more: _Tally, precision: float | None, seed
 
 
 def _scores(q: np.ndarray, seed: int) -> np.ndarray:
-    """(r, T, m) each run's share of the scores, its ties as they fall among all runs, from thresholds of that shape."""
+    """Each run's contribution to the scores, (r, T, m), from thresholds of that shape; ties as in the vote of all runs."""
     votes = np.stack([vote(q[: i + 1], seed) for i in range(len(q))])  # of the first run, of the first two, ...
     return np.diff(votes, axis=0, prepend=0) / q.shape[-1]
 
 
 def _table(known: _Tally, completed: int, samples: int, about: dict[str, Any]) -> ImportanceTable:
-    """Vote, score (Eq. 6) and diagnostics of the runs that count."""
+    """The importance table: votes, scores (Eq. 6) and diagnostics of the given runs."""
     seed, r, m = about["seed"], len(known.q), known.q.shape[-1]
     means = bootstrap_means(_scores(known.q, seed), seed)
     low, high = interval(means) if r > 1 else (np.full(means.shape[1:], 1 / m), np.ones(means.shape[1:]))

@@ -1,4 +1,4 @@
-"""The errors that a probe has measured: each once, and in a file that survives the process."""
+"""The cache of the errors that a probe has measured, optionally in a file from which the probe resumes."""
 
 from __future__ import annotations
 
@@ -19,27 +19,27 @@ ERRORS = np.dtype("<f8")
 
 
 class StateError(ValueError):
-    """A file that is not the state of this probe, in one sentence."""
+    """The checkpoint is not one of this probe; the message is one sentence."""
 
 
 class Ledger:
-    """Measures the errors of candidates, and remembers them.
+    """Measures and caches the errors of candidates.
 
-    A candidate that was measured before, in this run or another, is not measured again. With a file, everything is
-    written to it atomically after each iteration; a later ledger of the same file and the same probe answers from it, so
-    that a search started anew from its seed comes to where the earlier one was and goes on. Where a later write fails,
-    as on a full disk, the search goes on and the file keeps what it has, or is written again when that works.
+    A candidate that was measured before, in any run, is not measured again. With a file, the cache is written atomically
+    after each iteration; a later ledger with the same file and probe reads it, so that the same search, restarted from
+    its seed, repeats the earlier results without measuring and continues. If a later write fails, as on a full disk, the
+    search continues, and the file is written again when that is possible.
 
     Args:
-        teacher: measures.
-        batch_size: the most U-Net samples in one call, or None for the teacher's choice.
-        about: what makes this probe this probe, in JSON's types.
+        teacher: measures the errors.
+        batch_size: maximum number of U-Net samples in one call; None for the teacher's default.
+        about: identifies the probe, as JSON values.
         shape: (runs, iterations, T, C).
-        file: where to keep the errors, or None.
-        surrogate: estimates errors, which are then measured only where it cannot decide; or None.
+        file: the file of the cache, or None.
+        surrogate: estimates errors, so that only those near the tolerance are measured; or None.
 
     Raises:
-        StateError: the file is damaged, something else, or another probe's.
+        StateError: the file is damaged or belongs to something else.
         OSError: the file cannot be read or created.
     """
 
@@ -54,7 +54,7 @@ class Ledger:
     ):
         self.teacher, self.batch_size, self.file, self.surrogate = teacher, batch_size, file, surrogate
         self._about = json.dumps(about, sort_keys=True)
-        self._losses = np.full(shape, np.nan)  # infinite where there was nothing to measure
+        self._losses = np.full(shape, np.nan)  # infinite where nothing needed measuring
         self._saved = True
         self._known: dict[tuple[int, bytes, bytes], float] = {}
         self._first_run: dict[tuple[int, bytes, bytes], int] = {}
@@ -64,7 +64,7 @@ class Ledger:
             write_sealed(file, self._about, self._payload())
 
     def losses(self, run: int, iteration: int, candidates: Candidates) -> np.ndarray:
-        """(R, T, C) errors of the candidates of runs `run` and following, infinite for those not worth measuring."""
+        """(R, T, C) errors of the candidates of R runs, the first of which is `run`; infinite where not needed."""
         worth = candidates.worth
         runs, step, _ = np.nonzero(worth)
         w, bypass = candidates.w[worth], candidates.bypass[worth]
@@ -90,13 +90,13 @@ class Ledger:
         return losses.copy()
 
     def measured(self, runs: int) -> int:
-        """How many students the first so many runs had to have measured, those of the surrogate included."""
+        """How many students were measured for the first `runs` runs, including the surrogate's."""
         return sum(first < runs for first in self._first_run.values()) + (
             self.surrogate.students if self.surrogate else 0
         )
 
     def _estimates(self, step: np.ndarray, w: np.ndarray, bypass: np.ndarray) -> np.ndarray:
-        """(n,) errors, NaN for those that have to be measured."""
+        """(n,) estimated errors, NaN for those that must be measured."""
         if self.surrogate is None:
             return np.full(len(step), np.nan)
         decided, errors = self.surrogate.decided(step, w, bypass)
@@ -117,19 +117,19 @@ class Ledger:
         return self._losses.astype(ERRORS).tobytes()
 
     def _save(self, file: Path) -> None:
-        """Write the file; a failure costs one warning for each time that saving stops working."""
+        """Write the file; log one warning when writing starts to fail."""
         try:
             write_sealed(file, self._about, self._payload())
         except OSError as error:
             if self._saved:
-                log.warning("The probe goes on without saving its state: %s.", error.strerror or error)
+                log.warning("The probe continues without saving its state: %s.", error.strerror or error)
             self._saved = False
         else:
             self._saved = True
 
 
 def _object(text: str) -> dict[str, Any]:
-    """Text as a JSON object, an empty one where it is none."""
+    """Text parsed as a JSON object, an empty one if it is not an object."""
     try:
         value = json.loads(text)
     except ValueError:

@@ -25,8 +25,8 @@ SQUARE = "□"
 def importance_figure(scores: np.ndarray, names: Sequence[str], *, title: str = "") -> Figure:
     """A heatmap of scores (T, m): blocks down, steps across, shared scale [0, 1].
 
-    names: of the m blocks. title: shown as it is, on two lines at most, with a square for what no font here can draw.
-    ValueError when names and scores do not fit.
+    names: of the m blocks. title: at most two lines; characters that no font has become a square. ValueError if the
+    number of names is not m.
     """
     from matplotlib.figure import Figure
 
@@ -52,7 +52,7 @@ def importance_figure(scores: np.ndarray, names: Sequence[str], *, title: str = 
 
 
 def _fonts(text: str) -> list[str]:
-    """Families that together draw as much of a text as can be drawn here, ours first."""
+    """Font families that together cover as much of a text as the installed fonts can, ours first."""
     chosen, missing = [OURS], {letter for letter in text if not _has(OURS, letter)}
     for family in OTHERS:
         if missing and (found := {letter for letter in missing if _has(family, letter)}):
@@ -62,7 +62,7 @@ def _fonts(text: str) -> list[str]:
 
 
 def _drawable(text: str, fonts: Sequence[str]) -> str:
-    """The text with a square for each letter that none of the fonts has."""
+    """The text with a square for each character that none of the fonts has."""
     return "".join(
         letter if letter.isspace() or any(_has(family, letter) for family in fonts) else SQUARE for letter in text
     )

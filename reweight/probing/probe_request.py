@@ -1,4 +1,4 @@
-"""What a probe is asked for: whose trajectory to record, and how to search."""
+"""The settings of a probe: the trajectory to record, and the search."""
 
 from __future__ import annotations
 
@@ -12,19 +12,20 @@ from .search import PRESETS, ProbeSettings
 
 @dataclass(frozen=True, kw_only=True)
 class Trajectory:
-    """The denoising trajectory of one prompt that students are compared on. Checked on construction.
+    """The denoising trajectory of one prompt, on which students are evaluated. Checked on construction.
 
     Attributes:
         prompt: one prompt, not blank.
         steps: T, 1 to 50.
         seed: of the initial noise, drawn on the CPU.
-        images: pictures of the prompt, 1 to 64, from the seeds seed, seed + 1, ...; an error is the mean over them.
-        guidance_scale: None leaves the pipeline's default.
-        negative_prompt: used only under guidance.
-        height, width: pixels; None leaves the pipeline's default.
+        images: pictures of the prompt, 1 to 64, with seeds seed, seed + 1, ...; errors are means over them.
+        guidance_scale: None for the pipeline's default.
+        negative_prompt: used only with guidance.
+        height, width: pixels; None for the pipeline's default.
 
     Raises:
-        ValueError: a blank prompt or a number out of range; the sentence names it. Any integer type but bool will do.
+        ValueError: a blank prompt, or a number out of range, which the message names. Any integer type but bool is
+            accepted.
     """
 
     prompt: str
@@ -38,7 +39,7 @@ class Trajectory:
 
     def __post_init__(self) -> None:
         if not isinstance(self.prompt, str) or not self.prompt.strip():
-            raise ValueError("The prompt is blank: give the probe one sentence to look at.")
+            raise ValueError("The prompt is blank: give a prompt.")
         _set(self, "steps", whole_number(self.steps, "steps", 1, 50))
         _set(self, "seed", whole_number(self.seed, "seed", 0, 2**63 - 1))
         _set(self, "images", whole_number(self.images, "images", 1, 64))
@@ -54,13 +55,13 @@ class Trajectory:
 
 @dataclass(frozen=True, kw_only=True)
 class ProbeRequest(Trajectory):
-    """Everything that `iter_probe` is asked for. The seed is also that of every run's random stream and of the vote.
+    """All settings of `iter_probe`. The seed is also that of the runs' random streams and of the vote.
 
     Attributes:
         settings: the probe's constants.
-        batch_size: the most U-Net samples in one call (default: what keeps the device busy). Runs whose candidates fit
-            in one batch together advance together. The finished table does not depend on it, unless an error meets its
-            tolerance to the last bits.
+        batch_size: maximum number of U-Net samples in one call (default: enough to keep the device busy). Runs whose
+            candidates fit into one batch advance together. The finished table does not depend on it, unless an error
+            equals its tolerance up to the last bits.
         model, revision: recorded in the table.
     """
 
@@ -86,18 +87,18 @@ class ProbeRequest(Trajectory):
         surrogate: bool | None = None,
         **others: Any,
     ) -> ProbeRequest:
-        """A request from a preset and what replaces its constants.
+        """A request from a preset, with some of its constants replaced.
 
         Args:
             prompt: the prompt to probe.
-            preset: a name in `PRESETS`, or settings of your own.
+            preset: a name in `PRESETS`, or a `ProbeSettings`.
             runs: replaces the preset's runs.
             iterations: replaces the preset's iterations.
             candidates: replaces the preset's candidates per iteration and step.
             precision: stop adding runs, at least 4, once the bootstrap interval of every score is narrower than this.
-            surrogate: evaluate only the candidates whose error is near its tolerance, and estimate the others' by a
-                linear approximation.
-            **others: the other attributes, `steps` among them.
+            surrogate: evaluate only candidates whose error is near the tolerance, and estimate the others by a linear
+                approximation.
+            **others: the other attributes, including `steps`.
 
         Raises:
             ValueError: an unknown preset, or a value out of range.

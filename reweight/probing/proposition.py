@@ -1,4 +1,4 @@
-"""Proposition 1, measured: how far a U-Net is from the noise that it should predict, as one block's weight changes."""
+"""Proposition 1, measured: the error of a U-Net's noise prediction as a function of one block's weight."""
 
 from __future__ import annotations
 
@@ -25,12 +25,14 @@ class Parabolas:
 
     Attributes:
         blocks: the m labels.
-        timesteps: (T,) where it was measured.
-        w: (K,) weights.
-        variance: (T, m, K) mean over the samples, in units of the noise's own variance.
-        minimum: (T, m) weight at the fitted parabola's lowest point; NaN where it has none.
-        low, high: (T, m) its 95% bootstrap interval over the samples; NaN where a resample has no lowest point.
-        explained: (T, m) share of the variance over w that the parabola explains.
+        timesteps: (T,), the measured timesteps.
+        w: (K,), the weights.
+        variance: (T, m, K), mean over the samples, in units of the noise's variance.
+        minimum: (T, m), the weight at the fitted parabola's minimum; NaN if it has none.
+        low, high: (T, m), its 95% bootstrap interval over the samples; NaN if a resample's parabola has no minimum.
+        explained: (T, m), the share of the variance over w that the parabola explains.
+        relative_low, relative_high: (T, m, K), 95% bootstrap interval over the samples of the variance relative to that
+            at the weight next to 1, minus 1; 0 at that weight itself.
     """
 
     blocks: tuple[str, ...]
@@ -41,6 +43,8 @@ class Parabolas:
     low: np.ndarray
     high: np.ndarray
     explained: np.ndarray
+    relative_low: np.ndarray
+    relative_high: np.ndarray
 
 
 def proposition_1(
@@ -56,22 +60,22 @@ def proposition_1(
 ) -> Parabolas:
     """Add known noise to clean latents, and measure Var(eps - eps_hat) for each block, weight and timestep.
 
-    Without guidance. eps_hat is what the U-Net's output says of the noise, whether it predicts epsilon, v or the
-    sample; where that is nothing, at a signal-to-noise ratio of 0, the minimum is that of the output's own error, to
-    which the other is proportional everywhere.
+    Without guidance. eps_hat is the noise computed from the U-Net's output, which may be epsilon, v or the sample. At a
+    signal-to-noise ratio of 0 it is undefined, and the minimum is that of the output's own error, to which the error of
+    eps_hat is proportional at all other timesteps.
 
     Args:
-        pipe: a diffusers text-to-image pipeline with a `unet`; left as it was.
+        pipe: a diffusers text-to-image pipeline with a `unet`; unchanged on return.
         prompts: n captions.
-        latents: (n, channels, height, width) clean latents x_0, as the U-Net is trained on them.
-        timesteps: T of them, each in [0, the scheduler's training timesteps).
+        latents: (n, channels, height, width), clean latents x_0, scaled as in training.
+        timesteps: T timesteps, each in [0, the scheduler's training timesteps).
         w: K >= 3 different weights.
-        seed: sample i gets the noise of seed + i, and the bootstrap is seeded by it.
-        batch_size: the most U-Net samples in one call (default: what keeps the device busy).
-        check: called before every U-Net call; what it raises stops the work there.
+        seed: sample i gets the noise of seed + i; also the bootstrap's seed.
+        batch_size: maximum number of U-Net samples in one call (default: enough to keep the device busy).
+        check: called before every U-Net call; an exception that it raises stops the measurement.
 
     Raises:
-        ValueError: fewer than 2 samples, not one prompt for each, too few weights, or a timestep out of range.
+        ValueError: fewer than 2 samples, another number of prompts, too few weights, or a timestep out of range.
         FloatingPointError: the model's output is NaN or infinite.
     """
     batch_size = checked_batch_size(batch_size)
@@ -116,6 +120,9 @@ def proposition_1(
     raw = raw[:, :, which]  # (n, T, m, K)
     coefficients = np.moveaxis(np.polyfit(grid, raw.reshape(-1, len(grid)).T, 2).reshape(3, *raw.shape[:3]), 0, -1)
     low, high = interval(_lowest(bootstrap_means(coefficients, seed)))
+    means = bootstrap_means(raw, seed)  # (resamples, T, m, K)
+    at_one = int(np.argmin(np.abs(grid - 1)))
+    relative_low, relative_high = interval(means / means[..., at_one, None] - 1)
     mean, fitted = raw.mean(0), _parabola(coefficients.mean(0), grid)
     spread = np.square(mean - mean.mean(-1, keepdims=True)).sum(-1)
     return Parabolas(
@@ -127,11 +134,13 @@ def proposition_1(
         low=low,
         high=high,
         explained=1 - np.square(mean - fitted).sum(-1) / np.where(spread > 0, spread, 1),
+        relative_low=relative_low,
+        relative_high=relative_high,
     )
 
 
 def _one_block_at_a_time(grid: np.ndarray, m: int) -> tuple[np.ndarray, np.ndarray]:
-    """The different rows of weights that are needed, (rows, m), and which of them belongs to (block, weight), (m, K)."""
+    """The distinct rows of weights, (rows, m), and the index of the row of each (block, weight), (m, K)."""
     w = np.ones((m, len(grid), m))
     w[np.arange(m), :, np.arange(m)] = grid
     rows, which = np.unique(w.reshape(-1, m), axis=0, return_inverse=True)
@@ -146,7 +155,7 @@ def _target(ddim: Any, x_0: torch.Tensor, eps: torch.Tensor, t: torch.Tensor) ->
 
 
 def _share(ddim: Any, timesteps: Sequence[int]) -> np.ndarray:
-    """(T,) what turns the variance of the output's error into that of eps_hat."""
+    """(T,) factors from the variance of the output's error to that of eps_hat."""
     alpha = ddim.alphas_cumprod.double().cpu().numpy()[np.asarray(timesteps)]
     kind = ddim.config.prediction_type
     if kind == "v_prediction":
@@ -155,7 +164,7 @@ def _share(ddim: Any, timesteps: Sequence[int]) -> np.ndarray:
 
 
 def _lowest(coefficients: np.ndarray) -> np.ndarray:
-    """Where a w^2 + b w + c is lowest: (..., 3) -> (...), NaN unless a > 0."""
+    """The minimum of a w^2 + b w + c: (..., 3) -> (...), NaN unless a > 0."""
     a, b, _ = np.moveaxis(coefficients, -1, 0)
     return np.where(a > 0, -b / np.where(a > 0, 2 * a, 1), np.nan)
 

@@ -21,32 +21,32 @@ class ProbeSettings:
     """Every constant of the probe. The defaults are those of the paper's public code (preset "paper-code").
 
     Important:
-        name: recorded as the table's method.
-        runs: r, independent searches that vote.
-        iterations: iterations of one run.
+        name: recorded in the table as its method.
+        runs: r, the number of independent searches that vote.
+        iterations: of each run.
         bound: b_t, the largest perturbation of a weight, (first step, last step), linear over the T steps.
         tol: tol_t, the largest accepted MSE(teacher, student) on raw U-Net outputs, (first step, last step), linear.
-        precision: None, or add runs only until the bootstrap interval of every score is narrower than this; `runs` is then
-            the most there can be.
-        surrogate: estimate the errors that are not near their tolerance by a linear approximation instead of evaluating
-            them (see `Surrogate`).
+        precision: None, or stop adding runs when the bootstrap interval of every score is narrower than this; `runs` is
+            then the maximum.
+        surrogate: estimate errors that are not near their tolerance by a linear approximation instead of evaluating them
+            (see `Surrogate`).
 
     Tinker with:
         init: range of the uniform initial weights.
         candidates: perturbed weight sets per iteration and step.
         one_sided: perturb by U(-b_t, 0) instead of U(-b_t, b_t), so that the energy E(w) only falls.
         initial_energy: E_0 = E(the run's initial weights) instead of E_0 = m.
-        must_improve: accept only what is also fitter than the run's best so far.
+        must_improve: accept only candidates that are also fitter than the run's best.
         margin: thresholds move towards w - margin.
         accepted_high, accepted_mod, accepted_low: p_high, p_mod, p_low after an acceptance, (start, end), linear in
             e = (iteration + 1) / iterations.
         rejected_high, rejected_mod, rejected_low: the same after a rejection.
-        off: 0, or (preset "calibrated", see `BypassRuns`) the probability with which a candidate switches a block off.
-            Only runs, iterations, candidates, precision and tol count then, and tol is the strictest and the most lenient
+        off: 0, or (preset "calibrated", see `BypassRuns`) the probability that a candidate bypasses a block. Then only
+            runs, iterations, candidates, precision and tol are used, and tol is the strictest and the most lenient
             tolerance at every step, as shares of the teacher's output power.
 
     Raises:
-        ValueError: a constant is out of range; the sentence names it.
+        ValueError: a constant is out of range; the message names it.
     """
 
     name: str = "paper-code"
@@ -100,7 +100,7 @@ class ProbeSettings:
 
     @property
     def allows_surrogate(self) -> bool:
-        """Whether the candidates are small changes of the weights, for which a linear approximation holds."""
+        """Whether candidates are small changes of the weights, for which a linear approximation is valid."""
         return not self.off
 
     def tolerances(self, T: int) -> np.ndarray:
@@ -141,7 +141,7 @@ def update_thresholds(
 
     Args:
         q: (..., m) thresholds.
-        w_used: (..., m) the accepted weights, or the best so far after a rejection.
+        w_used: (..., m) the accepted weights, or after a rejection the best ones.
         accepted: (...) bool.
         e: (iteration + 1) / iterations, in (0, 1].
         settings: the constants.
@@ -164,10 +164,10 @@ def _at(e: float, pair: Linear) -> float:
 
 @dataclass(frozen=True)
 class Candidates:
-    """One iteration's perturbed weights of R runs.
+    """Perturbed weights of R runs for one iteration.
 
     w: (R, T, C, m). bypass: (R, T, C, m), where w + 1e-6 < q. fitness: (R, T, C). worth: (R, T, C), the candidates that
-    can still be accepted and so need their error.
+    can be accepted, so that their error is needed.
     """
 
     w: np.ndarray
@@ -177,11 +177,11 @@ class Candidates:
 
 
 class Runs:
-    """R runs that advance together: their best weights, their thresholds and what has happened to them.
+    """R runs that advance together: their best weights, thresholds and counters.
 
     Attributes:
-        w_best: (R, T, m). q: (R, T, m). accepted: (R, T) iterations that accepted a candidate.
-        bypasses: (R,) times an evaluated candidate bypassed a block. iterations: how many have ended.
+        w_best: (R, T, m). q: (R, T, m). accepted: (R, T), the number of iterations that accepted a candidate.
+        bypasses: (R,), how often an evaluated candidate bypassed a block. iterations: the number of completed iterations.
     """
 
     def __init__(self, streams: Sequence[np.random.SeedSequence], T: int, m: int, settings: ProbeSettings):
@@ -195,7 +195,7 @@ class Runs:
         self.iterations = 0
 
     def ask(self) -> Candidates:
-        """Draw the next iteration's candidates: each run from its own stream, steps in order, then candidates."""
+        """Draw the next iteration's candidates, each run from its own random stream: steps in order, then candidates."""
         s, T, m = self.settings, *self.q.shape[1:]
         b = np.linspace(*s.bound, T)[:, None, None]
         shape = (T, s.candidates, m)
@@ -211,8 +211,8 @@ class Runs:
         """Accept the fittest candidate within tolerance, if there is one, and update the thresholds.
 
         Args:
-            candidates: what `ask` returned.
-            loss: (R, T, C) MSE(teacher, student); not read where the candidate was not worth evaluating.
+            candidates: as returned by `ask`.
+            loss: (R, T, C) MSE(teacher, student); ignored where `worth` is false.
         """
         s, T = self.settings, self.q.shape[1]
         tol = s.tolerances(T)[:, None]
@@ -228,13 +228,13 @@ class Runs:
 
 
 def bootstrap_means(scores: np.ndarray, seed: int, resamples: int = 1000) -> np.ndarray:
-    """Mean of each run's scores over bootstrap resamples of the runs: (R, ...) -> (resamples, ...)."""
+    """Means over bootstrap resamples of the runs: (R, ...) -> (resamples, ...)."""
     R = len(scores)
     shares = np.random.default_rng(seed).multinomial(R, np.full(R, 1 / R), size=resamples) / R
     return np.tensordot(shares, scores, axes=1)
 
 
 def interval(means: np.ndarray, level: float = 0.95) -> tuple[np.ndarray, np.ndarray]:
-    """Ends of the percentile bootstrap interval: (resamples, ...) -> two of (...)."""
+    """Lower and upper end of the percentile bootstrap interval: (resamples, ...) -> two arrays (...)."""
     low, high = np.quantile(means, [(1 - level) / 2, (1 + level) / 2], axis=0)
     return low, high

@@ -1,4 +1,4 @@
-"""The teacher's trajectory, recorded once, and students replayed against it in batches."""
+"""Records the teacher's trajectory once, and evaluates students against it in batches."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from ..patching.blocks import as_unet
 from ..patching.patch import BlockControl, UNetCall, captured, not_finite_blocks
 from .probe_request import Trajectory
 
-POSITIONS = {"cuda": 65_536}  # latent positions in one U-Net call by default
-OPTIONAL = ("guidance_scale", "negative_prompt", "height", "width")  # passed to the pipeline where they are given
+POSITIONS = {"cuda": 65_536}  # default number of latent positions in one U-Net call
+OPTIONAL = ("guidance_scale", "negative_prompt", "height", "width")  # passed to the pipeline if given
 POSITIONS_ELSEWHERE = 4_096  # 16 samples of 16 x 16, 1 of 64 x 64: more is no faster on a CPU
 
 
@@ -23,15 +23,14 @@ class Teacher:
     """The unpatched U-Net's inputs and raw outputs at each of T steps of one prompt (METHOD sec. 3).
 
     Attributes:
-        unet: the U-Net, teacher and student at once: a student is the same network under `BlockControl`.
-        inputs: T dicts of the U-Net's arguments by name, its timestep spread over the call's samples.
-        eps: T raw outputs, before guidance, each of shape (k, channels, height, width); k is the number of pictures,
-            twice that under guidance.
-        power: (T,) mean square of eps over everything else.
+        unet: the U-Net of both teacher and student: a student is the same network under `BlockControl`.
+        inputs: T dicts of the U-Net's arguments by name, with a timestep for each sample.
+        eps: T raw outputs, before guidance, each (k, channels, height, width).
+        power: (T,), the mean square of eps at each step.
         steps: T.
-        k: the samples of one U-Net call.
-        guidance_scale: the scale the pipeline ran with.
-        samples: how many U-Net samples were evaluated so far, the teacher's own T * k included.
+        k: samples in one U-Net call: the number of pictures, doubled under guidance.
+        guidance_scale: the pipeline's guidance scale.
+        samples: the number of U-Net samples evaluated, including the teacher's T * k.
     """
 
     def __init__(
@@ -62,25 +61,25 @@ class Teacher:
 
     @property
     def batch_size(self) -> int:
-        """The U-Net samples in one call, where nobody asks for another number: what keeps the device busy."""
+        """The default number of U-Net samples in one call: enough to keep the device busy."""
         height, width = self.eps[0].shape[-2:]
         return max(self.k, POSITIONS.get(self.eps[0].device.type, POSITIONS_ELSEWHERE) // (height * width))
 
     def losses(
         self, step: np.ndarray, w: np.ndarray, skip: np.ndarray | None = None, batch_size: int | None = None
     ) -> np.ndarray:
-        """Mean squared error between teacher and student, raw U-Net outputs over all halves, in float32.
+        """Mean squared error between teacher and student: raw U-Net outputs, both guidance halves, in float32.
 
-        Whatever the U-Net predicts (epsilon, v, sample) is compared as it is. The patch lives as long as a batch. This
-        is stopped by what `check` raises before a U-Net call; `check.pause`, where there is one, is called after each
-        batch, when others may use the model.
+        The outputs are compared as predicted (epsilon, v or sample). The U-Net is patched for one batch at a time.
+        `check` is called before each U-Net call, and an exception that it raises stops the evaluation; `check.pause`, if
+        it exists, is called after each batch, when other jobs may use the model.
 
         Args:
-            step: (n,) which of the T steps each student is evaluated at.
+            step: (n,) the step of each student, 0..T-1.
             w: (n, m) block weights.
             skip: (n, m) blocks to bypass, or None.
-            batch_size: the most U-Net samples in one call, at least k (default: `batch_size` of the teacher). Inputs
-                that cannot be stacked are evaluated one student at a time.
+            batch_size: maximum number of U-Net samples in one call, at least k (default: the teacher's `batch_size`).
+                Inputs that cannot be stacked are evaluated one student at a time.
 
         Returns:
             (n,) float64 errors.
@@ -108,9 +107,10 @@ class Teacher:
     def students(
         self, step: np.ndarray, w: np.ndarray, skip: np.ndarray | None = None, batch_size: int | None = None
     ) -> Iterator[tuple[np.ndarray, np.ndarray, torch.Tensor]]:
-        """The students' raw outputs, batch by batch: their numbers (b,), their steps (b,), the outputs of b * k samples.
+        """The students' raw outputs in batches: student indices (b,), their steps (b,), and b * k output samples.
 
-        The arguments are those of `losses`; the patch lives as long as the generator, inference mode only within a call.
+        The arguments are those of `losses`. The U-Net is patched until the generator ends; inference mode is entered
+        only within a call.
         """
         k = self.k
         with BlockControl(self.unet) as control:
@@ -121,7 +121,7 @@ class Teacher:
                 yield part, step[part], eps_hat
 
     def _parts(self, n: int, batch_size: int | None) -> list[np.ndarray]:
-        """The numbers of n students, batch by batch."""
+        """The indices of n students, in batches."""
         rows = max(1, (batch_size or self.batch_size) // self.k) if self.batched else 1
         return np.array_split(np.arange(n), -(-n // rows)) if n else []
 
@@ -133,7 +133,7 @@ class Teacher:
             return self.unet(**stacked(inputs, self.k) if self.batched else inputs[0], return_dict=False)[0]
 
     def _not_finite(self, what: str, t: int, w: np.ndarray | None = None, skip: np.ndarray | None = None) -> str:
-        """The sentence about step t, after one more call there to find the block where it begins."""
+        """The error message for step t, after one more call to find the first block with non-finite output."""
         with torch.inference_mode(), BlockControl(self.unet) as control, not_finite_blocks(self.unet) as noted:
             control.set(w, skip)
             self.unet(**self.inputs[t], return_dict=False)
@@ -145,18 +145,18 @@ class Teacher:
 
 
 def record_teacher(pipe: Any, trajectory: Trajectory, check: Callable[[], object] | None = None) -> Teacher:
-    """Run the pipeline itself once, unpatched, under deterministic DDIM (Eq. 1), and keep its U-Net calls.
+    """Run the unpatched pipeline once with deterministic DDIM (Eq. 1), and record its U-Net calls.
 
-    The scheduler is `DDIMScheduler.from_config` of the pipeline's own (spacing, prediction type and zero-SNR rescaling
-    stay; predicted latents are clipped only where the configuration says so) and is put back whatever happens.
+    The scheduler is a `DDIMScheduler` with the pipeline's configuration (spacing, prediction type and zero-SNR rescaling
+    are kept; predicted latents are clipped only if the configuration says so). The pipeline's own is always restored.
 
     Args:
         pipe: a diffusers text-to-image pipeline with a `unet`.
         trajectory: prompt, steps, noise and guidance.
-        check: called before every U-Net call, here and later; what it raises stops the work.
+        check: called before every U-Net call, here and later; an exception that it raises stops the call.
 
     Raises:
-        ValueError: no U-Net, or not exactly one U-Net call a step.
+        ValueError: no U-Net, or not exactly one U-Net call for each step.
         FloatingPointError: the model's own output is NaN or infinite.
     """
     check_pipeline(pipe)
@@ -191,12 +191,12 @@ def check_pipeline(pipe: Any) -> None:
 
 
 def ddim_of(scheduler: Any) -> DDIMScheduler:
-    """The deterministic sampler of Eq. 1 with a scheduler's own spacing, prediction type and noise levels."""
+    """The deterministic sampler of Eq. 1 with a scheduler's spacing, prediction type and noise schedule."""
     return DDIMScheduler.from_config(scheduler.config, clip_sample=scheduler.config.get("clip_sample", False))
 
 
 def _named_inputs(unet: torch.nn.Module, call: UNetCall) -> dict[str, Any]:
-    """One call's arguments by name, its timestep spread over the call's samples."""
+    """A call's arguments by name, with a timestep for each sample."""
     inputs = dict(inspect.signature(type(unet).forward).bind(unet, *call.args, **call.kwargs).arguments)
     del inputs["self"]
     inputs.pop("return_dict", None)
@@ -211,7 +211,7 @@ class _CannotStack(Exception):
 
 
 def stacked(parts: Sequence[Any], k: int) -> Any:
-    """Concatenate the same argument of several calls along the batch, through dicts, lists and tuples of tensors."""
+    """Concatenate an argument of several calls along the batch dimension, also inside dicts, lists and tuples."""
     first = parts[0]
     if any(type(part) is not type(first) for part in parts):
         raise _CannotStack

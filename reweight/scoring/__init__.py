@@ -1,4 +1,4 @@
-"""How a picture is judged: how well it fits its prompt by a scorer, and how far it is from the vanilla one."""
+"""Scorers, which rate how well a picture fits its prompt, and similarity with the vanilla picture."""
 
 from .scorer import ImageFeatures, Scorer
 from .scorers import scorer_named

@@ -1,4 +1,4 @@
-"""A small convolutional network that reads 128x128 pictures: the eyes of the toy judge and of the toy scorer."""
+"""A small convolutional network for 128x128 pictures, used by the toy judge and the toy scorer."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class _Block(nn.Module):
 
 
 class ConvNet(nn.Module):
-    """Pictures (n, 3, 128, 128) in [-1, 1] to features (n, 128), which tell the four quadrants apart."""
+    """Pictures (n, 3, 128, 128) in [-1, 1] to features (n, 128), which distinguish the four quadrants."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -44,9 +44,9 @@ class ConvNet(nn.Module):
 
 
 def as_batch(pictures: np.ndarray | Sequence[Image.Image], device: str = "cpu") -> torch.Tensor:
-    """uint8 pictures (n, h, w, 3), or images, as the network takes them: (n, 3, 128, 128) in [-1, 1].
+    """uint8 pictures (n, h, w, 3), or images, as the network's input, (n, 3, 128, 128) in [-1, 1].
 
-    Pictures of another size are brought to 128x128.
+    Pictures of another size are resized to 128x128.
     """
     if not isinstance(pictures, np.ndarray):
         small = [image.convert("RGB").resize((SIDE, SIDE), Image.Resampling.LANCZOS) for image in pictures]

@@ -23,13 +23,13 @@ from .scorer import Look, check_lengths
 REPOSITORY = "xswu/HPSv2"
 FILES = {"v2.0": "HPS_v2_compressed.pt", "v2.1": "HPS_v2.1_compressed.pt"}
 TOKENIZER = "laion/CLIP-ViT-H-14-laion2B-s32B-b79K"
-VISION_HEAD, TEXT_HEAD = 80, 64  # channels a head, of ViT-H-14
+VISION_HEAD, TEXT_HEAD = 80, 64  # channels per head of ViT-H-14
 
 
 class HPS:
-    """HPS v2: the cosine of a picture's and its prompt's CLIP embeddings, in float32, without the logit scale.
+    """HPS v2: the cosine of the CLIP embeddings of a picture and its prompt, in float32, without logit scale.
 
-    Scores of v2.0 and v2.1 cannot be compared with each other; the paper's are v2.0. Make it with `load_hps`.
+    Scores of v2.0 and v2.1 are not comparable; the paper's are v2.0. Make it with `load_hps`.
     """
 
     name = "HPS"
@@ -68,7 +68,7 @@ class HPS:
         return (self.features(images) * texts).sum(-1)
 
     def look(self, pictures: torch.Tensor, prompts: Sequence[str]) -> Look:
-        """The same with gradients, of pictures (n, 3, h, w) in [0, 1]; for HPS the match with the prompt is the score."""
+        """The same with gradients, for pictures (n, 3, h, w) in [0, 1]; HPS's match with the prompt is its score."""
         check_lengths(pictures, prompts)
         x = resized(pictures.to(self.device).float(), self.model.config.vision_config.image_size)
         seen = self.model.get_image_features(x)
@@ -96,10 +96,10 @@ def load_hps(
     vision_head_width: int = VISION_HEAD,
     text_head_width: int = TEXT_HEAD,
 ) -> HPS:
-    """HPS of a version ("v2.0" or "v2.1"), read once; nothing in the checkpoint is executed.
+    """Load HPS version "v2.0" or "v2.1"; the checkpoint is loaded without executing code.
 
     checkpoint: the official file, by default from the hub or its cache (2 GB). tokenizer: CLIP's, a folder or hub id.
-    ValueError of one sentence when the checkpoint or the tokenizer cannot be had, is damaged or is another model's.
+    ValueError of one sentence if the checkpoint or the tokenizer is missing, damaged or of another model.
     """
     if version not in FILES:
         raise ValueError(f"There is no HPS {version!r}: choose one of {', '.join(FILES)}.")
@@ -114,7 +114,7 @@ def load_hps(
         read = CLIPTokenizer.from_pretrained(tokenizer)
     except Exception as error:
         raise ValueError(
-            f"CLIP's tokenizer cannot be had from {tokenizer}: download it once with a network, or name its folder."
+            f"CLIP's tokenizer is not available from {tokenizer}: download it once with a network, or name its folder."
         ) from error
     if len(read) != model.config.text_config.vocab_size:
         raise ValueError(f"The tokenizer has {len(read)} tokens, not HPS's: use that of {TOKENIZER}.")

@@ -1,4 +1,4 @@
-"""HPS v2 by the hpsv2 package itself (requirements-hps.txt), for whoever wants its very numbers."""
+"""HPS v2 computed by the hpsv2 package (requirements-hps.txt), to reproduce its exact numbers."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from .scorer import check_lengths
 
 
 class HPSPackage:
-    """The hpsv2 package as a scorer: mixed precision on a GPU, and the checkpoint read again for every prompt.
+    """The hpsv2 package as a scorer: mixed precision on a GPU; it reads its checkpoint again for every prompt.
 
-    version: "v2.0" or "v2.1". ValueError of one sentence where the package is not installed, or does not import.
+    version: "v2.0" or "v2.1". ValueError of one sentence if the package is not installed or cannot be imported.
     """
 
     name = "hpsv2 package"
@@ -37,7 +37,7 @@ class HPSPackage:
         self._package = hpsv2
 
     def score(self, images: Sequence[Image.Image], prompts: Sequence[str]) -> np.ndarray:
-        """The package's score of each picture with its own prompt, (n,)."""
+        """The package's score of each picture with its prompt, (n,)."""
         check_lengths(images, prompts)
         scores = np.empty(len(images), np.float32)
         for prompt in dict.fromkeys(prompts):

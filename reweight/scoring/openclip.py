@@ -1,4 +1,4 @@
-"""CLIP weights under open_clip's names, brought into transformers' CLIPModel."""
+"""Converts CLIP weights with open_clip's names to transformers' CLIPModel."""
 
 from __future__ import annotations
 
@@ -35,16 +35,16 @@ IN_PROJECTION = re.compile(r"(visual\.)?transformer\.resblocks\.(\d+)\.attn\.in_
 
 
 def clip_model(state: State, *, vision_head_width: int, text_head_width: int) -> CLIPModel:
-    """A CLIPModel in float32 and evaluation mode, of the sizes that the weights have.
+    """A CLIPModel in float32 and evaluation mode, with sizes taken from the weights.
 
-    The head widths are in channels: they cannot be read off the weights. ValueError of one sentence when a weight is
-    missing, unknown, of a shape that does not fit, or not finite.
+    The head widths, in channels, cannot be inferred from the weights. ValueError of one sentence if a weight is
+    missing, unknown, of the wrong shape, or not finite.
     """
     if missing := [name for name in OUTSIDE if name not in state]:
         raise ValueError(f"The checkpoint lacks the weight {missing[0]}: it is no CLIP of open_clip's kind.")
     for name, value in state.items():
         if not (isinstance(value, torch.Tensor) and value.isfinite().all()):
-            raise ValueError(f"The checkpoint's {name!r} holds something else than finite numbers: get it again.")
+            raise ValueError(f"The checkpoint's {name!r} has values that are not finite numbers: download it again.")
     weights = renamed(state)
     try:
         config = _config(state, vision_head_width, text_head_width)
@@ -59,7 +59,7 @@ def clip_model(state: State, *, vision_head_width: int, text_head_width: int) ->
 
 
 def renamed(state: State) -> dict[str, torch.Tensor]:
-    """The weights in float32 under CLIPModel's names. ValueError of one sentence for an unknown name."""
+    """The weights in float32 with CLIPModel's names. ValueError of one sentence for an unknown name."""
     weights = {}
     for name, value in state.items():
         value = value.float()

@@ -1,4 +1,4 @@
-"""What a scorer is."""
+"""The interface of a scorer."""
 
 from __future__ import annotations
 
@@ -11,28 +11,28 @@ from torch import Tensor
 
 
 class Scorer(Protocol):
-    """Says how good pictures are for their prompts. name and version go wherever a score goes."""
+    """Rates pictures for their prompts. name and version are recorded with every score."""
 
     name: str
     version: str
 
     def score(self, images: Sequence[Image.Image], prompts: Sequence[str]) -> np.ndarray:
-        """A score for each picture with its own prompt, (n,), higher is better. ValueError for unequal lengths."""
+        """A score for each picture with its prompt, (n,), higher is better. ValueError for unequal lengths."""
         ...
 
 
 @runtime_checkable
 class ImageFeatures(Protocol):
-    """A scorer whose image features can be looked at."""
+    """A scorer that gives its image features."""
 
     def features(self, images: Sequence[Image.Image]) -> np.ndarray:
-        """Features of length 1, (n, d)."""
+        """Normalised features, (n, d)."""
         ...
 
 
 class Look(NamedTuple):
-    """What a scorer makes of n pictures, with gradients. score: (n,). match: (n,), the cosine of each with its prompt, the
-    part of the score that reads the prompt. features: (n, d), of length 1."""
+    """A scorer's results for n pictures, with gradients. score: (n,). match: (n,), the cosine with the prompt, the part
+    of the score that depends on it. features: (n, d), normalised."""
 
     score: Tensor
     match: Tensor
@@ -41,14 +41,16 @@ class Look(NamedTuple):
 
 @runtime_checkable
 class DifferentiableScorer(Protocol):
-    """A scorer through which a gradient flows back to the pixels."""
+    """A scorer that is differentiable with respect to the pixels."""
 
     def look(self, pictures: Tensor, prompts: Sequence[str]) -> Look:
-        """Pictures (n, 3, height, width) in [0, 1], each with its own prompt; not rounded to 8 bits."""
+        """Score pictures (n, 3, height, width) in [0, 1], each with its prompt; they are not rounded to 8 bits."""
         ...
 
 
 def check_lengths(images: Sequence[Image.Image], prompts: Sequence[str]) -> None:
-    """ValueError of one sentence unless there is one prompt for each picture."""
+    """ValueError of one sentence unless there are as many prompts as pictures."""
     if len(images) != len(prompts):
-        raise ValueError(f"There are {len(images)} pictures and {len(prompts)} prompts: give one prompt a picture.")
+        raise ValueError(
+            f"There are {len(images)} pictures and {len(prompts)} prompts: give one prompt for each picture."
+        )

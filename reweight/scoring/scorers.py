@@ -1,4 +1,4 @@
-"""The registry of scorers, and one of them by its name."""
+"""The registry of scorers, and access to them by name."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from .scorer import Scorer
 
 @dataclass(frozen=True)
 class Loading:
-    """Where a scorer's weights are, and where it is to run.
+    """Options for loading a scorer.
 
-    checkpoint, tokenizer: see `load_hps`; None for what is downloaded. device: a torch device. batch_size: pictures at
-    once.
+    checkpoint, tokenizer: see `load_hps`; None for the downloaded ones. device: a torch device. batch_size: pictures
+    per batch.
     """
 
     checkpoint: str | os.PathLike[str] | None = None
@@ -28,7 +28,7 @@ class Loading:
 
 @dataclass(frozen=True)
 class ScorerEntry:
-    """A scorer that can be had: key and title, and `load`, which raises ValueError of one sentence where it cannot."""
+    """A registered scorer: key, title, and `load`, which raises ValueError of one sentence if it cannot be loaded."""
 
     key: str
     title: str
@@ -71,10 +71,10 @@ SCORERS.register(ScorerEntry("hpsv2-v2.1", "HPS v2.1 by the hpsv2 package", _pac
 
 
 def scorer_named(name: str = "auto", *, embedded: bool = False, options: Loading | None = None) -> Scorer | None:
-    """The scorer of that name; None for "none", and for "auto" where nothing is here to score with.
+    """The scorer of that name; None for "none", and for "auto" if no scorer is available.
 
-    "auto" is the toy scorer for an embedded model, else HPS v2.0 where it has been downloaded. embedded: whether the
-    model is an embedded one. ValueError of one sentence where what is asked for cannot be had.
+    "auto" is the toy scorer for an embedded model, else HPS v2.0 if it has been downloaded. embedded: whether the model
+    is an embedded one. ValueError of one sentence if the named scorer cannot be loaded.
     """
     options = options or Loading()
     key = _best(embedded, options) if name == "auto" else name
@@ -82,7 +82,7 @@ def scorer_named(name: str = "auto", *, embedded: bool = False, options: Loading
 
 
 def checked_scorer(name: str) -> ScorerEntry:
-    """The entry of that name, nothing loaded yet. ValueError of one sentence for an unknown one."""
+    """The entry of that name, without loading it. ValueError of one sentence for an unknown name."""
     if name not in SCORERS:
         raise ValueError(f"There is no scorer {name!r}: choose one of auto, {', '.join(SCORERS)}, none.")
     return SCORERS[name]

@@ -1,4 +1,4 @@
-"""Identity: how far a picture is from the vanilla one."""
+"""Similarity of a picture with the vanilla picture: SSIM, mean difference, feature cosine, LPIPS."""
 
 from __future__ import annotations
 
@@ -17,28 +17,29 @@ GAUSS /= GAUSS.sum()
 
 @dataclass(frozen=True)
 class Distance:
-    """ssim: structural similarity, 1 for equal pictures. mean_difference: mean absolute difference, 0 to 255."""
+    """Distance of two pictures. ssim: structural similarity, 1 if equal. mean_difference: mean absolute difference, 0 to
+    255."""
 
     ssim: float
     mean_difference: float
 
 
 def distance(picture: Image.Image, vanilla: Image.Image) -> Distance:
-    """Distance of an RGB picture from the vanilla one. ValueError when their sizes differ."""
+    """Distance of an RGB picture from the vanilla picture. ValueError if their sizes differ."""
     a, b = _pair(picture, vanilla)
     return Distance(ssim(a, b), float(np.abs(a - b).mean()))
 
 
 def ssims(pictures: Sequence[Image.Image], vanilla: Image.Image) -> np.ndarray:
-    """(n,) structural similarity of RGB pictures with one vanilla. ValueError when their sizes differ."""
+    """(n,) structural similarity of RGB pictures with one vanilla picture. ValueError if their sizes differ."""
     return np.array([ssim(*_pair(picture, vanilla)) for picture in pictures])
 
 
 def ssim(a: np.ndarray, b: np.ndarray) -> float:
-    """Structural similarity (Wang et al. 2004) of two arrays (height, width, channels) in 0..255; 1 for equal ones.
+    """Structural similarity (Wang et al. 2004) of two arrays (height, width, channels) in 0..255; 1 if equal.
 
-    Gaussian window of 11 pixels, sigma 1.5, K1 = .01, K2 = .03, edges reflected, in float64: torchmetrics' value. Its
-    convolution costs 20 times as much, because here the window is taken apart into rows and columns.
+    Gaussian window of 11 pixels, sigma 1.5, K1 = .01, K2 = .03, reflected edges, in float64: the same value as
+    torchmetrics', but 20 times as fast, because the Gaussian is separated into rows and columns.
     """
     return float(
         np.mean([_likeness(*planes) for planes in zip(np.moveaxis(a, -1, 0), np.moveaxis(b, -1, 0), strict=True)])
@@ -55,7 +56,7 @@ def _likeness(a: np.ndarray, b: np.ndarray) -> float:
 
 
 def _blurred(x: np.ndarray) -> np.ndarray:
-    """x (height, width) through the Gaussian window."""
+    """x (height, width) convolved with the Gaussian window."""
     height, width = x.shape
     x = np.pad(x, len(GAUSS) // 2, mode="reflect")
     down = GAUSS[0] * x[:height]
@@ -70,16 +71,16 @@ def _blurred(x: np.ndarray) -> np.ndarray:
 def feature_cosine(
     pictures: Sequence[Image.Image], vanillas: Sequence[Image.Image], scorer: ImageFeatures
 ) -> np.ndarray:
-    """Cosine of each picture with its vanilla one in the scorer's image features, (n,), 1 for the same."""
+    """Cosine of the scorer's image features of each picture and its vanilla picture, (n,), 1 if equal."""
     _check_count(pictures, vanillas)
     return (scorer.features(pictures) * scorer.features(vanillas)).sum(-1)
 
 
 @torch.inference_mode()
 def lpips(pictures: Sequence[Image.Image], vanillas: Sequence[Image.Image], device: str = "cpu") -> np.ndarray:
-    """LPIPS (Zhang et al., arXiv 1801.03924, AlexNet) of each picture and its vanilla one, (n,), 0 for the same.
+    """LPIPS (Zhang et al., arXiv 1801.03924, AlexNet) of each picture and its vanilla picture, (n,), 0 if equal.
 
-    By torchmetrics, which needs torchvision and downloads its weights once. ValueError of one sentence without them.
+    Computed by torchmetrics, which needs torchvision and downloads weights once. ValueError of one sentence otherwise.
     """
     _check_count(pictures, vanillas)
     try:
@@ -98,7 +99,7 @@ def lpips(pictures: Sequence[Image.Image], vanillas: Sequence[Image.Image], devi
 
 
 def difference_map(picture: Image.Image, vanilla: Image.Image, gain: float = 4.0) -> Image.Image:
-    """Mean absolute difference over the colours, times gain, as a picture from black through red to white."""
+    """Mean absolute difference over the colour channels, times gain, as a picture from black through red to white."""
     a, b = _pair(picture, vanilla)
     d = np.clip(np.abs(a - b).mean(-1) * gain / 255, 0, 1)
     heat = np.stack([np.clip(d * 2.2, 0, 1), np.clip(d * 2.2 - 0.7, 0, 1), np.clip(d * 2.2 - 1.4, 0, 1)], -1)

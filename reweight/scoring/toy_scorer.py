@@ -1,4 +1,4 @@
-"""A scorer for the embedded model's world, so that scores exist offline. It knows nothing of what people prefer."""
+"""A scorer for the embedded models' pictures that works offline. It does not model human preference."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ BATCH = 32
 
 
 class TwoTowers(nn.Module):
-    """Pictures and captions in one space of 96 dimensions, and a quality of the picture alone.
+    """Embeds pictures and captions in 96 dimensions, and estimates a picture's quality.
 
-    words: the vocabulary; a word outside of it is read as unknown.
+    words: the vocabulary; other words map to the unknown token.
     """
 
     def __init__(self, words: Sequence[str]) -> None:
@@ -45,28 +45,28 @@ class TwoTowers(nn.Module):
         self.scale = nn.Parameter(torch.tensor(2.7))
 
     def tokens(self, captions: Sequence[str]) -> torch.Tensor:
-        """Word numbers, (n, 24): what is longer is cut, what is shorter is filled up."""
+        """Word indices, (n, 24), truncated or padded."""
         rows = torch.full((len(captions), LENGTH), PAD)
         for row, caption in zip(rows, captions, strict=True):
-            said = re.findall(r"[a-z]+", caption.lower())[:LENGTH] or [""]
-            row[: len(said)] = torch.tensor([self.words.get(word, UNKNOWN) for word in said])
+            words = re.findall(r"[a-z]+", caption.lower())[:LENGTH] or [""]
+            row[: len(words)] = torch.tensor([self.words.get(word, UNKNOWN) for word in words])
         return rows.to(self.places.device)
 
     def pictures(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Embeddings of length 1 (n, 96) and qualities before the sigmoid (n,) of pictures (n, 3, 128, 128)."""
+        """Normalised embeddings (n, 96) and quality logits (n,) of pictures (n, 3, 128, 128)."""
         seen = self.eyes(x)
         return F.normalize(self.picture_head(seen).float(), dim=1), self.quality_head(seen)[:, 0].float()
 
     def captions(self, tokens: torch.Tensor) -> torch.Tensor:
-        """Embeddings of length 1, (n, 96)."""
+        """Normalised embeddings, (n, 96)."""
         empty = tokens == PAD
         read = self.reader(self.embedding(tokens) + self.places, src_key_padding_mask=empty)
-        said = (~empty)[..., None]
-        return F.normalize(self.caption_head((read * said).sum(1) / said.sum(1)).float(), dim=1)
+        present = (~empty)[..., None]
+        return F.normalize(self.caption_head((read * present).sum(1) / present.sum(1)).float(), dim=1)
 
 
 class ToyScorer:
-    """How well a picture of the toy world shows its prompt, and how undamaged it looks; see `score`."""
+    """Rates how well a picture fits its prompt, and how free of artefacts it is; see `score`."""
 
     name = "toy scorer"
 
@@ -80,7 +80,7 @@ class ToyScorer:
         return (features * self.text_features(prompts)).sum(1) + quality
 
     def look(self, pictures: torch.Tensor, prompts: Sequence[str]) -> Look:
-        """The same with gradients, of pictures (n, 3, h, w) in [0, 1]; those of another size are resampled bicubically."""
+        """The same with gradients, for pictures (n, 3, h, w) in [0, 1]; other sizes are resampled bicubically."""
         check_lengths(pictures, prompts)
         x = pictures.to(self.device).float()
         if x.shape[-2:] != (SIDE, SIDE):
@@ -90,16 +90,16 @@ class ToyScorer:
         return Look(match + quality.sigmoid(), match, features)
 
     def features(self, images: Sequence[Image.Image]) -> np.ndarray:
-        """Picture embeddings of length 1, (n, 96)."""
+        """Normalised picture embeddings, (n, 96)."""
         return self._looked_at(images)[0]
 
     def quality(self, images: Sequence[Image.Image]) -> np.ndarray:
-        """1 for a picture without damage, 0 for one that is spoilt altogether, (n,)."""
+        """Quality, (n,): 1 for an undamaged picture, 0 for a completely damaged one."""
         return self._looked_at(images)[1]
 
     @torch.inference_mode()
     def text_features(self, prompts: Sequence[str]) -> np.ndarray:
-        """Prompt embeddings of length 1, (n, 96)."""
+        """Normalised prompt embeddings, (n, 96)."""
         parts = [prompts[i : i + BATCH] for i in range(0, len(prompts), BATCH)]
         read = [self.towers.captions(self.towers.tokens(part)).cpu().numpy() for part in parts]
         return np.concatenate(read) if read else np.empty((0, WIDTH), np.float32)
@@ -115,10 +115,10 @@ class ToyScorer:
 
 
 def load_toy_scorer(folder: Path = FOLDER, *, device: str = "cpu") -> ToyScorer:
-    """The scorer in a folder, its weights compared with their checksum. ModelError of one sentence where it is not."""
+    """Load the scorer from a folder, verifying the checksum of its weights. ModelError of one sentence otherwise."""
     weights = folder / "model.safetensors"
     if not weights.is_file():
-        raise ModelError("The toy scorer is not there: make it with `python -m reweight.toy scorer`.")
+        raise ModelError("The toy scorer is missing: make it with `python -m reweight.toy scorer`.")
     check_sums(folder, "The toy scorer")
     towers = TwoTowers(json.loads((folder / "config.json").read_text(encoding="utf-8"))["words"])
     towers.load_state_dict({name: t.float() for name, t in load_file(weights).items()})

@@ -1,4 +1,4 @@
-"""What stands around the page: who is let in, files and sessions that go again, health, logs, starting and stopping.
+"""The server around the page: admission, temporary files, sessions, health, logs, startup and shutdown.
 
-Light to import: neither torch nor Gradio is, so that their settings can still be made.
+It imports neither torch nor Gradio, so that their environment variables can still be set.
 """

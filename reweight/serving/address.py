@@ -1,4 +1,4 @@
-"""The address that the server listens on, checked before anything is loaded, and kept out of proxies."""
+"""The address that the server listens on: checked before models are loaded, and excluded from proxies."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ PROXIES = ("http_proxy", "https_proxy", "all_proxy")
 
 
 class NotThere(ValueError):
-    """Nothing can listen at an address, in a sentence."""
+    """The server cannot listen at an address; the message is one sentence."""
 
 
 def check_free(host: str, port: int) -> str:
-    """The host as Gradio wants it, an IPv6 address in brackets. NotThere when nothing can listen there."""
+    """The host in Gradio's form, with an IPv6 address in brackets. NotThere if the server cannot listen there."""
     if not 0 < port < 65536:
         raise NotThere(f"There is no port {port}: choose one from 1 to 65535.")
     host = host.strip()
@@ -37,7 +37,7 @@ def check_free(host: str, port: int) -> str:
 
 
 def bypass_proxies(host: str, environment: MutableMapping[str, str] = os.environ) -> None:
-    """Reach one's own address directly where the environment names a proxy; what it excludes already stays so."""
+    """Exclude the server's own address from a proxy named in the environment, in addition to existing exclusions."""
     if not any(environment.get(name) or environment.get(name.upper()) for name in PROXIES):
         return
     given = environment.get("no_proxy") or environment.get("NO_PROXY") or ""

@@ -1,4 +1,4 @@
-"""Bodies of requests: limited as they arrive, before anything parses them; given again; dropped."""
+"""Request bodies: size limits while they arrive, before anything parses them; replaying and draining."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from .messages import Refused
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 SLOWEST = 20_000  # bytes a second
 ADDRESS = re.compile(r"\s*[a-z][a-z0-9+.-]*://", re.IGNORECASE)
-DRAINED = 32_000_000  # bytes of a refused body that are read and dropped, so that its sender gets to the answer
+DRAINED = 32_000_000  # bytes of a refused body that are read and dropped, so that the sender reads the answer
 
 
 def counted(receive: Receive, most: int, what: str, seconds: float) -> Receive:
-    """The same, but Refused as soon as a body is too large, and TimeoutError where it does not arrive in time.
+    """A receive function that raises Refused as soon as a body is too large, and TimeoutError if it is too slow.
 
-    seconds: that it may take, and one more for each SLOWEST bytes of it.
+    seconds: the time it may take, plus one second for each SLOWEST bytes.
     """
     seen, began = 0, time.monotonic()
 
@@ -36,7 +36,7 @@ def counted(receive: Receive, most: int, what: str, seconds: float) -> Receive:
 
 
 async def whole(receive: Receive) -> bytes:
-    """All of a body. Refused where it ends early."""
+    """The whole body. Refused if it ends early."""
     body = bytearray()
     while True:
         message = await receive()
@@ -48,7 +48,7 @@ async def whole(receive: Receive) -> bytes:
 
 
 def replay(body: bytes, receive: Receive) -> Receive:
-    """The body again, then whatever comes after it."""
+    """A receive function that gives the body again, then the following messages."""
     given = False
 
     async def again() -> MutableMapping[str, Any]:
@@ -62,7 +62,7 @@ def replay(body: bytes, receive: Receive) -> Receive:
 
 
 def elsewhere(value: Any, names: Sequence[str] = ("path",)) -> bool:
-    """Whether JSON that was sent names a file by an address, which Gradio would fetch it from."""
+    """Whether received JSON names a file by a URL, from which Gradio would download it."""
     waiting = [value]
     while waiting:
         one = waiting.pop()
@@ -76,7 +76,7 @@ def elsewhere(value: Any, names: Sequence[str] = ("path",)) -> bool:
 
 
 async def drain(receive: Receive) -> None:
-    """Read a body and drop it, for so long and so much."""
+    """Read and drop a body, within limits of time and size."""
     dropped = 0
     try:
         async with asyncio.timeout(5):

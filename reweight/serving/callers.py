@@ -1,4 +1,4 @@
-"""Who asks: the address behind a proxy, and whether a Host header names this machine."""
+"""The caller's address, also behind a proxy, and whether a Host header names this machine."""
 
 from __future__ import annotations
 
@@ -12,10 +12,9 @@ PROXY_HEADERS = (b"x-forwarded-host", b"x-forwarded-proto", b"x-forwarded-for", 
 
 
 def address_of(peer: str, forwarded: str, behind_proxy: bool) -> str:
-    """The address to which quotas apply: the peer's, or behind a proxy the last public one that it was told of.
+    """The address to which quotas apply: the peer's, or behind a proxy the last public one in X-Forwarded-For.
 
-    What comes before that in X-Forwarded-For may be anybody's invention. Of an IPv6 address the network of 64 bits,
-    which one household has to itself.
+    Earlier entries of X-Forwarded-For can be forged. For IPv6 it is the /64 network, which one household has for itself.
     """
     found = peer
     if behind_proxy:
@@ -36,16 +35,16 @@ def address_of(peer: str, forwarded: str, behind_proxy: bool) -> str:
 
 
 def hosts_allowed(host: str, environment: Mapping[str, str] = os.environ) -> frozenset[str]:
-    """The names by which this machine may be asked for; REWEIGHT_HOSTS, separated by commas, adds to them."""
+    """The accepted Host names of this machine; REWEIGHT_HOSTS adds further ones, separated by commas."""
     own = {*LOOPBACK, host.strip("[]"), socket.gethostname(), socket.gethostname() + ".local"}
     own |= {name.strip() for name in environment.get("REWEIGHT_HOSTS", "").split(",")}
     return frozenset(name.lower() for name in own if name)
 
 
 def host_named(header: str, allowed: Iterable[str]) -> bool:
-    """Whether a Host header names one of the allowed hosts, or an address.
+    """Whether a Host header names one of the allowed hosts, or is an IP address.
 
-    Another site can have its own name lead here (DNS rebinding), but not an address.
+    Another site can point its own name here (DNS rebinding), but not an IP address.
     """
     name = header.strip().lower()
     name = name[1:].partition("]")[0] if name.startswith("[") else name.partition(":")[0]

@@ -1,4 +1,4 @@
-"""The commands that start the demo, look after it, and put it on the hub."""
+"""The commands `demo`, `doctor` and `space`."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ def demo(context: typer.Context) -> None:
 
 
 def space(
-    name: Annotated[str, typer.Argument(help="OWNER/NAME of the Space, which is made where there is none.")],
-    private: Annotated[bool, typer.Option("--private", help="For you alone.")] = False,
+    name: Annotated[str, typer.Argument(help="OWNER/NAME of the Space; it is created if it does not exist.")],
+    private: Annotated[bool, typer.Option("--private", help="Make the Space private.")] = False,
     hardware: Annotated[str | None, typer.Option(help="Such as cpu-basic or zero-a10g; by default the hub's.")] = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only list the files that would go.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only list the files that would be uploaded.")] = False,
 ) -> None:
-    """Put this demo on the Hugging Face hub as a Space: exactly the files that it needs, in one commit."""
+    """Upload this demo to the Hugging Face hub as a Space: only the files that it needs, in one commit."""
     from ..deploy.space import upload
 
     typer.echo(upload(name, private=private, hardware=hardware, dry_run=dry_run))

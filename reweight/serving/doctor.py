@@ -1,4 +1,4 @@
-"""`reweight doctor`: what this machine has, what is wrong with it, and what to do about each."""
+"""`reweight doctor`: checks this machine, and says how to fix each problem."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ ROOM = 1.0  # gigabytes that should be free
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that was looked at: whether it is well, what is so, and what to do where it is not."""
+    """The result of a check: whether it passed, what was found, and what to do if it failed."""
 
     name: str
     well: bool
@@ -32,7 +32,7 @@ class Finding:
 
 
 def findings() -> Iterator[Finding]:
-    """Everything, one after another; a check that itself fails is a finding."""
+    """The results of all checks; an exception in a check is a finding too."""
     for check in CHECKS:
         try:
             yield from check()
@@ -201,11 +201,10 @@ def _network() -> Iterator[Finding]:
     remote = os.environ.get("DIFFUSERS_DISABLE_REMOTE_CODE", "")
     yield Finding("code from the hub", remote == "1", "is never run" if remote == "1" else "is not ruled out",
                   "Unset DIFFUSERS_DISABLE_REMOTE_CODE, which this program sets to 1.")  # fmt: skip
-    for name in ("GRADIO_SHARE", "GRADIO_ALLOWED_PATHS"):
-        given = os.environ.get(name, "")
-        bad = given.lower() not in ("", "false", "0")
-        if bad:
-            yield Finding(name, False, f"is set to {given!r}", f"Unset {name}: it opens this machine to others.")
+    from .entry import unheeded
+
+    if names := unheeded():
+        yield Finding("Gradio's settings", True, f"{', '.join(names)}: set, and not heeded by the demo")
 
 
 CHECKS: tuple[Callable[[], Iterator[Finding]], ...] = (
@@ -214,7 +213,7 @@ CHECKS: tuple[Callable[[], Iterator[Finding]], ...] = (
 
 
 def doctor() -> None:
-    """Look at everything this program needs, and say what to do about what is wrong. Exit status 0: all is well."""
+    """Check everything this program needs, and say how to fix problems. Exit status 0 if there are none."""
     from rich.console import Console
     from rich.text import Text
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -15,27 +16,45 @@ if TYPE_CHECKING:
     from .server import Stop
 
 ENVIRONMENT = {
-    "OMP_WAIT_POLICY": "PASSIVE",  # no spinning while other processes want the cores
+    "OMP_WAIT_POLICY": "PASSIVE",  # no busy waiting while other processes need the cores
     "GRADIO_ANALYTICS_ENABLED": "False",
-    "GRADIO_ANALYTICS_CACHE_FREQUENCY": "1000000000",  # Gradio computes statistics of all events after each else
+    "GRADIO_ANALYTICS_CACHE_FREQUENCY": "1000000000",  # otherwise Gradio computes statistics of all events after each event
     "GRADIO_ANALYTICS_MAX_EVENTS": "1",
+    "FORWARDED_ALLOW_IPS": "none",  # whom a proxy names is looked at in serving, where one is said to be there
     "HF_HUB_DISABLE_TELEMETRY": "1",
     "DIFFUSERS_VERBOSITY": "error",
     "TRANSFORMERS_VERBOSITY": "error",
 }
-JOB_SECONDS = 600  # of one visitor's job on a public demo
+HEEDED = ("GRADIO_TEMP_DIR", "GRADIO_SERVER_NAME", "GRADIO_SERVER_PORT", "GRADIO_ROOT_PATH")
+JOB_SECONDS = 600  # time limit of a visitor's job on a public demo
 
 
 def prepare() -> None:
-    """Settings that torch, Gradio and the libraries read when they are imported; those of the user stay."""
+    """Set environment variables that torch, Gradio and other libraries read on import; the user's own are kept."""
     for name, value in ENVIRONMENT.items():
         os.environ.setdefault(name, value)
 
 
-def lender() -> Any:
-    """What lends a GPU for each call on a ZeroGPU Space, where the package `spaces` is installed; None elsewhere.
+def unheeded(environment: Mapping[str, str] = os.environ) -> list[str]:
+    """The names of Gradio's settings that would make it another program: folders open to everybody, a public tunnel, a
+    page that rewrites the code, a start that never ends."""
+    own = {*HEEDED, *ENVIRONMENT}
+    return sorted(name for name in environment if name.startswith("GRADIO_") and name not in own)
 
-    To be asked for before torch is imported, of which the package must be told.
+
+def have_console() -> None:
+    """Give a program that was started without a console one that leads nowhere, before a file or a connection takes its
+    number and is written into."""
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, mode, encoding="utf-8"))  # noqa: SIM115
+
+
+def lender() -> Any:
+    """The decorator that requests a GPU for each call on a ZeroGPU Space, where the package `spaces` is installed; else
+    None.
+
+    It must be called before torch is imported, because `spaces` patches torch.
     """
     if os.environ.get("SPACES_ZERO_GPU", "").lower() not in ("1", "t", "true"):
         return None
@@ -51,7 +70,9 @@ def options_of(arguments: Sequence[str] | None, program: str | None = None) -> a
     parser = argparse.ArgumentParser(
         prog=program, description="See which U-Net block matters at which denoising step, and re-weight it."
     )
-    parser.add_argument("--local", action="store_true", help="allow any hub id or folder as a model, for you alone")
+    parser.add_argument(
+        "--local", action="store_true", help="allow any hub id or folder as a model; for your own use only"
+    )
     parser.add_argument(
         "--model", default=None, help="the model to start with: a name, or with --local a folder or hub id"
     )
@@ -75,15 +96,18 @@ def options_of(arguments: Sequence[str] | None, program: str | None = None) -> a
 
 
 def main(arguments: Sequence[str] | None = None, program: str | None = None) -> None:
-    """Read the options, load the models, serve the page until the program is told to end."""
+    """Read the options, load the models, and serve the page until the program is stopped."""
+    have_console()
     prepare()
+    for name in unheeded():
+        del os.environ[name]
     options = options_of(arguments, program)
     lend = None if options.local else lender()
     if options.mcp and find_spec("mcp") is None:
         sys.exit('An MCP server needs one more package: pip install "gradio[mcp]".')
     from .address import NotThere, check_free
     from .files import NoRoom, Scratch
-    from .logs import set_up
+    from .logs import about, set_up
     from .server import Stop
 
     try:
@@ -91,12 +115,15 @@ def main(arguments: Sequence[str] | None = None, program: str | None = None) -> 
         scratch = Scratch()
     except (NotThere, NoRoom) as error:
         sys.exit(str(error))
-    os.environ.pop("GRADIO_SERVER_NAME", None)  # Gradio tries to bind to it, without regard to what is asked for
+    os.environ.pop("GRADIO_SERVER_NAME", None)  # Gradio would try to bind to it, whatever its arguments are
     os.environ["GRADIO_TEMP_DIR"] = str(scratch.files)
     set_up(private=not options.local)
     stop = Stop(scratch.close)
     try:
         _serve(options, host, scratch, stop, lend)
+    except Exception as error:
+        what = " ".join(str(error).split()) or "no reason is given"
+        _end(f"The demo cannot go on: {what} ({', '.join(about(error).values())}).")
     finally:
         scratch.close()
         stop.leave()
@@ -143,11 +170,12 @@ def _serve(options: argparse.Namespace, host: str, scratch: Scratch, stop: Stop,
 
 
 def _end(text: str) -> NoReturn:
-    """Exit with a sentence, past the log, which keeps what libraries write to the console."""
+    """Exit with a sentence on the console, bypassing the log, which captures what libraries print."""
     (sys.__stderr__ or sys.stderr).write(f"{text}\n")
     sys.exit(1)
 
 
 def _say(text: str) -> None:
-    sys.stdout.write(f"{text}\n")
-    sys.stdout.flush()
+    with suppress(OSError):  # whoever read it has gone
+        sys.stdout.write(f"{text}\n")
+        sys.stdout.flush()

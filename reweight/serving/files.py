@@ -1,4 +1,4 @@
-"""The folder for temporary files: one's own, swept by age and size, gone at the end, and what a killed one left too."""
+"""The process's folder for temporary files: cleaned by age and size, removed at the end, like those of killed processes."""
 
 from __future__ import annotations
 
@@ -13,24 +13,24 @@ from pathlib import Path
 
 try:
     import fcntl
-except ImportError:  # Windows: a folder counts as left behind once it is a day old
+except ImportError:  # Windows: a folder counts as abandoned after a day
     fcntl = None  # type: ignore[assignment]
 
 AGE, CAP = 3600.0, 512_000_000
-LEAST = 32_000_000  # bytes that must be free where files are to go
-DAY = 86400.0
-LOCK = "lock"
+LEAST = 32_000_000  # bytes that must be free on the file system
+DAY, MINUTE = 86400.0, 60.0
+FILES = "files"
 
 
 class NoRoom(ValueError):
-    """There is no folder for temporary files, in a sentence."""
+    """There is no folder for temporary files; the message is one sentence."""
 
 
 class Scratch:
-    """A folder for the temporary files of this process alone, readable by its user alone.
+    """A folder for this process's temporary files, readable only by its user.
 
-    It lies in GRADIO_TEMP_DIR where that is set, else in the machine's folder for such files, or where that is full or
-    cannot be written, in memory (/dev/shm). Folders of processes that have ended are removed first.
+    It is in GRADIO_TEMP_DIR if that is set, else in the system's temporary folder, or, if that is full or not writable,
+    in memory (/dev/shm). Folders of processes that have ended are removed first.
     """
 
     def __init__(self) -> None:
@@ -45,27 +45,24 @@ class Scratch:
             raise NoRoom(
                 f"Temporary files cannot be written ({tried[0].lower()}): make room, or name a folder in GRADIO_TEMP_DIR."
             )
-        self._lock = (self.folder / LOCK).open("wb")
-        if fcntl:
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        self.files = self.folder / "files"
-        self.files.mkdir()
+        self.files = self.folder / FILES
+        self._lock: int | None = None
+        self._hold()
         self._kept: frozenset[Path] = frozenset()
-        self._seen: dict[Path, tuple[int, float]] = {}  # when a file was last touched, and when that was noticed
+        self._seen: dict[Path, tuple[int, float]] = {}  # a file's modification time, and when it was noticed
 
     def keep(self) -> None:
-        """What is there now stays to the end: files that belong to the page itself."""
+        """Exclude the current files, which belong to the page itself, from cleaning."""
         self._kept = frozenset(path for path, _ in self._found())
 
     def sweep(self, now: float, age: float = AGE, cap: float = CAP) -> int:
-        """Delete files that were not touched for `age` seconds, then the oldest until at most `cap` bytes are left.
+        """Delete files that were not modified for `age` seconds, then the oldest until at most `cap` bytes are left.
 
-        now: of a clock that nobody sets. A folder that somebody has removed, such as a machine that tidies up, is made
-        anew. Returns how many files went.
+        now: of a monotonic clock. Returns the number of deleted files.
         """
         gone, total, before, self._seen = 0, 0, self._seen, {}
         with suppress(OSError):
-            self.files.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self._hold()
         for path, status in sorted(self._found(), key=lambda item: -item[1].st_mtime):
             if path in self._kept:
                 continue
@@ -85,14 +82,14 @@ class Scratch:
         return gone
 
     def size(self) -> int:
-        """Bytes of all the files in it."""
+        """Bytes of all files in the folder."""
         return sum(status.st_size for _, status in self._found())
 
     def full(self) -> bool:
-        """Whether nothing can be written there now."""
+        """Whether the folder cannot be written now."""
         draft = self.folder / ".draft"
         try:
-            self.files.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self._hold()
             draft.write_bytes(b"\0" * 65536)
             return False
         except OSError:
@@ -103,8 +100,22 @@ class Scratch:
 
     def close(self) -> None:
         """Remove the folder."""
-        self._lock.close()
         shutil.rmtree(self.folder, ignore_errors=True)
+        if self._lock is not None:
+            os.close(self._lock)
+            self._lock = None
+
+    def _hold(self) -> None:
+        """Have the folder and its lock, which tells other processes that it is used; both anew where somebody has removed
+        them, such as a machine that tidies up. A tidy machine leaves a locked folder alone."""
+        self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if fcntl and not (self._lock is not None and os.path.samestat(os.fstat(self._lock), self.folder.stat())):
+            if self._lock is not None:
+                os.close(self._lock)
+            self._lock = os.open(self.folder, os.O_RDONLY)
+            with suppress(OSError):  # some network folders have no locks: nobody removes what lies there
+                fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        self.files.mkdir(mode=0o700, exist_ok=True)
 
     def _found(self) -> Iterator[tuple[Path, os.stat_result]]:
         for folder, _, names in os.walk(self.files):
@@ -120,16 +131,19 @@ def leftovers(base: Path) -> list[Path]:
 
 
 def _bases() -> list[Path]:
-    """Where the folder may lie, the best first."""
+    """Possible parent folders, the best first."""
     user = f"reweight-{os.getuid() if hasattr(os, 'getuid') else os.environ.get('USERNAME', 'user')}"
-    bases = [Path(given)] if (given := os.environ.get("GRADIO_TEMP_DIR")) else []
+    bases = []
+    if given := os.environ.get("GRADIO_TEMP_DIR"):
+        named = Path(given).resolve()  # which may be a link, or a folder that several users write to
+        bases = [named, named / user]
     with suppress(OSError):
         bases.append(Path(tempfile.gettempdir()) / user)
     return [*bases, Path("/dev/shm") / user] if Path("/dev/shm").is_dir() else bases
 
 
 def _own_folder(base: Path) -> Path:
-    """A new folder in base, once what others left there is gone. OSError where there is no room or no right."""
+    """A new folder in base, after abandoned ones are removed. OSError if there is no space or no permission."""
     base.mkdir(mode=0o700, parents=True, exist_ok=True)
     status = base.lstat()
     if hasattr(os, "getuid") and (status.st_uid != os.getuid() or not stat.S_ISDIR(status.st_mode)):
@@ -142,12 +156,16 @@ def _own_folder(base: Path) -> Path:
 
 
 def _left(folder: Path) -> bool:
-    """Whether the process that made a folder has ended: nobody holds its lock any more."""
+    """Whether the process that made a folder has ended, so that its lock is free."""
     try:
-        if fcntl is None or not (folder / LOCK).exists():
-            return time.time() - folder.stat().st_mtime > (DAY if fcntl is None else 60)
-        with (folder / LOCK).open("rb") as lock:
+        age = time.time() - folder.stat().st_mtime
+        if fcntl is None or not (folder / FILES).exists():  # a folder that was just made may not be locked yet
+            return age > (DAY if fcntl is None else MINUTE)
+        lock = os.open(folder, os.O_RDONLY)
+        try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        finally:
+            os.close(lock)
         return True
     except OSError:
         return False

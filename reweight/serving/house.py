@@ -1,4 +1,4 @@
-"""What the middleware knows of all requests together, and how it keeps house."""
+"""The middleware's state that all requests share, and its periodic cleanup."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Any
 
 import anyio.to_thread
 
-from .connections import Connections
+from .connections import FILES, Connections
 from .files import Scratch
 from .places import Places, Quota
 from .rules import Rules
@@ -23,16 +23,20 @@ SWEEP = 5.0  # seconds
 
 
 class House:
-    """What the middleware knows, shared by its requests: all of it belongs to the server's event loop."""
+    """The state shared by all requests; it belongs to the server's event loop."""
 
     def __init__(
-        self, rules: Rules, scratch: Scratch | None = None, health: Callable[[], dict[str, Any]] = dict
+        self,
+        rules: Rules,
+        scratch: Scratch | None = None,
+        health: Callable[[], dict[str, Any]] = dict,
+        files: int = FILES,
     ) -> None:
         self.rules, self.scratch, self.health = rules, scratch, health
         self.places = Places(rules.places, rules.each, rules.stateless)
         self.uploads = Quota(rules.hourly_bytes)
         self.sessions = Sessions(self.places, rules.linger, rules.idle, rules.sessions)
-        self.connections = Connections()
+        self.connections = Connections(files=files)
         self.listeners: dict[str, set[asyncio.Task[Any]]] = {}  # the streams of each visit
         self.given_up: weakref.WeakSet[asyncio.Task[Any]] = weakref.WeakSet()
         self._lost: set[str] = set()
@@ -43,7 +47,7 @@ class House:
         self._keeper: asyncio.Task[None] | None = None
 
     def start(self) -> None:
-        """Begin to keep house, on the loop that runs now."""
+        """Start the periodic cleanup on the running event loop."""
         if self.loop is None:
             self.loop = asyncio.get_running_loop()
             limiter = anyio.to_thread.current_default_thread_limiter()  # of the acts that stream, one thread each
@@ -51,20 +55,20 @@ class House:
             self._keeper = self.loop.create_task(self._keep())
 
     def close(self) -> None:
-        """End the streams that are open and let nobody in any more; from any thread."""
+        """Close open streams and refuse new requests; may be called from any thread."""
         self.closing = True
         if self.loop is not None and self.loop.is_running():
             self.loop.call_soon_threadsafe(lambda: [task.cancel() for task in list(self.streams)])
 
     def release(self, event: str) -> None:
-        """An event has ended, and its place is free."""
+        """Free the place of an event that has ended."""
         self.places.held.pop(event, None)
         self.recent[event] = None
         while len(self.recent) > 1000:
             self.recent.popitem(last=False)
 
     def sweep(self) -> None:
-        """Let go of visits and places whose time is over."""
+        """Remove visits and places that have expired."""
         self.sessions.sweep(time.monotonic())
         self.connections.sweep(time.monotonic())
         known = getattr(getattr(self.sessions.demo, "_queue", None), "event_ids_to_events", None)

@@ -1,4 +1,4 @@
-"""Stopping a job that nobody listens to: Gradio stops one when its listener goes."""
+"""Stops a job that nobody listens to: Gradio stops a job when its listener disconnects."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from .rules import API
 
 
 def leaving(app: Any, scope: MutableMapping[str, Any], session: str) -> Callable[[], Awaitable[None]]:
-    """Listen to a session's messages and go at once: what Gradio stops a job for."""
+    """Listen to a session's messages and disconnect at once, which makes Gradio stop the job."""
     listening = dict(scope) | {
         "method": "GET", "path": f"{API}/queue/data", "raw_path": f"{API}/queue/data".encode(),
         "query_string": f"session_hash={session}".encode(), "headers": [(b"host", b"localhost")],

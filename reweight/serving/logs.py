@@ -1,4 +1,4 @@
-"""The log: JSON lines, without what people typed; sentences at a terminal."""
+"""Logging: JSON lines without user input, or plain sentences at a terminal."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ import time
 from typing import Any
 
 log = logging.getLogger("reweight.serving")
-MINUTE = 60.0
+MINUTE, MOST = 60.0, 60
 FRAME = re.compile(r'File "(?:.*?[/\\])?([^/\\"]+)", line (\d+), in (\S+)')
 
 
 class JsonLines(logging.Formatter):
-    """One JSON object a line: time (UTC), level, logger, text, and the fields given as `extra={"fields": …}`."""
+    """One JSON object per line: time (UTC), level, logger, text, and the fields passed as `extra={"fields": …}`."""
 
     def format(self, record: logging.LogRecord) -> str:
         when = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(record.created))
@@ -31,32 +31,32 @@ class JsonLines(logging.Formatter):
 
 
 class Sparing(logging.Filter):
-    """Lets a record of the same place and text through once a minute, and says with the next how many were left out."""
+    """Lets a warning of the same place and text through once a minute, and anything else MOST times, so that nobody fills
+    the disk with it; says with the next how many were left out."""
 
     def __init__(self) -> None:
         super().__init__()
         self._last: dict[tuple[Any, ...], tuple[float, int]] = {}
 
     def filter(self, record: logging.LogRecord) -> bool:
-        if record.levelno < logging.WARNING:
-            return True
+        most = 1 if record.levelno >= logging.WARNING else MOST
         key = (record.name, record.levelno, record.getMessage()[:200])
-        when, left = self._last.get(key, (0.0, 0))
-        if 0 <= record.created - when < MINUTE:  # a clock may be set back
-            self._last[key] = (when, left + 1)
-            return False
+        when, count = self._last.get(key, (0.0, 0))
+        if 0 <= record.created - when < MINUTE:  # the clock may have been set back
+            self._last[key] = (when, count + 1)
+            return count < most
         if len(self._last) > 1000:
             self._last.clear()
-        self._last[key] = (record.created, 0)
-        if left:
+        self._last[key] = (record.created, 1)
+        if (left := count - most) > 0:
             record.fields = getattr(record, "fields", {}) | {"left_out": left}
         return True
 
 
 class Tracebacks(io.TextIOBase):
-    """Stands in for stderr: a traceback that a library prints there becomes one record, without its message.
+    """Replaces stderr: a traceback that a library prints there becomes one log record, without its message.
 
-    An error's message may quote what a visitor typed; its kind and place do not.
+    An error's message may quote a visitor's input; its type and location do not.
     """
 
     def __init__(self, stream: Any) -> None:
@@ -97,7 +97,7 @@ class Tracebacks(io.TextIOBase):
 
 
 def about(error: BaseException) -> dict[str, str]:
-    """The kind of an error and where it was raised: file name and line, no path, no message."""
+    """An error's type and location: file name and line, without path and message."""
     trace = error.__traceback__
     while trace is not None and trace.tb_next is not None:
         trace = trace.tb_next
@@ -106,9 +106,9 @@ def about(error: BaseException) -> dict[str, str]:
 
 
 def set_up(as_json: bool | None = None, private: bool = True) -> None:
-    """Send the log to stderr: JSON lines, or sentences where that is a terminal; INFO and above as JSON, else WARNING.
+    """Send the log to stderr: JSON lines from INFO, or at a terminal sentences from WARNING.
 
-    private: what libraries print there loses what may quote a visitor.
+    private: remove user input from what libraries print to stderr.
     """
     terminal = sys.stderr.isatty()
     as_json = not terminal if as_json is None else as_json
@@ -125,7 +125,7 @@ def set_up(as_json: bool | None = None, private: bool = True) -> None:
 
 
 def adopt_uvicorn() -> None:
-    """Send the web server's own records the same way."""
+    """Send the web server's records to the same log."""
     for name in ("uvicorn", "uvicorn.error", "uvicorn.access"):
         logger = logging.getLogger(name)
         logger.handlers.clear()

@@ -1,4 +1,4 @@
-"""What Gradio's MCP server answers, mended: several outputs are several parts, JSON is JSON, and who leaves stops their job."""
+"""Fixes for Gradio's MCP server: several outputs become several parts, JSON stays JSON, disconnecting stops the job."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from typing import Any
 import anyio
 from anyio.to_thread import run_sync
 
-JOINED = 10.0  # seconds that a job may take to have a name in the queue
+JOINED = 10.0  # seconds until a job must have an id in the queue
 
 
 def mend(server: Any) -> None:
-    """Mend a `GradioMCPServer` before it serves.
+    """Patch a `GradioMCPServer` before it starts.
 
-    Without a progress token it takes an endpoint's outputs for one, so that a client gets a description of a file in
-    the place of the picture; it writes a JSON output as Python would; and the job of a client that has gone goes on.
+    Unpatched, without a progress token it treats an endpoint's outputs as one, so that a client gets a description of a
+    file instead of the picture; it formats JSON outputs as Python; and it continues the job of a disconnected client.
     """
     plain, reporting = server.postprocess_output_data, server._execute_tool_with_progress
 
@@ -41,10 +41,10 @@ def mend(server: Any) -> None:
 
 @asynccontextmanager
 async def stopped_when_left(blocks: Any, job: Any) -> AsyncIterator[None]:
-    """Stop a job, at its next yield, when the call that waits for it is cancelled: its client has gone.
+    """Stop a job, at its next yield, when the call that waits for it is cancelled because its client disconnected.
 
-    Only this one: Gradio's own way to cancel stops every job of the same session and endpoint, and all MCP clients
-    share one session.
+    It stops only this job: Gradio's own cancelling stops every job of the same session and endpoint, and all MCP
+    clients share one session.
     """
     try:
         yield

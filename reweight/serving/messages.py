@@ -1,4 +1,4 @@
-"""What the server tells its callers: plain answers, and the messages in a stream of events."""
+"""The server's messages: plain answers, and messages in an event stream."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ LOST = "This request has ended, or was stopped because nobody listened: ask agai
 
 
 def lost_event() -> bytes:
-    """LOST, in a stream of events."""
+    """LOST as a message of an event stream."""
     return b"event: error\ndata: " + orjson.dumps({"error": LOST}) + b"\n\n"
 
 
 class Refused(Exception):
-    """A request that is answered by a status and a sentence. drain: read the rest of its body first."""
+    """A refused request, answered by a status and a sentence. drain: read the rest of its body first."""
 
     def __init__(self, status: int, sentence: str, drain: bool = False) -> None:
         super().__init__(sentence)
@@ -30,7 +30,7 @@ class Refused(Exception):
 
 
 def answer(status: int, sentence: str, **headers: str) -> list[dict[str, Any]]:
-    """The ASGI messages of an answer of one sentence, as JSON."""
+    """The ASGI messages of a JSON answer with one sentence."""
     body = orjson.dumps({"detail": sentence, "error": sentence, "kind": "error", "text": sentence})
     named = {"content-type": "application/json", "content-length": str(len(body))} | headers
     pairs = [(name.replace("_", "-").encode(), value.encode()) for name, value in named.items()]
@@ -41,14 +41,14 @@ def answer(status: int, sentence: str, **headers: str) -> list[dict[str, Any]]:
 
 
 def ended(chunk: bytes) -> list[str]:
-    """The events that a chunk of a stream says have ended."""
+    """The events that have ended according to a chunk of a stream."""
     return [match.decode() for match in ENDED.findall(chunk)] if b'"process_completed"' in chunk else []
 
 
 def told(chunk: bytes, instead: Callable[[], str]) -> bytes:
-    """The chunk with a sentence where an error has none, and without markup in its errors and notices.
+    """The chunk with a sentence for errors without text, and with markup in errors and notices removed.
 
-    Gradio's page shows these as HTML, and they may quote a file that a stranger made.
+    Gradio's page renders these as HTML, and they may quote a stranger's file.
     """
     if chunk.startswith(b"event: error\ndata: "):
         return _mended(chunk, b"event: error\ndata: ", instead)

@@ -1,4 +1,4 @@
-"""Places in the queue: who may have another one."""
+"""Limits on places in the queue, and on uploaded bytes."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from dataclasses import dataclass
 
 TOTAL, EACH, STATELESS = 96, 8, 4
 HOUR = 3600.0
-LEAST = 50_000  # bytes that an upload counts for, so that many small ones are few
+LEAST = 50_000  # bytes that an upload counts at least, which limits the number of small ones
 
 
 @dataclass(frozen=True)
 class Place:
-    """A place that an event takes until it has ended. session: under which its messages are listened to."""
+    """A place in the queue, taken by an event until it ends. session: where its messages are read."""
 
     address: str
     visitor: str
@@ -20,11 +20,11 @@ class Place:
 
 
 class Places:
-    """The places of a queue. An address may hold as many as are left free, a visitor `each`, and who names no session
+    """The places of a queue. An address may have as many as remain free, a visitor `each`, and callers without a session
     `stateless`.
 
-    So one address alone holds half of them, two a third each, and whoever comes new always finds one. The visitors of
-    one address, such as a class in a school, share its places.
+    So a single address gets half of them, two get a third each, and a new one always gets a place. The visitors of one
+    address, such as a class at school, share its places.
     """
 
     def __init__(self, total: int = TOTAL, each: int = EACH, stateless: int = STATELESS) -> None:
@@ -32,7 +32,7 @@ class Places:
         self.held: dict[str, Place] = {}
 
     def refusal(self, address: str, visitor: str) -> str | None:
-        """Why this visitor gets no place now, in a sentence; None where there is one."""
+        """Why this visitor gets no place now, as a sentence; None if there is one."""
         mine = sum((place.address, place.visitor) == (address, visitor) for place in self.held.values())
         if mine >= (self.each if visitor else self.stateless):
             return f"You have {mine} requests here already: let one of them finish, then try again."
@@ -43,19 +43,19 @@ class Places:
         return None
 
     def of_session(self, session: str) -> list[str]:
-        """The events whose messages a session listens to."""
+        """The events whose messages a session reads."""
         return [event for event, place in self.held.items() if place.session == session]
 
 
 class Quota:
-    """At most `most` bytes an hour from each address, and from all of them together ten times that."""
+    """At most `most` bytes per hour from each address, and ten times that from all addresses together."""
 
     def __init__(self, most: float) -> None:
         self.most = most
         self._given: dict[str, deque[tuple[float, float]]] = {}
 
     def refusal(self, address: str, size: int, now: float) -> str | None:
-        """Why this many bytes more are not taken, in a sentence; None where they are, and then they count."""
+        """Why this many more bytes are refused, as a sentence; None if they are accepted, and counted."""
         size = max(size, min(LEAST, self.most / 100))
         for given in self._given.values():
             while given and given[0][0] < now - HOUR:

@@ -1,4 +1,4 @@
-"""What the server allows: sizes, places, times, headers."""
+"""The server's limits and headers: paths, sizes, places, times."""
 
 from __future__ import annotations
 
@@ -10,15 +10,16 @@ from .places import EACH, STATELESS, TOTAL
 from .sessions import IDLE, LINGER, MOST
 
 API, LIVE = "/gradio_api", "/reweight"
-OPEN = re.compile(  # what the page and clients use; all else of Gradio's, such as giving recordings to ffmpeg, is not served
+OPEN = re.compile(  # used by the page and clients; Gradio's other routes, such as passing recordings to ffmpeg, are closed
     rf"{API}/(?:(?:info|openapi\.json|app_id|startup-events|theme\.css|user|login_check|upload|cancel|reset|component_server"
     r"|queue/join|queue/data)/?|(?:call|heartbeat)/.+|file=(?!\w+:).+|file/.+)"
 )
 CLOSED = re.compile(r"/(?:monitoring|svelte/|login|logout)")
-MCP = re.compile(rf"{API}/mcp(?:/http)?/?")  # posted to by MCP clients, where that is allowed
+MCP = re.compile(rf"{API}/mcp(?:/http)?/?")  # used by MCP clients, if allowed
 HEADERS = {
     "x-content-type-options": "nosniff",
     "referrer-policy": "same-origin",
+    "cache-control": "private",
     "content-security-policy": "; ".join((
         "default-src 'self'", "script-src 'self' 'unsafe-inline' 'unsafe-eval' blob:",
         "style-src 'self' 'unsafe-inline'", "img-src 'self' data: blob:", "media-src 'self' data: blob:",
@@ -30,21 +31,20 @@ HEADERS = {
 
 
 def served(path: str) -> bool:
-    """Whether a path is one that the page or a client uses."""
+    """Whether a path is used by the page or a client."""
     gradio = path == API or path.startswith(f"{API}/")
     return OPEN.fullmatch(path) is not None if gradio else CLOSED.match(path) is None
 
 
 @dataclass(frozen=True)
 class Rules:
-    """What the server allows.
+    """The server's limits.
 
-    hosts: the names that a Host header may give, None for any; behind_proxy: whether what a proxy says of the caller is
-    true. json_bytes, upload_bytes: the largest bodies; hourly_bytes: what an address may upload in an hour.
-    mcp: whether MCP clients may call the public endpoints.
-    grace: seconds that a job goes on without anybody who listens; body_seconds: that a body may take to arrive;
-    taken_seconds: that a part of an answer may take to be taken. streams_each: open pages and streams of an address;
-    streams: of all.
+    hosts: accepted Host names, None for any. behind_proxy: whether to trust a proxy's headers about the caller.
+    json_bytes, upload_bytes: largest bodies. hourly_bytes: uploads per address and hour. mcp: whether MCP clients may
+    call the public endpoints. grace: seconds that a job continues without a listener. body_seconds: time for a body to
+    arrive. taken_seconds: time for the client to read a part of an answer. streams_each: open pages and streams per
+    address; streams: of all addresses.
     """
 
     hosts: frozenset[str] | None = None

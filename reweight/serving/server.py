@@ -1,4 +1,4 @@
-"""Starting the page and stopping it: Gradio's own `launch`, with the middleware around the app and an end within seconds."""
+"""Starts and stops the page: Gradio's `launch` with the middleware around the app, and shutdown within seconds."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ from .mcp_answers import mend
 from .rules import Rules
 
 log = logging.getLogger(__name__)
-PIXELS = 2048 * 2048  # of a picture that a visitor gives
-LAST = 2.0  # seconds that the end may take; then the process goes as it is
+PIXELS = 2048 * 2048  # of a picture that a visitor uploads
+LAST = 2.0  # seconds for the shutdown; then the process is ended
 
 
 def rules_for(local: bool, host: str, environment: dict[str, str] | None = None, *, mcp: bool = False) -> Rules:
-    """The rules of a public demo, or of one that is for its user alone: that answers to its own names only."""
+    """The rules of a public demo, or of a local one, which accepts only its own Host names."""
     environment = dict(os.environ) if environment is None else environment
     named = bool(environment.get("REWEIGHT_HOSTS"))
     rules = Rules(mcp=mcp, behind_proxy=bool(environment.get("SPACE_ID") or environment.get("REWEIGHT_BEHIND_PROXY")))
@@ -42,18 +42,18 @@ def serve(
     demo: Any, engine: Any, page: dict[str, Any], *, host: str, port: int, rules: Rules, scratch: Scratch,
     stop: Stop, ready: Callable[[str], object] = lambda url: None,
 ) -> None:  # fmt: skip
-    """Serve a demo until `stop` is set, then end within LAST seconds. OSError when nothing can listen there.
+    """Serve a demo until `stop` is set, then shut down within LAST seconds. OSError if the server cannot listen.
 
-    page: further options for Gradio's `launch`, such as its looks. ready: called with the address once it serves.
+    page: further options for Gradio's `launch`, such as its theme. ready: called with the address when the page is up.
     """
     from fastapi.middleware import Middleware
     from PIL import Image
 
-    room_for_files()
-    Image.MAX_IMAGE_PIXELS = PIXELS // 2  # Pillow warns of what is above that, and refuses what is above twice that
+    files = room_for_files()
+    Image.MAX_IMAGE_PIXELS = PIXELS // 2  # Pillow warns above this, and refuses above twice this
     warnings.simplefilter("ignore", Image.DecompressionBombWarning)
     stop.await_it()
-    house = House(rules, scratch, lambda: health(engine, demo))
+    house = House(rules, scratch, lambda: health(engine, demo), files)
     house.sessions.demo = demo
     demo.queue(api_open=False, max_size=2 * rules.places, default_concurrency_limit=rules.places)
     bypass_proxies(host)
@@ -62,8 +62,9 @@ def serve(
     demo.launch(
         **page | {"app_kwargs": around}, server_name=host, server_port=port, prevent_thread_lock=True, quiet=True,
         inline=False, max_threads=rules.places + 32, state_session_capacity=2 * rules.sessions, mcp_server=rules.mcp,
+        _frontend=False,  # else it asks for the page, and ends the program where that takes 3 s, as on a busy machine
     )  # fmt: skip
-    house.connections.server = demo.server
+    house.connections.watch(demo.server)
     if rules.mcp:
         mend(demo.mcp_server_obj)
     adopt_uvicorn()
@@ -79,8 +80,8 @@ def serve(
 
 
 def health(engine: Any, demo: Any = None) -> dict[str, Any]:
-    """How the engine is doing: jobs that wait, whether one runs, and how long ago the last one ended; and how much is
-    remembered, which is limited: pictures drawn, and what visitors have."""
+    """The engine's state: waiting jobs, whether one runs, and seconds since the last one ended; and the sizes of the
+    bounded caches: drawn pictures, and visitors' data."""
     status = engine.worker.status()
     since = None if status.since is None else round(status.since, 1)
     remembered = engine.remembered() + (demo.live.sessions.size() if demo is not None else 0)
@@ -91,7 +92,8 @@ def health(engine: Any, demo: Any = None) -> dict[str, Any]:
 
 
 class Stop:
-    """Waits for SIGTERM or SIGINT, also as the first process of a container, which ignores them unless it listens.
+    """Waits for SIGTERM, SIGINT, or SIGHUP (a terminal that was closed), also as the first process of a container, which
+    ignores them unless it listens. A SIGHUP that is ignored already, as nohup has it, stays so.
 
     From the first of them the process ends within LAST seconds, even where a step under way takes longer: nothing is
     half written by then, because files are written atomically. While a model loads it ends at once.
@@ -103,22 +105,24 @@ class Stop:
             for name in ("SIGTERM", "SIGINT", "SIGBREAK"):
                 if hasattr(signal, name):
                     signal.signal(getattr(signal, name), self._heard)
+            if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
+                signal.signal(signal.SIGHUP, self._heard)
 
     def set(self) -> None:
-        """As if a signal had come."""
+        """Stop as if a signal had been received."""
         self._asked.set()
 
     def await_it(self) -> None:
-        """From here on a signal ends `wait`, and not what is done in the meantime."""
+        """From now on a signal ends `wait` instead of interrupting other code."""
         self._awaited = True
 
     def wait(self) -> None:
-        """Wait for a signal. One that another thread was given is noticed when this one wakes, hence the rounds."""
+        """Wait for a signal, waking regularly to notice signals that were delivered to another thread."""
         while not self._asked.wait(0.25):
             continue
 
     def leave(self) -> None:
-        """End the process at once where a signal asked for it: to take models and libraries apart takes seconds."""
+        """If a signal was received, end the process at once, because deallocating models and libraries takes seconds."""
         if self._asked.is_set():
             for stream in (sys.stdout, sys.stderr):
                 with suppress(OSError, ValueError):

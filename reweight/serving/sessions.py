@@ -1,4 +1,4 @@
-"""What Gradio remembers of each visit, and forgetting it: the only place that reaches into its stores."""
+"""Removes Gradio's data of visits that have ended; the only code that accesses Gradio's internal stores."""
 
 from __future__ import annotations
 
@@ -6,15 +6,15 @@ from typing import Any
 
 from .places import Places
 
-LINGER = 120.0  # seconds after which a page that was closed is forgotten; a reload makes a new visit anyway
-IDLE = 1800.0  # the same for a caller that keeps no connection open, such as a script
-MOST = 128  # visits that are remembered
+LINGER = 120.0  # seconds until a closed page's visit is removed; a reload is a new visit anyway
+IDLE = 1800.0  # the same for a caller without an open connection, such as a script
+MOST = 128  # visits with data
 
 
 class Sessions:
-    """The visits, with their open connections; `sweep` forgets those that nobody comes back to.
+    """The visits and their open connections; `sweep` removes the ended ones.
 
-    An address that makes many visits loses its own oldest first, so that nobody's is pushed out by another's.
+    An address with many visits loses its own oldest first, so that it does not displace other addresses' visits.
     """
 
     def __init__(self, places: Places, linger: float = LINGER, idle: float = IDLE, most: int = MOST) -> None:
@@ -24,31 +24,31 @@ class Sessions:
         self._seen: dict[str, tuple[float, str, bool]] = {}  # the time, the address, and whether a page kept it open
 
     def seen(self, session: str, address: str, now: float, page: bool = False) -> None:
-        """A visit was heard from; page: by the connection that a page keeps open as long as it is shown."""
+        """Record activity of a visit; page: on the connection that a page keeps open while it is shown."""
         before = self._seen.pop(session, (0.0, address, False))
         self._seen[session] = (now, before[1], before[2] or page)
 
     def belongs(self, session: str, address: str) -> bool:
-        """Whether a visit may be an address's: nobody else's, as far as is known."""
+        """Whether a visit may belong to an address: it is not known to belong to another one."""
         known = self._seen.get(session)
         return known is None or known[1] == address
 
     def opened(self, session: str) -> None:
-        """A connection of a visit has opened."""
+        """Count an opened connection of a visit."""
         self._open[session] = self._open.get(session, 0) + 1
 
     def closed(self, session: str) -> None:
-        """A connection of a visit has closed."""
+        """Count a closed connection of a visit."""
         left = self._open.pop(session, 1) - 1
         if left > 0:
             self._open[session] = left
 
     def is_open(self, session: str) -> bool:
-        """Whether a visit has a connection."""
+        """Whether a visit has an open connection."""
         return session in self._open
 
     def sweep(self, now: float) -> int:
-        """Forget visits that have ended, and of too many those of the address that has most; how many."""
+        """Remove ended visits, and beyond the limit those of the address with the most; returns how many."""
         gone = [
             session
             for session, (when, _, page) in self._seen.items()
@@ -70,7 +70,7 @@ class Sessions:
         return len(gone)
 
     def forget(self, session: str) -> None:
-        """Forget a visit: its state, and the messages that it has not fetched."""
+        """Remove a visit's state and unread messages."""
         self._seen.pop(session, None)
         if self.demo is None:
             return

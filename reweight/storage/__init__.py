@@ -1,1 +1,1 @@
-"""What is read from and written to disk: strict JSON, atomic writes, rows of results."""
+"""Files on disk: strict JSON, atomic writes, checksummed files, rows of results, table documents."""

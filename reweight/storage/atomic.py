@@ -1,4 +1,4 @@
-"""Atomic writes: a file has its old content or its new content, never a part of either."""
+"""Atomic writes: a file has either its old or its new content, never part of one."""
 
 from __future__ import annotations
 
@@ -9,13 +9,14 @@ from contextlib import suppress
 from glob import escape
 from pathlib import Path
 
-DRAFT_SECONDS = 3600  # older drafts belong to writes that were killed
+DRAFT_SECONDS = 3600  # older temporary files are from killed writes
 
 
 def write_atomic(path: Path, data: bytes) -> None:
-    """Write data to a draft beside path, force it to disk, and rename it.
+    """Write data to a temporary file beside path, fsync it, and rename it.
 
-    OSError leaves what was there, and no draft. Drafts of the same path that killed writes left behind are removed.
+    On OSError the old file is unchanged and the temporary file removed. Temporary files that killed writes of the same
+    path left behind are removed too.
     """
     draft = path.with_name(f".{path.name}.{secrets.token_hex(8)}.tmp")
     try:
@@ -30,7 +31,7 @@ def write_atomic(path: Path, data: bytes) -> None:
 
 
 def sweep_drafts(folder: Path, name: str | None = None, seconds: float = DRAFT_SECONDS) -> None:
-    """Remove the drafts of a folder, or of one name in it, that nobody has written to for so many seconds."""
+    """Remove temporary files in a folder, or of one name in it, that were not modified for so many seconds."""
     pattern = f".{'*' if name is None else escape(name)}.{'[0-9a-f]' * 16}.tmp"
     with suppress(OSError):
         for draft in folder.glob(pattern):

@@ -1,4 +1,4 @@
-"""Finished pictures' figures, one JSON line each: written at once, read by whoever comes later."""
+"""Results of finished pictures, one JSON line each, from which a later run resumes."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ Key = tuple[str, str, int, int, str]
 
 
 def key_of(row: Row) -> Key:
-    """What a row is of: category, prompt, seed, steps, variant."""
+    """The key of a row: category, prompt, seed, steps, variant."""
     return row["category"], row["prompt"], row["seed"], row["steps"], row["variant"]
 
 
 class RowFile:
-    """The rows of one process of several, in `folder`; every process reads all of them.
+    """The rows written by one of several processes to `folder`; every process reads all rows.
 
-    A row is appended by one write and forced to disk. A line that was cut off is passed over, and drawn again.
+    A row is appended by one write and fsynced. Incomplete lines are ignored, so that their pictures are drawn again.
     """
 
     def __init__(self, folder: Path, process: int = 0) -> None:
@@ -31,7 +31,7 @@ class RowFile:
         self._mended = False
 
     def append(self, row: Row) -> None:
-        """Add a row. OSError, such as for a full disk, leaves the rows before it as they are."""
+        """Append a row. On OSError, such as a full disk, earlier rows are unchanged."""
         line = json.dumps(row, ensure_ascii=False, allow_nan=False).encode() + b"\n"
         try:
             file = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644)
@@ -40,7 +40,7 @@ class RowFile:
                 if not self._mended and size and os.pread(file, 1, size - 1) != b"\n":
                     line = b"\n" + line
                 if os.write(file, line) != len(line):
-                    raise OSError(errno.ENOSPC, "the disk is full, make room and start again, which goes on from here")
+                    raise OSError(errno.ENOSPC, "the disk is full: free some space and run the command again to resume")
                 os.fsync(file)
                 self._mended = True
             finally:
@@ -52,7 +52,7 @@ class RowFile:
 
 
 def read_rows(folder: Path) -> dict[Key, Row]:
-    """All rows of all processes, sorted by key; of a row written twice the first."""
+    """All rows of all processes, sorted by key; of duplicates, the first."""
     found: dict[Key, Row] = {}
     for path in sorted(folder.glob("rows-*.jsonl")):
         for row in _lines(path):
@@ -61,7 +61,7 @@ def read_rows(folder: Path) -> dict[Key, Row]:
 
 
 def check_settings(folder: Path, settings: dict[str, Any]) -> None:
-    """Keep what every row of a folder has in common in its settings.json; ValueError where that was something else."""
+    """Write the settings common to all rows to the folder's settings.json; ValueError if it has other settings."""
     path = folder / "settings.json"
     if not path.is_file():
         write_atomic(path, (json.dumps(settings, indent=1) + "\n").encode())

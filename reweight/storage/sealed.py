@@ -1,4 +1,4 @@
-"""Checksummed files: a payload and the key that says what it is of, under one SHA-256."""
+"""Checksummed files: a payload and the key that identifies it, with a SHA-256 over both."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ MAGIC = b"reweight-sealed-1"
 
 
 class DamagedFile(ValueError):
-    """A file whose content is not what was written, or that is no sealed file at all."""
+    """A file with a wrong checksum, or one that is not a checksummed file."""
 
 
 def write_sealed(path: Path, key: str, payload: bytes) -> None:
-    """Write payload and the key that says what it is of, atomically. OSError leaves what was there."""
+    """Write key and payload atomically. On OSError the old file is unchanged."""
     content = _content(key, payload)
     write_atomic(path, b"%s %s\n" % (MAGIC, _digest(content)) + content)
 
 
 def read_sealed(path: Path) -> tuple[str, bytes]:
-    """(key, payload) of a sealed file. DamagedFile if a bit of it has changed; OSError if it cannot be read."""
+    """(key, payload) of a checksummed file. DamagedFile if any bit has changed; OSError if it cannot be read."""
     header, _, content = path.read_bytes().partition(b"\n")
     if header != b"%s %s" % (MAGIC, _digest(content)):
         raise DamagedFile(f"{path} is damaged, or is not a file of this kind.")
@@ -33,8 +33,8 @@ def read_sealed(path: Path) -> tuple[str, bytes]:
 
 
 def quarantine(path: Path) -> None:
-    """Put a file that cannot be used aside as `<name>.damaged`, so that nothing reads it again and a person may look at it."""
-    log.warning("%s is damaged or of another version: it is put aside, and what it held is computed again.", path.name)
+    """Rename an unusable file to `<name>.damaged`, so that it is not read again but can be inspected."""
+    log.warning("%s is damaged or of another version: it is renamed, and its content is computed again.", path.name)
     try:
         path.replace(path.with_name(f"{path.name}.damaged"))
     except OSError:

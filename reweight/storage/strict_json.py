@@ -1,4 +1,4 @@
-"""Reading JSON that may come from anybody: a size limit, no repeated keys, finite numbers, errors of one sentence."""
+"""Parses untrusted JSON: limited size, no duplicate keys, finite numbers, errors of one sentence."""
 
 from __future__ import annotations
 
@@ -33,9 +33,9 @@ def read_object(text: str | bytes, what: str, limit: int) -> dict[str, Any]:
 
 
 def plain(value: Any, depth: int = 0) -> Any:
-    """A deep copy of value in JSON's own types, arrays as lists; ValueError for what JSON cannot carry."""
+    """A deep copy of value as JSON types, with arrays as lists; ValueError for values that JSON cannot represent."""
     if depth > DEPTH:
-        raise ValueError(f"it is nested more than {DEPTH} deep")
+        raise ValueError(f"it is nested more than {DEPTH} levels deep")
     if hasattr(value, "tolist"):
         value = value.tolist()
     if value is None or isinstance(value, bool):
@@ -55,7 +55,7 @@ def plain(value: Any, depth: int = 0) -> Any:
 
 
 def sentence(error: ValidationError, what: str) -> str:
-    """The first fault that pydantic found, as one sentence that names `what` and the place."""
+    """The first of pydantic's errors, as one sentence that names `what` and the field."""
     fault = error.errors(include_url=False, include_input=False)[0]
     message = " ".join(fault["msg"].removeprefix("Value error, ").split())
     place = ", ".join(repr(part)[:40] for part in fault["loc"])

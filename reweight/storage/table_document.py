@@ -1,4 +1,4 @@
-"""Tables of (steps, blocks) as JSON documents that carry where they come from: what their two kinds share."""
+"""The base of importance and weight tables: a table (steps, blocks) with provenance, saved as a JSON document."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ MAX_BYTES = 1_000_000
 
 
 class Schema(BaseModel):
-    """The fields of a document, exact in type. Every one must be there and no other."""
+    """The fields of a document, with strict types; all are required, others are refused."""
 
     model_config = ConfigDict(strict=True, extra="forbid", allow_inf_nan=False, hide_input_in_errors=True)
 
 
 def check_shape(rows: Sequence[Sequence[Any]], blocks: Sequence[str], steps: int, name: str, cell: str) -> None:
-    """ValueError unless there is a row of as many cells as blocks for each step. name, cell: what they are called."""
+    """ValueError unless there is a row for each step with a cell for each block. name, cell: their names in messages."""
     m = len(blocks)
     if any(len(row) != m for row in rows):
         raise ValueError(f"every row of {name} must have {m} {cell}, one for each block")
@@ -38,8 +38,8 @@ def check_shape(rows: Sequence[Sequence[Any]], blocks: Sequence[str], steps: int
 class TableDocument:
     """A frozen dataclass that is saved as a JSON document, and equal by content.
 
-    WHAT: what it is called in errors, with its article. FORMAT: the value of its first field, "format". SCHEMA: of
-    the document. Errors are ValueErrors of one sentence.
+    WHAT: its name in errors, with an article. FORMAT: the value of its first field, "format". SCHEMA: the document's
+    schema. Errors are ValueErrors of one sentence.
     """
 
     WHAT: ClassVar[str]
@@ -47,11 +47,11 @@ class TableDocument:
     SCHEMA: ClassVar[type[Schema]]
 
     def _values(self) -> dict[str, Any]:
-        """The document's fields but for the format, in JSON's own types. ValueError for what JSON cannot carry."""
+        """The document's fields except the format, as JSON values. ValueError for values that JSON cannot represent."""
         return {item.name: plain(getattr(self, item.name)) for item in fields(self)}  # type: ignore[arg-type]
 
     def _checked(self) -> Any:
-        """The values as the schema has them."""
+        """The validated document."""
         try:
             return self.SCHEMA.model_validate({"format": self.FORMAT} | self._values())
         except ValidationError as error:
@@ -71,7 +71,7 @@ class TableDocument:
 
     @classmethod
     def from_json(cls, text: str | bytes) -> Self:
-        """Read what `to_json` wrote. ValueError of one sentence for anything else."""
+        """Parse the output of `to_json`. ValueError of one sentence for anything else."""
         value = read_object(text, cls.WHAT, MAX_BYTES)
         try:
             values = cls.SCHEMA.model_validate(value).model_dump(exclude={"format"})
@@ -85,12 +85,12 @@ class TableDocument:
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Self:
-        """Read a saved table. OSError if the file cannot be read, ValueError of one sentence if it is no table."""
+        """Load a saved table. OSError if the file cannot be read, ValueError of one sentence if it is not a table."""
         return cls.from_json(read_bounded(path))
 
     @property
     def sha256(self) -> str:
-        """Checksum of the JSON, in hexadecimal: the table's identity."""
+        """SHA-256 of the JSON, in hexadecimal; it identifies the table."""
         return hashlib.sha256(self.to_json().encode()).hexdigest()
 
     def __eq__(self, other: object) -> bool:
@@ -101,6 +101,6 @@ class TableDocument:
 
 
 def read_bounded(path: str | os.PathLike[str]) -> bytes:
-    """A file's bytes, at most one more than a document may have. OSError if it cannot be read."""
+    """A file's bytes, up to one more than a document's limit. OSError if it cannot be read."""
     with Path(path).open("rb") as file:
         return file.read(MAX_BYTES + 1)

@@ -1,1 +1,1 @@
-"""The embedded model: a captioned world, and a small Stable Diffusion trained on it. Needed to rebuild the model, not to run it."""
+"""How the embedded models are made: captioned pictures, and a small Stable Diffusion trained on them. Not needed to run them."""

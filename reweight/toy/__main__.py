@@ -1,5 +1,5 @@
-"""`python -m reweight.toy train | export | distill | classifier | scorer | sheet | grid | tables | study |
-throughput`: rebuild the embedded model from a seed."""
+"""`python -m reweight.toy train | export | distill | classifier | scorer | sheet | grid | tables | study | throughput`:
+rebuild the embedded models, and measure their training."""
 
 from __future__ import annotations
 
@@ -39,9 +39,9 @@ def train(
     minutes_sharpen: float = 130,
     workers: int = 2,
     seed: int = 0,
-    go_on: Annotated[bool, typer.Option(help="Start from the weights in the folder instead of from nothing.")] = False,
+    go_on: Annotated[bool, typer.Option(help="Start from the weights in the folder instead of random ones.")] = False,
 ) -> None:
-    """Train everything, on CUDA where there is one; kill it and run it again to resume. Writes the folder at the end."""
+    """Train the base model, on CUDA if available, and write its folder. It can be killed, and resumes when run again."""
     import torch
 
     from .train.build import Plan, export
@@ -56,7 +56,7 @@ def train(
 
 @app.command(name="export")
 def export_now(work: Work = Path("work"), folder: Folder = Path("assets/toy")) -> None:
-    """Write the folder from the last checkpoint, also while training goes on."""
+    """Write the folder from the last checkpoint; training may be running."""
     from .train.build import export
 
     export(work, folder)
@@ -67,24 +67,28 @@ def export_now(work: Work = Path("work"), folder: Folder = Path("assets/toy")) -
 def distill(
     work: Work = Path("work"),
     folder: Folder = Path("assets/toy-turbo"),
-    base: Annotated[Path, typer.Option(help="The folder of the model to distil, trained in the work folder.")] = Path(
+    base: Annotated[Path, typer.Option(help="The folder of the teacher, trained in the work folder.")] = Path(
         "assets/toy"
     ),
     method: Annotated[
-        Literal["consistency", "trajectory", "matching"], typer.Option(help="What the student learns from its teacher.")
+        Literal["consistency", "trajectory", "matching"], typer.Option(help="The distillation method.")
     ] = "consistency",
     minutes: float = 60,
-    pairs: Annotated[int, typer.Option(help="Endpoints that the method “trajectory” makes first.")] = 4096,
+    pairs: Annotated[int, typer.Option(help="Number of (noise, endpoint) pairs for the method “trajectory”.")] = 4096,
     workers: int = 2,
-    seed: Annotated[int, typer.Option(help="That which the base model was trained from.")] = 0,
-    go_on: Annotated[bool, typer.Option(help="Start from the student in the folder instead of from the base.")] = False,
+    seed: Annotated[int, typer.Option(help="The seed of the base model's training.")] = 0,
+    go_on: Annotated[
+        bool, typer.Option(help="Start from the student in the folder instead of from the teacher.")
+    ] = False,
     keep: Annotated[
-        float, typer.Option(min=0, max=1, help="How much of the weights that it started from the written ones keep.")
+        float,
+        typer.Option(min=0, max=1, help="Share of the initial weights in the written ones (weight interpolation)."),
     ] = 0.0,
 ) -> None:
-    """Train the turbo model on what `train` left in the work folder; kill it and run it again to resume.
+    """Train the turbo model on the latents that `train` left in the work folder, and write its folder.
 
-    Writes the folder at the end. With fewer minutes than are spent already, it only writes the last checkpoint.
+    It can be killed, and resumes when run again. With fewer minutes than already spent, it only writes the folder from
+    the last checkpoint.
     """
     import torch
 
@@ -105,11 +109,11 @@ def classifier(
     folder: Folder = Path("assets/toy-judge"),
     pictures: int = 32000,
     minutes: float = 15,
-    held_out: Annotated[int, typer.Option(help="Real pictures of held-out scenes that give the ceilings.")] = 4000,
+    held_out: Annotated[int, typer.Option(help="Number of real pictures of held-out scenes, for the ceilings.")] = 4000,
     workers: int = 2,
     seed: int = 0,
 ) -> None:
-    """Train the judge of the figures on real pictures; kill it and run it again to resume. Writes its folder."""
+    """Train the judge (a classifier) on real pictures, and write its folder. It resumes when run again."""
     from .judges.classifier import HELD_OUT_SEED, export_classifier, train_classifier, unspoilt
 
     real, scenes, device = _real(work, art, pictures, workers, seed)
@@ -134,7 +138,7 @@ def scorer(
     workers: int = 2,
     seed: int = 0,
 ) -> None:
-    """Train the toy scorer on real pictures, whole and damaged; kill it and run it again to resume."""
+    """Train the toy scorer on real pictures, intact and damaged. It resumes when run again."""
     from .judges.scorer_training import export_scorer, train_scorer
 
     real, scenes, device = _real(work, art, pictures, workers, seed)
@@ -153,7 +157,7 @@ def _rendered(path: Path, count: int, art: Path, workers: int, seed: int, **kind
 
 
 def _real(work: Path, art: Path, count: int, workers: int, seed: int):
-    """The pictures that the generator learns from too, their scenes, and the device to learn on."""
+    """The generator's training pictures, their scenes, and the training device."""
     import torch
 
     from .world.dataset import scene_at
@@ -166,7 +170,7 @@ def _real(work: Path, art: Path, count: int, workers: int, seed: int):
 
 @app.command()
 def sheet(art: Art, out: Path = Path("docs/world.jpg"), seed: int = 1) -> None:
-    """Draw a sheet of the world that the model learns."""
+    """Draw a sheet of training pictures."""
     from .world.sheet import world_sheet
 
     world_sheet(art, seed).save(out, quality=86, optimize=True)
@@ -176,7 +180,7 @@ def sheet(art: Art, out: Path = Path("docs/world.jpg"), seed: int = 1) -> None:
 @app.command()
 def grid(
     out: Path = Path("grid.png"), model: str = "toy", count: int = 64, seed: int = 0,
-    steps: Annotated[int | None, typer.Option(help="By default the model's own, as is the guidance.")] = None,
+    steps: Annotated[int | None, typer.Option(help="By default the model's, as for the guidance.")] = None,
     guidance: float | None = None, held_out: bool = True,
 ) -> None:  # fmt: skip
     """Draw uncurated samples: the first captions of a seed, one picture each, in order."""
@@ -192,7 +196,7 @@ def grid(
 @app.command()
 def tables(
     model: str = "toy",
-    folder: Annotated[Path | None, typer.Option(help="The model's folder; by default assets/ and its name.")] = None,
+    folder: Annotated[Path | None, typer.Option(help="The model's folder; by default the one in assets/.")] = None,
 ) -> None:
     """Probe every example prompt at the model's default settings, and write the tables that ship with it."""
     from .world.samples import probe_examples
@@ -203,9 +207,9 @@ def tables(
 
 @app.command()
 def examples(
-    model: str = "toy-turbo", folder: Annotated[Path | None, typer.Option(help="By default in assets/.")] = None
+    model: str = "toy-turbo", folder: Annotated[Path | None, typer.Option(help="By default the one in assets/.")] = None
 ) -> None:
-    """Draw the small pictures of the example prompts that the page shows."""
+    """Draw the thumbnails of the example prompts."""
     from .world.samples import draw_examples
 
     for path in draw_examples(model, folder or Path("assets") / "examples" / model):
@@ -213,7 +217,7 @@ def examples(
 
 
 def main() -> None:
-    """Run, and say what goes wrong in one sentence."""
+    """Run a command. Expected errors are printed as one sentence."""
     for library in ("DIFFUSERS", "TRANSFORMERS"):
         os.environ.setdefault(f"{library}_VERBOSITY", "error")
     try:

@@ -1,1 +1,1 @@
-"""Weights tuned directly towards a score: by gradient through the pipeline, or by CMA-ES."""
+"""Tunes weights for a score, by gradient through the pipeline or by CMA-ES."""

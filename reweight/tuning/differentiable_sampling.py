@@ -1,6 +1,6 @@
-"""Pictures as tensors, drawn by the pipeline itself, with gradients where they are wanted.
+"""Draws pictures as tensors through the pipeline, optionally with gradients.
 
-`engine.drawing` draws pictures for people; here nothing is rounded, retried or shown.
+Unlike in `engine.drawing`, pictures are not rounded and there are no retries.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ Pair = tuple[str, int]  # a prompt and the seed of its noise
 
 @dataclass(frozen=True)
 class Sampling:
-    """How the pipeline is called. None leaves the pipeline's default."""
+    """Arguments of the pipeline's call. None: the pipeline's default."""
 
     steps: int
     guidance_scale: float | None = None
@@ -39,8 +39,8 @@ class Sampling:
 
 @contextmanager
 def prepared(pipe: Any, *, checkpointing: bool) -> Iterator[None]:
-    """The pipeline while it is tuned: networks without gradients of their own, activations checkpointed, and no safety
-    checker, whose input cannot carry a gradient (nothing drawn here is shown). On leaving it is what it was."""
+    """Prepare a pipeline for tuning: frozen networks, activation checkpointing, and no safety checker, whose input
+    cannot carry a gradient (no picture drawn here is shown). Undone on exit."""
     networks = [part for part in pipe.components.values() if isinstance(part, nn.Module)]
     with ExitStack() as undo:
         for parameter in (p for network in networks for p in network.parameters() if p.requires_grad):
@@ -60,10 +60,10 @@ def pictures(
     pipe: Any, pairs: Sequence[Pair], sampling: Sampling, weights: Tensor | None = None, *, per: Per = "stage",
     check: Callable[[], object] = lambda: None,
 ) -> Tensor:  # fmt: skip
-    """The pictures of (prompt, seed) pairs, drawn together, (n, 3, height, width) in [0, 1].
+    """The pictures of (prompt, seed) pairs, drawn in one batch, (n, 3, height, width) in [0, 1].
 
-    weights: (T, k) or (n, T, k), see `weighted`; None draws vanilla, without any patch. Gradients flow where they are
-    enabled. check: called after each step; what it raises stops the drawing.
+    weights: (T, k) or (n, T, k), see `weighted`; None draws vanilla, unpatched. Gradients flow if they are enabled.
+    check: called after each step; an exception that it raises stops the drawing.
     """
     call = inspect.unwrap(type(pipe).__call__)  # diffusers wraps it in no_grad
 

@@ -1,4 +1,4 @@
-"""Tune the weights of a schedule towards a score, over prompts, with an early stop on prompts it is not tuned on."""
+"""Tunes a weight table for a score over prompts, with early stopping on held-out prompts."""
 
 from __future__ import annotations
 
@@ -26,24 +26,25 @@ from .state import read_state, write_state
 from .steppers import Evolution, Gradient, Stepper
 from .tuning_settings import HIGH, LOW, Tuning
 
-NOISE, VALIDATION_NOISE = 10_000_000, 20_000_000  # where the seeds of tuning and of validation noises begin
+NOISE, VALIDATION_NOISE = 10_000_000, 20_000_000  # first seeds of the tuning and validation noises
 
 
 class TuningStopped(ValueError):
-    """A tuning that could not go on, in one sentence. table: the best weights until then."""
+    """The tuning had to stop; the message is one sentence. table: the best weights so far."""
 
-    def __init__(self, said: str, table: WeightTable) -> None:
-        super().__init__(said)
+    def __init__(self, message: str, table: WeightTable) -> None:
+        super().__init__(message)
         self.table = table
 
 
 @dataclass(frozen=True)
 class TuneSnapshot:
-    """What a tuning knows after an iteration, counted from 1.
+    """A tuning's results after an iteration, counted from 1.
 
-    done: share of the iterations, 1 at the end, also an early one. gain: mean paired difference in score from vanilla in the iteration,
-    on its own few pictures. weights: (T, k), where it is. validation_gain, validation_low, validation_high: of the
-    best table on the validation set, with its 95% interval; 0 before the first look. best: the table that is kept.
+    done: share of the iterations, 1 at the end, also after early stopping. gain: mean paired difference in score from
+    vanilla, on the iteration's own few pictures. weights: (T, k), the current ones. validation_gain, validation_low,
+    validation_high: the best table's gain on the validation set with its 95% interval; 0 before the first validation.
+    best: the best table.
     """
 
     iteration: int
@@ -67,11 +68,11 @@ def tune(
     on_progress: Callable[[TuneSnapshot], object] | None = None,
     **options: Any,
 ) -> WeightTable:
-    """Tune the weights of every block at every step towards a score; the table that does best on the validation set.
+    """Tune the weights of every block at every step for a score; returns the table that is best on the validation set.
 
-    pipe: a diffusers text-to-image pipeline with a `unet`; left as it was. prompts: to tune on. scorer: what is raised;
-    for by="gradient" a `DifferentiableScorer`. steps: T. on_progress: called with a `TuneSnapshot` after each iteration.
-    options: the other arguments of `iter_tune`, which says what is raised.
+    pipe: a diffusers text-to-image pipeline with a `unet`; unchanged on return. prompts: to tune on. scorer: gives the
+    score; for by="gradient" a `DifferentiableScorer`. steps: T. on_progress: called with a `TuneSnapshot` after each
+    iteration. options: the other arguments of `iter_tune`. Errors: as in `iter_tune`.
     """
     for snapshot in iter_tune(pipe, prompts, scorer, steps=steps, **options):
         if on_progress is not None:
@@ -98,17 +99,16 @@ def iter_tune(
     check: Callable[[], object] = lambda: None,
     **named: Any,
 ) -> Iterator[TuneSnapshot]:
-    """The tuning as a generator: a snapshot after each iteration. Close it at any time; the last snapshot has the best table.
+    """The tuning as a generator: one snapshot after each iteration. It can be closed at any time; the last snapshot has
+    the best table, which is all ones until another is better on the validation set.
 
-    The best table is vanilla's, all ones, until one does better on the validation set.
+    validation: held-out prompts; by default every fourth of `prompts`, or, with fewer than four prompts, the same
+    prompts with other noises. start: initial weights (T, k). settings: a `Tuning`, or its fields by name. resume: a
+    file for the state, from which a stopped tuning resumes exactly. check: called at every step of every picture; an
+    exception that it raises stops the tuning. The other arguments are the pipeline's.
 
-    validation: prompts to validate on; by default every fourth of `prompts`, or other noises of the same ones where
-    there are fewer than four. start: weights (T, k) to begin from. settings: a `Tuning`, or its fields by name. resume: a
-    file for the state, from which a stopped tuning goes on exactly. check: called at every step of every picture; what
-    it raises stops the work. The others are the pipeline's.
-
-    ValueError of one sentence for what cannot be tuned; TuningStopped, which carries the best table, for a score that is
-    no number or memory that runs out. OSError where the state cannot be kept.
+    ValueError of one sentence for invalid arguments; TuningStopped, which carries the best table, for a score that is
+    not finite or if memory runs out. OSError if the state cannot be written.
     """
     settings = settings or Tuning(**named)
     _check(pipe, prompts, scorer, steps, settings, validation)
@@ -165,15 +165,15 @@ def iter_tune(
                 if iteration % settings.validate_every == 0 or iteration == settings.iterations:
                     _validate(objective, stepper.free, size, validating, settings, iteration, kept)
         except NotFinite as error:
-            raise TuningStopped(f"{error} What was tuned until iteration {iteration - 1} is kept.", table()) from error
+            raise TuningStopped(f"{error} The best table up to iteration {iteration - 1} is kept.", table()) from error
         except (RuntimeError, MemoryError) as error:
             if not out_of_memory(error):
                 raise
-            said = (
+            message = (
                 "There is not enough memory to tune: draw fewer pictures together, tune at a smaller size, or by CMA-ES. "
-                f"What was tuned until iteration {iteration - 1} is kept."
+                f"The best table up to iteration {iteration - 1} is kept."
             )
-            raise TuningStopped(said, table()) from error.with_traceback(None)
+            raise TuningStopped(message, table()) from error.with_traceback(None)
         kept |= {
             "iteration": iteration, "seconds": time.monotonic() - clock, "stepper": stepper.state(),
             "drawn": drawn_before + objective.drawn,
@@ -196,7 +196,7 @@ def _check(
     validation: Sequence[str] | None,
 ) -> None:  # fmt: skip
     if scorer is None:
-        raise ValueError("There is no scorer to tune towards: name one, such as toy or hps-v2.1.")
+        raise ValueError("There is no scorer to tune for: name one, such as toy or hps-v2.1.")
     if settings.by == "gradient" and not isinstance(scorer, DifferentiableScorer):
         raise ValueError(f"No gradient flows through {scorer.name}: tune by CMA-ES (by='cma').")
     if isinstance(prompts, str) or isinstance(validation, str):
@@ -210,7 +210,7 @@ def _check(
     if any(not isinstance(p, str) or not p.strip() for p in [*prompts, *(validation or [])]):
         raise ValueError("A prompt is blank: leave it out.")
     if validation is not None and set(validation) & set(prompts):
-        raise ValueError("A validation prompt is among those to tune on: give others.")
+        raise ValueError("A validation prompt is also a tuning prompt: give others.")
     if not isinstance(steps, int) or isinstance(steps, bool) or not 1 <= steps <= 50:
         raise ValueError(f"steps must be a whole number from 1 to 50, not {steps!r}.")
     if not hasattr(pipe, "vae"):
@@ -218,7 +218,7 @@ def _check(
 
 
 def _start(start: Any, size: tuple[int, int], settings: Tuning) -> np.ndarray:
-    """What is free, at the start: the mean of `start` over what it is shared by."""
+    """The initial free weights: `start`, averaged over the steps or blocks that share a weight."""
     w = np.ones(size) if start is None else np.asarray(start, dtype=np.float64)
     if w.shape != size or not np.isfinite(w).all() or w.min() < LOW or w.max() > HIGH:
         raise ValueError(f"The weights to start from are numbers from 0 to 2 of shape {size}.")
@@ -228,7 +228,7 @@ def _start(start: Any, size: tuple[int, int], settings: Tuning) -> np.ndarray:
 
 
 def _pairs(prompts: list[str], validation: Sequence[str] | None, settings: Tuning) -> tuple[list[Pair], list[Pair]]:
-    """(prompt, noise) to tune on and to validate on; no noise is in both."""
+    """(prompt, noise) pairs for tuning and for validation; no noise is in both."""
     prompts = list(dict.fromkeys(prompts))
     if validation is None:
         validation = prompts[3::4] or prompts
@@ -242,7 +242,7 @@ def _pairs(prompts: list[str], validation: Sequence[str] | None, settings: Tunin
 
 
 def _batch(pairs: list[Pair], settings: Tuning, iteration: int) -> list[Pair]:
-    """The pairs of an iteration: each of them once, in random order, before any comes again."""
+    """The pairs of an iteration: in random order, every pair once before any repeats."""
     size = min(settings.batch, len(pairs))
     first = (iteration - 1) * size
     found = []
@@ -256,7 +256,7 @@ def _validate(
     objective: Objective, free: np.ndarray, size: tuple[int, int], pairs: list[Pair], settings: Tuning, iteration: int,
     kept: dict[str, Any],
 ) -> None:  # fmt: skip
-    """Look at the validation set, and keep the weights where they are worth more than any before, vanilla's 0 included."""
+    """Evaluate the weights on the validation set, and keep them if they beat all earlier ones and vanilla."""
     weights = torch.tensor(np.broadcast_to(free, size).copy())
     together = settings.together
     with torch.no_grad():

@@ -1,4 +1,4 @@
-"""What a table of weights is worth: the paired difference in score from vanilla (same noise), less penalties."""
+"""The objective of tuning: the paired difference in score from vanilla (same noise), minus penalties."""
 
 from __future__ import annotations
 
@@ -17,22 +17,23 @@ from .tuning_settings import Tuning
 
 
 class NotFinite(ValueError):
-    """The scorer or the model gave something that is no finite number."""
+    """The scorer or the model gave a value that is not finite."""
 
 
 @dataclass(frozen=True)
 class Worth:
-    """Of n pictures each, tensors (n,). gain: score minus vanilla's. match: the cosine with the prompt minus vanilla's,
-    where the scorer tells. likeness: to vanilla, 1 for the same picture."""
+    """Measurements of n pictures, tensors (n,). gain: score minus vanilla's. match: cosine with the prompt minus
+    vanilla's, if the scorer gives it. likeness: similarity with vanilla, 1 for the same picture."""
 
     gain: Tensor
     match: Tensor
     likeness: Tensor
 
     def value(self, weights: Tensor, settings: Tuning) -> Tensor:
-        """What is maximised, a number: gain - trust (w-1)^2 - hold (match lost) - (likeness that lacks to the floor).
+        """The objective: gain - trust (w-1)^2 - hold (loss of match) - (shortfall of likeness below the floor).
 
-        Match and likeness count in the mean over the pictures: a picture may lose what another one gains."""
+        Match and likeness are averaged over the pictures before they are penalised.
+        """
         value = self.gain.mean() - settings.trust * ((weights - 1) ** 2).mean()
         value = value - settings.hold * (-self.match.mean()).clamp_min(0)
         if settings.floor is not None:
@@ -51,7 +52,7 @@ class _Vanilla:
 class Objective:
     """Draws with weights, scores, and compares with vanilla, which is drawn once for each (prompt, noise).
 
-    drawn: how many pictures so far, vanilla's included.
+    drawn: the number of pictures drawn, including vanilla's.
     """
 
     def __init__(
@@ -62,7 +63,7 @@ class Objective:
         self._vanilla: dict[Pair, _Vanilla] = {}
 
     def worth(self, weights: Tensor, pairs: Sequence[Pair]) -> Worth:
-        """Of weights (T, k), or of (n, T, k), a row for each of n pairs, in one call of the pipeline."""
+        """Measurements of weights (T, k), or of (n, T, k) for n pairs, in one call of the pipeline."""
         known = self.vanilla(pairs)
         vanilla = [known[pair] for pair in pairs]
         made = pictures(self.pipe, pairs, self.sampling, weights, per=self.settings.per, check=self.check)
@@ -73,7 +74,7 @@ class Objective:
         return Worth(score - base, match - base_match, self._likeness(made, features, vanilla).to(score.device))
 
     def vanilla(self, pairs: Sequence[Pair]) -> dict[Pair, _Vanilla]:
-        """Everything known of the unpatched pictures, these among them."""
+        """The unpatched pictures by pair, drawn first if they are missing."""
         missing = [pair for pair in dict.fromkeys(pairs) if pair not in self._vanilla]
         for i in range(0, len(missing), self.settings.together):
             part = missing[i : i + self.settings.together]
@@ -107,7 +108,7 @@ class Objective:
     def _likeness(self, made: Tensor, features: Tensor | None, vanilla: Sequence[_Vanilla]) -> Tensor:
         if self.settings.likeness == "features":
             if features is None:
-                raise ValueError("This scorer has no image features: hold identity by likeness='ssim'.")
+                raise ValueError("This scorer has no image features: choose likeness='ssim'.")
             return (features * torch.stack([v.features for v in vanilla])).sum(1)
         from torchmetrics.functional.image import structural_similarity_index_measure
 
@@ -117,6 +118,6 @@ class Objective:
 
 
 def as_images(made: Tensor) -> list[Image.Image]:
-    """Pictures (n, 3, h, w) in [0, 1] as images, for a scorer that takes no tensors."""
+    """Pictures (n, 3, h, w) in [0, 1] as PIL images, for scorers that do not take tensors."""
     pixels = (made.detach() * 255).round().to(torch.uint8).permute(0, 2, 3, 1).cpu().numpy()
     return [Image.fromarray(picture) for picture in pixels]

@@ -1,4 +1,4 @@
-"""Weights tuned for one prompt while somebody waits: a few noises, seconds on an embedded model."""
+"""Tunes weights for one prompt, interactively: a few noises, seconds on an embedded model."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ OVERFITTED = (
 
 @dataclass(frozen=True, kw_only=True)
 class PromptTuning:
-    """Settings of a tuning for one prompt. iterations: gradient steps. noises: beside the picture's own, half of as many
-    again validate. rate, trust, hold, floor: as in `Tuning`. static: one row for all steps."""
+    """Settings of a tuning for one prompt. iterations: gradient steps. noises: in addition to the picture's own; half as
+    many more are used for validation. rate, trust, hold, floor: as in `Tuning`. static: one row for all steps."""
 
     iterations: int = 12
     noises: int = 4
@@ -48,10 +48,10 @@ def tune_prompt(
     check: Callable[[], object] = lambda: None,
     **options: Any,
 ) -> Iterator[TuneSnapshot]:
-    """Tune on one prompt; a snapshot after each iteration. Close it at any time: the last snapshot has the best table.
+    """Tune on one prompt: a generator of one snapshot after each iteration; the last snapshot has the best table.
 
-    The table that is kept is the one that does best on other noises of the same prompt, and all ones where none beats
-    vanilla there. `OVERFITTED` says what it is worth elsewhere. options: those of `iter_tune`. Errors: the same.
+    The best table is chosen on other noises of the same prompt, and is all ones if none beats vanilla there.
+    `OVERFITTED` says what it is worth for other prompts. options and errors: as in `iter_tune`.
     """
     settings = settings or PromptTuning()
     checkpointing = next(pipe.unet.parameters()).is_cuda

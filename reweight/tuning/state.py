@@ -1,4 +1,4 @@
-"""The state of a tuning on disk, written atomically after every iteration, so that a killed one goes on."""
+"""The state of a tuning on disk, written atomically after every iteration, so that a killed tuning can resume."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ MAX_BYTES = 20_000_000
 
 
 def read_state(path: Path | None, about: dict[str, Any]) -> dict[str, Any] | None:
-    """What was kept of a tuning that is `about` the same; None where there is no file yet.
+    """The saved state of a tuning with the same `about`; None if there is no file.
 
-    ValueError of one sentence for a damaged file, or one that another tuning left.
+    ValueError of one sentence for a damaged file, or one of another tuning.
     """
     if path is None or not path.exists():
         return None
@@ -35,7 +35,7 @@ def read_state(path: Path | None, about: dict[str, Any]) -> dict[str, Any] | Non
 
 
 def write_state(path: Path | None, about: dict[str, Any], state: dict[str, Any]) -> None:
-    """Keep the state. OSError leaves what was there."""
+    """Write the state. On OSError the previous file is unchanged."""
     if path is not None:
         text = json.dumps(plain({"format": FORMAT, "about": about} | state), allow_nan=False)
         write_atomic(path, text.encode())

@@ -1,4 +1,4 @@
-"""Two ways from one table of weights to a better one: Adam on the gradient, and CMA-ES. Both can be taken up again."""
+"""The two optimisers of tuning: Adam on the gradient, and CMA-ES. Both can resume from a saved state."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ from .tuning_settings import HIGH, LOW, Tuning
 
 
 class Stepper(Protocol):
-    """free: where it is, of the shape of `Tuning.shape`. Make it with a state that another one gave, to go on from it."""
+    """An optimiser. free: the current weights, of shape `Tuning.shape`. Construct it with another's state to resume."""
 
     @property
     def free(self) -> np.ndarray: ...
 
     def step(self, objective: Objective, pairs: Sequence[Pair]) -> float:
-        """One iteration on these pairs; the mean paired gain from vanilla that it saw before it moved."""
+        """One iteration on these pairs; returns the mean paired gain over vanilla before the update."""
         ...
 
     def state(self) -> dict[str, Any]: ...
 
 
 class Gradient:
-    """Adam (Kingma and Ba, arXiv 1412.6980) on the gradient of the objective, the weights kept in [0, 2]."""
+    """Adam (Kingma and Ba, arXiv 1412.6980) on the gradient of the objective, with weights clipped to [0, 2]."""
 
     def __init__(
         self, free: np.ndarray, steps: int, columns: int, settings: Tuning, state: dict[str, Any] | None
@@ -75,9 +75,9 @@ class Gradient:
 
 
 class Evolution:
-    """CMA-ES (Hansen, arXiv 1604.00772): a generation's candidates are drawn together, all from the same noises.
+    """CMA-ES (Hansen, arXiv 1604.00772): a generation's candidates are drawn in one batch, from the same noises.
 
-    Taken up again by replaying what it was told, which gives the same candidates.
+    It resumes by replaying the values passed to `tell`, which gives the same candidates.
     """
 
     def __init__(
@@ -86,7 +86,7 @@ class Evolution:
         try:
             import cma
         except ImportError as error:
-            raise ValueError("CMA-ES needs the package cma: install it by pip, or tune by gradient.") from error
+            raise ValueError("CMA-ES needs the package cma: install it with pip, or tune by gradient.") from error
         self.settings, self.shape, self.size = settings, free.shape, (steps, columns)
         rng = np.random.default_rng([settings.seed, 77])
         options = {
@@ -96,7 +96,7 @@ class Evolution:
         if settings.population:
             options["popsize"] = settings.population
         start = free.ravel()
-        self.dummy = start.size == 1  # CMA-ES wants two dimensions: the second one does nothing
+        self.dummy = start.size == 1  # CMA-ES needs two dimensions: the second has no effect
         self.search = cma.CMAEvolutionStrategy(np.resize(start, max(2, start.size)), settings.sigma, options)
         self.told: list[list[float]] = []
         for values in state["told"] if state else []:

@@ -1,4 +1,4 @@
-"""What is tuned, towards what, and for how long."""
+"""The settings of tuning: the free weights, the objective, and when to stop."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ class Tuning:
     """Settings of a tuning, checked on construction. The first six matter most; tinker with the rest.
 
     by: "gradient", through the pipeline into a differentiable scorer, or "cma" (CMA-ES), for any scorer.
-    static: one row of weights for all steps. one_number: one weight for every block, too. per: a column is a "stage", as
+    static: one row of weights for all steps. one_number: also one weight for all blocks. per: a column is a "stage", as
     in the paper, or a "transformer".
-    iterations: gradient steps, or generations. batch: pictures an iteration looks at, of each candidate under CMA-ES.
+    iterations: gradient steps, or generations. batch: pictures per iteration, with CMA-ES for each candidate.
     trust: penalty on the mean of (w - 1)^2. hold: penalty on the loss of mean match with the prompt.
-    floor: below which the mean likeness to vanilla costs as much as the score would have to gain, None for no floor.
-    likeness: "ssim", or "features" for the cosine in the scorer's image features.
-    rate: Adam's. sigma, population: CMA-ES's first step size and candidates a generation, 0 for its default.
-    noises: initial noises of each prompt. validate_every: iterations between looks at the validation set. patience: looks
-    without a better one after which it ends. together: the most pictures in one call of the pipeline. seed: of the
+    floor: minimum mean likeness to vanilla, below which the shortfall is subtracted from the gain; None for no floor.
+    likeness: "ssim", or "features" for the cosine of the scorer's image features.
+    rate: Adam's learning rate. sigma, population: CMA-ES's initial step size and candidates per generation, 0 for its
+    default. noises: initial noises per prompt. validate_every: iterations between validations. patience: validations
+    without improvement before stopping. together: maximum number of pictures in one call of the pipeline. seed: of the
     noises, the order of the prompts and CMA-ES's candidates.
     """
 
@@ -67,14 +67,14 @@ class Tuning:
         if self.rate == 0 or self.sigma == 0:
             raise ValueError("rate and sigma must be above 0.")
         if self.floor is not None and not (_finite(self.floor) and 0 <= self.floor <= 1):
-            raise ValueError(f"The floor of likeness lies from 0 to 1, not at {self.floor!r}.")
+            raise ValueError(f"The floor of likeness must be from 0 to 1, not {self.floor!r}.")
 
     def shape(self, steps: int, columns: int) -> tuple[int, int]:
-        """The shape of what is free, of which the weights (T, k) are copies."""
+        """The shape of the free weights, which are broadcast to (T, k)."""
         return (1, 1) if self.one_number else (1, columns) if self.static else (steps, columns)
 
     def as_json(self) -> dict[str, Any]:
-        """Every setting, in JSON's types."""
+        """Every setting as JSON values."""
         return {item.name: getattr(self, item.name) for item in fields(self)}
 
 

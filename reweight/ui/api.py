@@ -114,7 +114,7 @@ def _request(engine: Engine, prompt: Any, model: Any, *rest: Any) -> Request:
         raise RequestError("The model must be text: its name.")
     *values, more = rest
     if more is not None and not isinstance(more, dict):
-        raise RequestError("The settings are given by name.")
+        raise RequestError("The settings must be a JSON object, by name.")
     given = {name: value for name, value in zip(names, values, strict=True) if value is not None}
     return validate(engine.card(model), prompt=prompt, model=model, **(more or {}) | given)
 

@@ -46,7 +46,7 @@ def beforehand(model: str, key: str) -> dict[str, Any] | None:
 
 def said(cold: bool) -> str:
     """What the page says while pictures drawn beforehand stand in. cold: nothing was drawn since the demo started."""
-    why = "the model has just woken up" if cold else "the model is drawing its own"
+    why = "the model is still starting" if cold else "the model is drawing them again"
     return f"Precomputed pictures of this example: {why}."
 
 

@@ -56,7 +56,7 @@ def controls(models: list[tuple[str, str]], local: bool, loaded: LoadedModel, st
   {_slider("high", "high", *SLIDER, 0.01, start["high"], "most important block")}
   {_slider("low", "low", *SLIDER, 0.01, start["low"], "least important block")}
   {_row("Weights", _select("schedule", [(control.title, key) for key, control in CONTROLS.items()], start["schedule"], "schedule"))}
-  {_row("Seed", _number("seed", 0, 2**32 - 1, 1, start["seed"]) + '<button type="button" id="dice" class="rw-small-button" title="another seed">dice</button>', "seed")}
+  {_row("Seed", _number("seed", 0, 2**32 - 1, 1, start["seed"]) + '<button type="button" id="dice" class="rw-small-button" title="a random seed">dice</button>', "seed")}
   <p class="rw-inert" id="seed-note" aria-live="polite"></p>
   {_row("Model", _models(models, local, card.key), "model")}
   <div class="rw-line rw-buttons"><button type="button" id="generate" class="rw-primary">Draw</button><button type="button" id="stop">Stop</button></div>
@@ -74,13 +74,13 @@ def _more(card: ModelCard, start: dict[str, Any]) -> str:
     )
     text = (
         f'<fieldset id="columns" data-most="{MAX_COLUMNS}"><legend>Columns</legend>{columns}</fieldset>'
-        + _slider("rows", "Seeds at once, as rows", 1, 4, 1, 1)
+        + _slider("rows", "Number of seeds, a row each", 1, 4, 1, 1)
         + _slider("steps", "Steps", 1, card.max_steps, 1, start["steps"])
         + _slider("guidance", "Guidance", 0, 15, 0.1, start["guidance"])
         + f'<label class="rw-label" for="negative">Negative prompt</label><input id="negative" type="text" maxlength="2000" data-setting="negative_prompt" value="{escape(start["negative_prompt"])}">'
         + _slider("first_step", "Re-weight from step", 1, card.max_steps, 1, 1)
         + _slider("last_step", "to step", 1, card.max_steps, 1, start["last_step"])
-        + '<fieldset id="blocks"><legend>Blocks that are re-weighted</legend></fieldset>'
+        + '<fieldset id="blocks"><legend>Re-weighted blocks</legend></fieldset>'
         + _slider("size", "Size in pixels", 64, card.max_size, 8, start["size"])
         + '<label class="rw-check"><input type="checkbox" id="live" checked>Draw while sliding and painting</label>'
     )

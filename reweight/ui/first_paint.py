@@ -5,6 +5,7 @@ Gradio builds the page in the browser, which takes a second or more; until then 
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections.abc import Callable, Mapping, Sequence
 from html import escape
@@ -15,6 +16,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from .files import STATIC
 
+AT_ONCE = 4  # pages that are made at a time: each takes megabytes for a moment
 BODY = re.compile(rb"<body\b[^>]*>")
 HEADLINE = (
     "<h1>reweight</h1><p><b>Turn down one block and watch what breaks.</b> "
@@ -51,7 +53,7 @@ class FirstPaint:
     """ASGI middleware that puts the first view into the page's HTML. view: makes it from the address's query."""
 
     def __init__(self, app: ASGIApp, view: Callable[[str], str]) -> None:
-        self.app, self.view = app, view
+        self.app, self.view, self._making = app, view, asyncio.Semaphore(AT_ONCE)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http" or scope["method"] != "GET" or scope["path"] != "/":
@@ -65,17 +67,14 @@ class FirstPaint:
             nonlocal start
             if message["type"] == "http.response.start":
                 start = message
-                return
-            body.extend(message.get("body", b""))
-            if message.get("more_body"):
-                return
-            whole = bytes(body)
-            at = BODY.search(whole) if start["status"] == 200 else None
-            if at is not None:
-                first = (await run_in_threadpool(self.view, query)).encode()
-                whole = whole[: at.end()] + first + whole[at.end() :]
-            headers = [pair for pair in start["headers"] if pair[0].lower() != b"content-length"]
-            await send({**start, "headers": [*headers, (b"content-length", str(len(whole)).encode())]})
-            await send({"type": "http.response.body", "body": whole})
+            else:
+                body.extend(message.get("body", b""))
 
-        await self.app(scope, receive, held)
+        async with self._making:
+            await self.app(scope, receive, held)
+            at = BODY.search(body) if start["status"] == 200 else None
+            if at is not None:
+                body[at.end() : at.end()] = (await run_in_threadpool(self.view, query)).encode()
+        headers = [pair for pair in start["headers"] if pair[0].lower() != b"content-length"]
+        await send({**start, "headers": [*headers, (b"content-length", str(len(body)).encode())]})
+        await send({"type": "http.response.body", "body": bytes(body)})

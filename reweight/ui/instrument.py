@@ -20,8 +20,8 @@ MARKUP = """
 <section id="instrument" class="rw-card" aria-label="The U-Net and its weights">
   <div class="rw-bench">
     <div class="rw-unet-side">
-      <div class="rw-line rw-over"><span class="rw-soft">a click acts on</span>
-        <span id="steps-chosen" role="radiogroup" aria-label="Steps that a click acts on"></span>
+      <div class="rw-line rw-over"><span class="rw-soft">a click applies to</span>
+        <span id="steps-chosen" role="radiogroup" aria-label="Steps that a click applies to"></span>
         <button type="button" id="block-inside" class="rw-link" aria-expanded="false" aria-controls="inside">look inside</button></div>
       <div id="unet"></div>
     </div>
@@ -31,7 +31,7 @@ MARKUP = """
         <input type="range" id="brush-weight" min="0" max="2" step="0.05" value="1.5" aria-label="The weight that the brush sets">
         <output id="brush-says">1.50</output>
         <span class="rw-tools"><button type="button" class="rw-link" id="undo" disabled>undo</button>
-        <button type="button" class="rw-link" id="unpaint" title="Clear what is painted" disabled>clear</button></span>
+        <button type="button" class="rw-link" id="unpaint" title="Clear all painted weights" disabled>clear</button></span>
       </div>
       <div class="rw-scroll" id="heat-weights"></div>
       <div id="weights-legend"></div>

@@ -59,7 +59,7 @@ class Act(_Strict):
 
 
 class Card(_Strict):
-    """One card. mark: a block that is outlined. open: a part of the page to unfold. reveal: said once it is done.
+    """One card. mark: a block that is outlined. open: a part of the page to unfold and bring into view. reveal: said once it is done.
 
     measure: something that is measured here, "parabola". sources: sentences of docs/FINDINGS.md that it stands on.
     """

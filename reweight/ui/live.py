@@ -25,6 +25,7 @@ from .session import Session, Sessions
 
 log = logging.getLogger(__name__)
 MAX_BODY = 2_000_000
+SMALL_BODY = 20_000  # bytes that are read in less than a millisecond
 MAX_STREAMS = 128  # of all visitors together; each holds a thread. Who gets one is decided before, in serving
 PAGE_ONLY = ("rows",)
 
@@ -99,7 +100,7 @@ class Live:
             body = await _body(http)
             query = body.get("query", "")
             if not isinstance(query, str):
-                raise ValueError("The address is text.")
+                raise ValueError("The address must be text.")
             session = self.sessions.begin(http.client.host if http.client else "")
             return JSONResponse({"session": session.id} | await run_in_threadpool(self.start, query))
         except ValueError as error:
@@ -121,10 +122,10 @@ class Live:
             name = f"{http.path_params['screen']}/{http.path_params['act']}"
             act = self.acts(http.path_params["screen"]).get(http.path_params["act"])
             if act is None:
-                raise ValueError(f"There is no act {http.path_params['act'][:40]!r} on that screen.")
+                raise ValueError(f"That screen has no action {http.path_params['act'][:40]!r}.")
             settings, given = body.get("settings"), body.get("given")
             if not isinstance(settings, dict) or not isinstance(given, dict):
-                raise ValueError("Settings are given by name.")
+                raise ValueError("Settings must be a JSON object, by name.")
         except ValueError as error:
             return JSONResponse({"kind": "error", "text": str(error)}, 400)
         LocalContext.request.set(gr.Request(request=http))  # where a GPU is lent, it is lent to this visitor
@@ -133,7 +134,7 @@ class Live:
 
     def _lines(self, call: Call, session: Session, name: str, act: Act) -> Iterator[bytes]:
         if not self._room.acquire(blocking=False):
-            text = "Too many people are drawing at this moment: try again in a little while."
+            text = "Too many visitors are drawing at the moment: try again in a minute."
             yield _line({"kind": "error", "text": text})
             return
         token = session.begin(name)
@@ -150,7 +151,7 @@ class Live:
             yield _line({"kind": "error", "text": str(error)})
         except Exception:
             log.exception("The act %s failed.", name)
-            yield _line({"kind": "error", "text": "Something went wrong here; the console of the demo says what."})
+            yield _line({"kind": "error", "text": "Something went wrong on the server: its console says what."})
         finally:
             session.end(name, token)
             self._room.release()
@@ -170,13 +171,15 @@ def _line(event: Event) -> bytes:
 
 
 async def _body(http: HttpRequest) -> dict[str, Any]:
-    """The JSON object that was posted; no other site's page can post this type without asking first. Meanwhile others are
-    served: a message of half a million lists takes a second to read."""
+    """The JSON object that was posted; no other site's page can post this type without asking first. A large one is read
+    on another thread: half a million lists take a second."""
     if http.headers.get("content-type", "").partition(";")[0] != "application/json":
-        raise ValueError("This takes JSON only.")
+        raise ValueError("Send JSON, with content-type application/json.")
     data = bytearray()
     async for chunk in http.stream():
         data += chunk
         if len(data) > MAX_BODY:
-            raise ValueError("That is too much at once.")
+            raise ValueError("The message is too large: send less.")
+    if len(data) < SMALL_BODY:
+        return read_object(bytes(data), "a page's message", MAX_BODY)
     return await run_in_threadpool(read_object, bytes(data), "a page's message", MAX_BODY)

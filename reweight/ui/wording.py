@@ -29,7 +29,7 @@ CHANGES = (  # from which SSIM on, in a word, in a phrase, and how many of four 
     (0.9, "slightly", "slightly changed", 1),
     (0.7, "clearly", "clearly changed", 2),
     (0.45, "a lot", "changed a lot", 3),
-    (-2.0, "utterly", "utterly changed", 4),
+    (-2.0, "totally", "totally changed", 4),
 )
 
 
@@ -48,7 +48,7 @@ def change(far: Distance) -> dict[str, Any]:
 
 def waiting(event: Waiting) -> dict[str, Any] | None:
     """How many have a turn before this visitor, as an event for the page; None where nobody has."""
-    return {"kind": "status", "done": 0, "text": f"{event.ahead} before you…"} if event.ahead else None
+    return {"kind": "status", "done": 0, "text": f"{event.ahead} ahead of you in the queue…"} if event.ahead else None
 
 
 def cell_notes(
@@ -119,7 +119,7 @@ def verdict(taus: Mapping[str, float | None], followed: str) -> str:
     said = (
         "; ".join(known)
         if known
-        else "Not checked directly yet for this prompt: the direct check switches every block off and sees how much is lost"
+        else "Not checked directly yet for this prompt: the direct check switches each block off and measures how much the output changes"
     )
     return f"{said[:1].upper()}{said[1:]}. The weights follow {followed}."
 
@@ -133,7 +133,7 @@ def findings(table: ImportanceTable | None) -> str:
         )
     rate, fired = (_diagnostic(table, name) for name in ("acceptance_rate", "bypasses_fired"))
     spread = vote_spread(table)
-    alone = "; how far to trust a score, one run cannot tell"
+    alone = "; one run cannot tell how uncertain a score is"
     doubt = (
         ""
         if spread is None
@@ -144,26 +144,30 @@ def findings(table: ImportanceTable | None) -> str:
     m = len(table.blocks)
     runs = f"{table.runs} run{'s' if table.runs != 1 else ''}"
     under_way = _diagnostic(table, "runs_completed") == 0
-    says = [f"{runs} under way, which will vote at their end{doubt}." if under_way else f"{runs} voted{doubt}."]
+    says = [
+        f"{runs} in progress: the scores are averaged over the finished runs{doubt}."
+        if under_way
+        else f"{runs} voted{doubt}."
+    ]
     if rate is not None:
         much = ": too few to learn from, so the order is mostly noise." if rate < 0.02 else "."
         says.append(
-            f"On average a try met {rate:.0%} of the graded tolerances."
+            f"On average a candidate met {rate:.0%} of the graded error tolerances."
             if table.method == "probe:calibrated"
-            else f"The search accepted {rate:.0%} of its tries{much}"
+            else f"The search accepted {rate:.0%} of its candidates{much}"
         )
     if fired is not None:
         why = "." if fired else ", so the ranking comes from how far weights drifted down, not from skipping blocks."
         says.append(f"A bypass fired {fired:.0f} times{why}")
     if table.settings.get("surrogate") is True:
         says.append(
-            "Only the tries whose error came near the tolerance were evaluated; on which side the others lie was predicted "
-            "by a linear approximation of the model's output."
+            "Only candidates whose error was predicted to be near the tolerance were evaluated; for the others, a linear "
+            "approximation of the model's output decided."
         )
     tau, scaling = (_diagnostic(table, f"tau_b_{error}") for error in ("bypass", "scaling"))
     if tau is not None and scaling is not None:
         verdict = (
-            "this ranking runs against what bypassing the blocks does"
+            "this ranking contradicts what bypassing the blocks does"
             if tau < -NO_BETTER_THAN_CHANCE
             else "this ranking is no better than chance at saying which block matters"
             if tau < NO_BETTER_THAN_CHANCE

@@ -149,4 +149,4 @@ def test_full_size_times():
     )
     assert list(found) == list(full_size_peers.REGIMES)
     assert found["vanilla"]["time"] == (1, 1, 1) and all(line["seconds"] > 0 for line in found.values())
-    assert found["inherit, every 5"]["cpu"][0] < 1
+    assert found["inherit, every 5"]["cpu"][0] < 1 and all(line["peak_mb"] > 1 for line in found.values())

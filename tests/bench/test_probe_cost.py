@@ -85,3 +85,19 @@ def test_the_surrogates_command_compares_both_searches(sd_folder, tmp_path):
     assert all(row["surrogate"] > 1 for row in found["prompts"])
     wrong = CliRunner().invoke(app, ["surrogate", *asked, "--preset", "nobody"])
     assert wrong.exit_code and "no preset 'nobody'" in str(wrong.exception)
+
+
+def test_the_peak_of_tensors_does_not_depend_on_what_was_freed_before():
+    import torch
+
+    from reweight.bench.overhead.peak_memory import tensors_peak
+
+    def work():
+        a = torch.ones(1_000_000)
+        b = a + 1
+        del a
+        return b * 2
+
+    del_first = torch.ones(20_000_000)
+    del del_first
+    assert [round(tensors_peak(work, "cpu"), 1) for _ in range(2)] == [8.0, 8.0]

@@ -108,7 +108,9 @@ def slide(page: Page, control: str, key: str, times: int = 1) -> None:
 def in_colours(page: Page, scheme: str) -> None:
     """Wait until the page is in the colours of a scheme, light or dark."""
     page.emulate_media(color_scheme=scheme)
-    page.wait_for_function("(dark) => document.body.classList.contains('dark') === dark", arg=scheme == "dark")
+    page.wait_for_function(
+        "(dark) => document.body.classList.contains('dark') === dark", arg=scheme == "dark", polling=POLLING
+    )
     page.evaluate(
         "() => Promise.all(document.getAnimations().filter((one) => one.effect.getComputedTiming().endTime < Infinity).map((one) => one.finished.catch(() => {})))"
     )

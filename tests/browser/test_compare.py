@@ -9,6 +9,7 @@ import re
 import pytest
 from looking import (
     METHODS,
+    POLLING,
     has_drawn,
     number,
     picture,
@@ -145,7 +146,7 @@ def test_pairs_are_compared_side_by_side(visit):
     page.locator("#image-slider input").focus()
     page.keyboard.press("ArrowRight")
     assert page.locator("#image-slider").evaluate("e => e.style.getPropertyValue('--at')") == "51%"
-    page.wait_for_function("() => document.querySelector('#difference').width > 0")
+    page.wait_for_function("() => document.querySelector('#difference').width > 0", polling=POLLING)
 
 
 def test_a_picture_is_enlarged_within_the_window_and_downloads_have_names(visit):

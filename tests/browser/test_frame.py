@@ -7,15 +7,15 @@ import shutil
 from collections.abc import Iterator
 
 import pytest
-from looking import FLAGS, SEED
-from playwright.sync_api import Browser, Frame, Page, Route
+from looking import FLAGS, POLLING, SEED
+from playwright.sync_api import Browser, Frame, Page, Route, TimeoutError
 from server import Server
 
 HUB = "https://huggingface.co/spaces/somebody/reweight"
 OUTER = """<!doctype html><title>a Space</title><body style="margin:0"><iframe id="space" src="%s"
   style="width:1200px;height:500px;border:0" sandbox="allow-downloads allow-forms allow-modals allow-popups
   allow-popups-to-escape-sandbox allow-same-origin allow-scripts"></iframe><script>
-  window.told = []; window.heights = [];
+  window.told = []; window.heights = []; window.greeted = 0;
   const frame = document.getElementById('space');
   addEventListener('message', (event) => {
     if (event.source !== frame.contentWindow) return;
@@ -29,7 +29,7 @@ OUTER = """<!doctype html><title>a Space</title><body style="margin:0"><iframe i
     }
   });
   // What the hub's resizer says to a page that it frames.
-  const greet = () => frame.contentWindow.postMessage(
+  const greet = () => ++greeted && frame.contentWindow.postMessage(
     '[iFrameSizer]space:8:false:false:32:true:true::bodyOffset::::0:false:parent:scroll:false', '*');
   frame.addEventListener('load', greet);
   setInterval(greet, 500);
@@ -69,6 +69,18 @@ def framed(hubs: Browser, server: Server) -> Iterator[tuple[Page, list[str]]]:
     context.close()
 
 
+def grows_beyond(page: Page, frame: Frame, least: int) -> None:
+    """Wait until the frame has told a height above least and has it; it began with 500."""
+    try:
+        page.wait_for_function("(least) => heights.at(-1) > least", arg=least, polling=POLLING)
+    except TimeoutError:
+        told = page.evaluate("() => ({ heights: heights.slice(-9), frame: frame.clientHeight, greeted })")
+        told |= frame.evaluate(
+            "() => ({ page: document.documentElement.scrollHeight, body: document.body.offsetHeight, listens: 'parentIFrame' in window })"
+        )
+        pytest.fail(f"The frame did not grow beyond {least} pixels: {told}")
+
+
 def inner(page: Page, server: Server) -> Frame:
     frame = page.locator("#space").element_handle().content_frame()
     assert frame is not None
@@ -77,7 +89,8 @@ def inner(page: Page, server: Server) -> Frame:
         """() => { const images = [...document.querySelectorAll('#pictures img')];
              return images.length && images.every((image) => image.naturalWidth > 0)
                && !document.body.classList.contains('rw-drawing')
-               && !document.querySelector('.rw-stale') && !document.querySelector('#status .rw-bar'); }"""
+               && !document.querySelector('.rw-stale') && !document.querySelector('#status .rw-bar'); }""",
+        polling=POLLING,
     )
     return frame
 
@@ -85,13 +98,15 @@ def inner(page: Page, server: Server) -> Frame:
 def test_the_page_works_there_its_height_is_told_and_its_settings_reach_the_outer_address(framed, server: Server):
     page, wrong = framed
     frame = inner(page, server)
-    page.wait_for_function("() => told.length > 0 && heights.length > 0")
+    page.wait_for_function("() => told.length > 0 && heights.length > 0", polling=POLLING)
     frame.locator("#high input[type=range]").focus()
     for _ in range(3):
         page.keyboard.press("ArrowRight")
     high = frame.evaluate("() => window.reweight.settings.high")
-    page.wait_for_function("(high) => +new URLSearchParams(location.search).get('high') === high", arg=high)
-    page.wait_for_function("() => heights.at(-1) > 700")  # before, the frame had 500
+    page.wait_for_function(
+        "(high) => +new URLSearchParams(location.search).get('high') === high", arg=high, polling=POLLING
+    )
+    grows_beyond(page, frame, 700)
     assert wrong == []
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 
 import pytest
+from looking import POLLING, has_drawn, in_colours, slide, src, wait_for_other
 from looking import contrast as least_contrast
-from looking import has_drawn, in_colours, slide, src, wait_for_other
 from playwright.sync_api import expect
 
 pytestmark = pytest.mark.browser
@@ -57,7 +57,7 @@ def test_pictures_never_flash_empty_and_nothing_jumps(visit):
     wait_for_other(page, "reweighted", before)
     has_drawn(page)
     page.locator("#dice").click()
-    page.wait_for_function("() => !new URLSearchParams(location.search).get('seed')?.match(/^7$/)")
+    page.wait_for_function("() => !new URLSearchParams(location.search).get('seed')?.match(/^7$/)", polling=POLLING)
     has_drawn(page)
     assert page.evaluate("() => window.looks") > 5
     assert page.evaluate("() => [...new Set(window.bad)]") == []

@@ -8,7 +8,7 @@ import re
 from itertools import chain
 
 import pytest
-from looking import block, cell, has_drawn, number, query_of, wait_for_query
+from looking import POLLING, block, cell, has_drawn, number, query_of, wait_for_query
 from playwright.sync_api import expect
 
 pytestmark = pytest.mark.browser
@@ -21,12 +21,14 @@ def test_the_verdict_comes_first_and_a_probe_fills_the_heatmap(visit, tmp_path):
     expect(page.locator("#verdict")).to_contain_text("the direct check")
     before = page.locator("#rankings section").first.locator(".rw-number").all_text_contents()
     page.locator("#preset").get_by_text("calibrated").click()
-    expect(page.locator("#probe-note")).to_have_text("The weights will follow our calibrated probe then.")
+    expect(page.locator("#probe-note")).to_have_text("After that, the weights follow our calibrated probe.")
     page.locator("#preset").get_by_text("paper's code").click()
     expect(page.locator("#probe-note")).to_have_text("")
     page.locator("#runs").fill("2")
     page.locator("#probe").click()
-    page.wait_for_function("() => document.querySelector('#findings').textContent.includes('2 runs voted')")
+    page.wait_for_function(
+        "() => document.querySelector('#findings').textContent.includes('2 runs voted')", polling=POLLING
+    )
     assert page.locator("#rankings section").first.locator(".rw-number").all_text_contents() != before
     page.locator("#rankings section").first.locator(".rw-cell").nth(3).click()
     expect(page.locator(".rw-note").first).to_contain_text("95% interval")
@@ -62,7 +64,7 @@ def test_the_left_stop_stops_a_probe_and_what_was_done_is_kept(visit):
     page.get_by_role("tab", name="Importance").click()
     page.locator("#runs").fill("30")
     page.locator("#probe").click()
-    page.wait_for_function("() => document.querySelector('#status').textContent.includes('voted')")
+    page.wait_for_function("() => document.querySelector('#status').textContent.includes('finished')", polling=POLLING)
     page.locator("#stop").click()
     page.wait_for_timeout(800)
     assert "Probing" not in page.locator("#status").text_content()
@@ -71,7 +73,7 @@ def test_the_left_stop_stops_a_probe_and_what_was_done_is_kept(visit):
 def test_the_grid_of_ablations_and_a_click_that_paints_one(visit):
     page = visit("steps=2")
     page.get_by_role("tab", name="Ablate").click()
-    page.wait_for_function("() => document.querySelectorAll('.rw-without img[src]').length === 21")
+    page.wait_for_function("() => document.querySelectorAll('.rw-without img[src]').length === 21", polling=POLLING)
     one = page.locator('.rw-without[data-row="5"][data-column="2"]')
     one.hover()
     expect(page.locator("#ablate-says")).to_contain_text(re.compile(r"at all steps: .*changed"))
@@ -82,6 +84,10 @@ def test_the_grid_of_ablations_and_a_click_that_paints_one(visit):
     page.locator("#prune > summary").click()
     page.locator("#prune-start").click()
     expect(page.locator("#prune-chart polyline")).to_have_count(4)
+    with page.expect_download() as download:
+        page.locator("#prune-chart + .rw-chart-tools").get_by_role("button", name="CSV").click()
+    rows = list(csv.DictReader(download.value.path().read_text(encoding="utf-8").splitlines()))
+    assert len(rows) == 4 * 6 and {row["interval_95"] for row in rows} == {"n = 1, no interval"}
 
 
 def test_what_takes_long_says_what_it_costs_and_waits_to_be_asked(visit):
@@ -109,7 +115,8 @@ def test_the_film_is_scrubbed_and_does_not_play_for_those_who_want_no_motion(vis
     page = visit("steps=4")
     page.get_by_role("tab", name="Watch").click()
     page.wait_for_function(
-        "() => document.querySelector('#watch-says').textContent === 'step 1 of 4' && !document.querySelector('#status .rw-bar')"
+        "() => document.querySelector('#watch-says').textContent === 'step 1 of 4' && !document.querySelector('#status .rw-bar')",
+        polling=POLLING,
     )
     expect(page.locator("#watch-play")).to_have_text("Play")
     before = page.locator("#films img").first.get_attribute("src")
@@ -119,7 +126,7 @@ def test_the_film_is_scrubbed_and_does_not_play_for_those_who_want_no_motion(vis
     expect(page.locator("#heat-weights .rw-now")).to_contain_text("step 3")
     page.locator("#watch-play").click()
     expect(page.locator("#watch-play")).to_have_text("Pause")
-    page.wait_for_function("() => document.querySelector('#watch-says').textContent !== 'step 3 of 4'")
+    page.wait_for_function("() => document.querySelector('#watch-says').textContent !== 'step 3 of 4'", polling=POLLING)
     page.locator("#watch-play").click()
 
 
@@ -129,7 +136,7 @@ def test_previews_and_other_screens_leave_the_pictures_as_they_are(visit):
     page = visit("steps=4")
     first = png(page, "vanilla")
     page.get_by_role("tab", name="Watch").click()
-    page.wait_for_function("() => document.querySelector('#watch-says').textContent.includes('of 4')")
+    page.wait_for_function("() => document.querySelector('#watch-says').textContent.includes('of 4')", polling=POLLING)
     fresh = visit("steps=4")
     assert png(fresh, "vanilla") == first
     assert query_of(fresh)["steps"] == "4"

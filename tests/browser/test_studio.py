@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import io
 import json
 import zipfile
@@ -10,7 +11,7 @@ from xml.etree import ElementTree
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from looking import has_drawn, in_colours, png, src, wait_for_other
+from looking import POLLING, has_drawn, in_colours, png, src, wait_for_other
 from PIL import Image
 from playwright.sync_api import Page, expect
 
@@ -23,7 +24,7 @@ SCREENS = ("Compare", "Importance", "Ablate", "Watch", "Sweep", "Edit", "History
 
 def screen(page: Page, name: str) -> None:
     page.get_by_role("tab", name=name, exact=True).click()
-    page.wait_for_function("(name) => window.reweight.screen === name", arg=name)
+    page.wait_for_function("(name) => window.reweight.screen === name", arg=name, polling=POLLING)
 
 
 def saved(page: Page, button: str) -> bytes:
@@ -41,7 +42,7 @@ def swept(page: Page, across: tuple[str, str], down: tuple[str, str]) -> None:
         page.locator(f"#sweep-{side}").select_option(name)
         page.locator(f"#sweep-{side}-values").fill(values)
     page.locator("#sweep-draw").click()
-    page.wait_for_function("() => document.querySelector('#sweep-result').dataset.seconds")
+    page.wait_for_function("() => document.querySelector('#sweep-result').dataset.seconds", polling=POLLING)
 
 
 def test_a_sweep_is_drawn_taken_away_and_brought_to_the_page(visit):
@@ -63,7 +64,7 @@ def test_a_sweep_is_drawn_taken_away_and_brought_to_the_page(visit):
     before = page.evaluate("() => window.reweight.settings.low")
     page.locator("#sweep-grid td[data-at='1 0'] button").click()
     assert before != 0.5 and page.evaluate("() => [reweight.settings.low, reweight.settings.high]") == [0.5, 1.5]
-    page.wait_for_function("() => new URLSearchParams(location.search).get('low') === '0.5'")
+    page.wait_for_function("() => new URLSearchParams(location.search).get('low') === '0.5'", polling=POLLING)
     page.locator("#sweep-draw").click()  # drawn already
     expect(page.locator("#sweep-cost")).to_contain_text("nothing left to draw")
     page.locator("#batch summary").click()
@@ -83,10 +84,10 @@ def test_a_saved_picture_brings_its_settings_back_and_history_does_too(visit, tm
     wait_for_other(page, "reweighted", first)
     has_drawn(page)
     page.evaluate("() => window.reweight.set({ low: 1, seed: 3, painted: null })")
-    page.wait_for_function("() => new URLSearchParams(location.search).get('seed') === '3'")
+    page.wait_for_function("() => new URLSearchParams(location.search).get('seed') === '3'", polling=POLLING)
     screen(page, "History")
     page.locator("#history-file").set_input_files(tmp_path / "picture.png")
-    expect(page.locator("#status")).to_contain_text("Brought back")
+    expect(page.locator("#status")).to_contain_text("Restored")
     assert page.evaluate("() => [reweight.settings.low, reweight.settings.seed]") == [0.6, 7]
     painted = page.locator("#history-strip button", has_text="painted").first
     assert painted.locator(".rw-made span").all_text_contents() == [
@@ -95,7 +96,7 @@ def test_a_saved_picture_brings_its_settings_back_and_history_does_too(visit, tm
         "tiny-sd, 2 steps",
     ]
     painted.click()
-    page.wait_for_function("() => window.reweight.settings.painted?.[0][5] === 'off'")
+    page.wait_for_function("() => window.reweight.settings.painted?.[0][5] === 'off'", polling=POLLING)
     page.locator("#history-script").click()
     expect(page.locator("#history-text pre")).to_contain_text("reweighted(pipe, weights, bypass=off)")
     (tmp_path / "no.png").write_bytes(b"no picture")
@@ -122,7 +123,9 @@ def test_a_picture_is_edited_and_the_file_brings_everything_back(visit, tmp_path
     page.evaluate("() => { reweight.set({ seed: 3 }); document.querySelector('#edit-pictures').replaceChildren(); }")
     screen(page, "History")
     page.locator("#history-file").set_input_files(tmp_path / "edited.png")
-    page.wait_for_function("() => window.reweight.screen === 'Edit' && window.reweight.settings.seed === 7")
+    page.wait_for_function(
+        "() => window.reweight.screen === 'Edit' && window.reweight.settings.seed === 7", polling=POLLING
+    )
     expect(page.locator("#edit-strength-says")).to_have_text("0.60")
     expect(page.locator("#edit-pictures .rw-save")).to_have_count(3)
     assert pixels(saved(page, "[data-edited='reweighted'] .rw-save")) == pixels(edited)
@@ -148,7 +151,7 @@ def test_an_examples_pictures_are_there_before_the_model_is_asked(visit):
 
 
 def test_charts_and_the_slide_are_taken_along(visit):
-    page = visit("steps=2&prompt=the+blue+cat")
+    page = visit("steps=2")
     page.locator("#take-along summary").click()
     lines = page.locator("#take-along .rw-chart-tools")
 
@@ -159,10 +162,10 @@ def test_charts_and_the_slide_are_taken_along(visit):
 
     slide = chart(lines.first, "PNG")
     with Image.open(io.BytesIO(slide)) as image:
-        assert image.size == (1920, 1080) and "the blue cat" in image.text["reweight-page"]
+        assert image.size == (1920, 1080) and EXAMPLES[0] in image.text["reweight-page"]
     svg = ElementTree.fromstring(chart(lines.first, "SVG").decode())
     told = " ".join(svg.itertext())
-    assert "“the blue cat”" in told and "seed 7" in told and "made with reweight" in told
+    assert f"“{EXAMPLES[0]}”" in told and "seed 7" in told and "made with reweight" in told
     assert [one.get("href")[:10] for one in svg.iter("{http://www.w3.org/2000/svg}image")] == ["data:image"] * 3
     weights = chart(lines.nth(1), "CSV").decode().splitlines()
     assert weights[0] == "step,block,weight" and len(weights) == 1 + 2 * 7
@@ -170,13 +173,17 @@ def test_charts_and_the_slide_are_taken_along(visit):
     expect(page.locator("#rankings .rw-chart-tools")).to_have_count(3)
     ElementTree.fromstring(chart(page.locator("#rankings .rw-chart-tools").first, "SVG").decode())
     direct = chart(page.locator("#rankings .rw-chart-tools").last, "CSV").decode().splitlines()
-    assert direct[0] == "step,block,value" and len(direct) == 1 + 2 * 7 and len(direct[1].split(",")) == 3
+    assert direct[0] == "step,block,value,interval_95" and len(direct) == 1 + 2 * 7
+    assert direct[1].endswith(',"n = 1, no interval"')
     assert chart(page.locator("#ranks + .rw-chart-tools"), "PNG").startswith(b"\x89PNG")
     assert chart(page.locator("#curves .rw-chart-tools"), "CSV").decode().splitlines() == weights
     assert chart(page.locator("#ranks + .rw-chart-tools"), "CSV").decode().startswith("step,block,rank\n1,Encoder")
     screen(page, "Ablate")
-    page.wait_for_function("() => document.querySelectorAll('.rw-without:not(:disabled)').length === 21")
-    assert len(chart(page.locator("#ablate-tools"), "CSV").decode().splitlines()) == 1 + 21
+    page.wait_for_function(
+        "() => document.querySelectorAll('.rw-without:not(:disabled)').length === 21", polling=POLLING
+    )
+    ablated = list(csv.DictReader(chart(page.locator("#ablate-tools"), "CSV").decode().splitlines()))
+    assert [row["interval_95"] for row in ablated] == ["n = 1, no interval"] * 21
     ElementTree.fromstring(chart(page.locator("#ablate-tools"), "SVG").decode())
 
 
@@ -200,11 +207,35 @@ def test_a_lesson_is_played_to_its_end(visit):
         on.click()
     expect(card).to_contain_text("What a block is ✓")
     expect(card).to_contain_text("most pictures here need the last block of the decoder")
-    expect(card).to_contain_text("1 of 7 lessons done. Next: Coarse to fine.")
+    expect(card).to_contain_text("1 of 8 lessons done. Next: Coarse to fine.")
     card.get_by_role("button", name="Back to the page").click()
     expect(card).to_have_count(0)
     screen(page, "Learn")
     expect(page.locator(".rw-lesson").first).to_contain_text("done ✓")
+
+
+def test_the_parabolas_numbers_have_intervals(visit):
+    page = visit("steps=1")
+    screen(page, "Learn")
+    page.evaluate("() => document.querySelector('#lessons').replaceWith(reweight.parabola())")
+    page.get_by_role("button", name="Measure it").click()
+    page.locator(".rw-minima li").first.wait_for()
+    with page.expect_download() as download:
+        page.locator(".rw-chart-tools").get_by_role("button", name="save parabola as CSV").click()
+    rows = list(csv.DictReader(download.value.path().read_text(encoding="utf-8").splitlines()))
+    assert len(rows) == 7 * 5 and {row["pictures"] for row in rows} == {"6"}
+    for row in rows:
+        low, error, high = (float(row[name]) for name in ("low_95", "error_relative_to_weight_1", "high_95"))
+        assert low <= error <= high and (row["weight"] != "1" or low == high == 0)
+
+
+def test_what_a_card_is_about_is_brought_into_view(visit):
+    page = visit("steps=1", viewport={"width": 1280, "height": 500})
+    page.evaluate("() => window.reweight.lesson('tune-the-weights')")
+    for n in (1, 2):
+        expect(page.locator("#lesson")).to_contain_text(f"{n} of 5")
+        page.locator(".rw-lesson-skip").click()
+    expect(page.locator("#tune")).to_be_in_viewport()
 
 
 def test_a_class_gets_a_sheet_of_what_the_lessons_ask(visit):
@@ -213,7 +244,7 @@ def test_a_class_gets_a_sheet_of_what_the_lessons_ask(visit):
     page.evaluate("() => { window.reweight.toPrinter = () => {}; }")  # whose dialogue would wait for a person
     page.locator("#lesson-sheet").click()
     sheet = page.frame_locator("#class-sheet").locator("body")
-    expect(sheet.locator("section")).to_have_count(7)
+    expect(sheet.locator("section")).to_have_count(8)
     expect(sheet).to_contain_text("Which one changes the picture most?")
     expect(sheet.locator("section").first.locator("li")).to_have_count(3)
     expect(sheet).not_to_contain_text("SSIM")  # which the answers tell
@@ -241,8 +272,15 @@ READY = {  # what each screen shows once it has been filled
 OF_COLOURS = ("color-contrast", "link-in-text-block")
 
 
-def test_no_screen_has_a_serious_finding(visit):
-    page = visit("steps=2", color_scheme="light")
+@pytest.mark.parametrize(
+    ("scheme", "rules"),
+    [
+        ("light", {}),
+        pytest.param("dark", {"runOnly": OF_COLOURS}, marks=pytest.mark.thorough),
+    ],  # the others know of none
+)
+def test_no_screen_has_a_serious_finding(visit, scheme, rules):
+    page = visit("steps=2", color_scheme=scheme)
     page.evaluate(Axe().axe_script)
     found = {}
     for name in SCREENS:
@@ -252,14 +290,12 @@ def test_no_screen_has_a_serious_finding(visit):
         if name == "Learn":
             page.locator(".rw-lesson button").first.click()
         expect(page.locator(READY[name]).first).to_be_visible()
-        page.wait_for_function("() => !document.querySelector('#status .rw-bar')")
-        for scheme, rules in (("light", {}), ("dark", {"runOnly": OF_COLOURS})):  # the others know of no colours
-            in_colours(page, scheme)
-            if wrong := page.evaluate(
-                """async (options) => (await axe.run(options)).violations
-                     .filter(({ impact }) => ["serious", "critical"].includes(impact)).map(({ id }) => id)""",
-                {"resultTypes": ["violations"], **rules},
-            ):
-                found[f"{name}, {scheme}"] = wrong
-        in_colours(page, "light")
+        page.wait_for_function("() => !document.querySelector('#status .rw-bar')", polling=POLLING)
+        in_colours(page, scheme)
+        if wrong := page.evaluate(
+            """async (options) => (await axe.run(options)).violations
+                 .filter(({ impact }) => ["serious", "critical"].includes(impact)).map(({ id }) => id)""",
+            {"resultTypes": ["violations"], **rules},
+        ):
+            found[name] = wrong
     assert found == {}

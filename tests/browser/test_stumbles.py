@@ -6,7 +6,7 @@ import re
 from urllib.parse import quote, urlsplit
 
 import pytest
-from looking import block, has_drawn, number, png, query_of, slide, src, wait_for_other, wait_for_query
+from looking import POLLING, block, has_drawn, number, png, query_of, slide, src, wait_for_other, wait_for_query
 from playwright.sync_api import expect
 
 from reweight.engine.provenance import read_png
@@ -102,9 +102,9 @@ def test_within_a_frame_the_outer_page_is_told_the_address(visit, server):
         f"{server.url}?steps=2&seed=3",
     )
     frame = page.frames[-1]
-    frame.wait_for_function("() => window.reweight?.settings")
+    frame.wait_for_function("() => window.reweight?.settings", polling=POLLING)
     frame.evaluate("() => { window.reweight.outer = '*'; window.reweight.draw(); }")
-    page.wait_for_function("() => window.told.some((one) => one?.queryString?.includes('seed=3'))")
+    page.wait_for_function("() => window.told.some((one) => one?.queryString?.includes('seed=3'))", polling=POLLING)
 
 
 def test_examples_dice_and_a_bad_prompt(visit):
@@ -133,7 +133,7 @@ def test_a_wrong_model_changes_nothing_and_an_opened_one_survives_a_reload(visit
     model.fill("no such model")
     model.press("Enter")
     expect(page.locator("#status")).to_contain_text("There is no model, folder or hub id")
-    expect(page.locator("#status")).to_contain_text("keeps serving")
+    expect(page.locator("#status")).to_contain_text("Still using")
     expect(model).to_have_value(server.model)
     model.fill("toy-turbo")
     model.press("Enter")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 import pytest
-from looking import contrast, has_drawn, in_colours, src, wait_for_other
+from looking import POLLING, contrast, has_drawn, in_colours, src, wait_for_other
 from playwright.sync_api import expect
 
 from reweight.models.registry import ASSETS
@@ -106,7 +106,9 @@ def test_chips_by_keyboard_draw(visit):
     wait_for_other(page, "vanilla", before)
     page.locator("#words [data-name='anime']").press(" ")
     expect(page.locator("#prompt")).to_have_value("anime style, a red cat")
-    page.wait_for_function("() => new URLSearchParams(location.search).get('prompt') === 'anime style, a red cat'")
+    page.wait_for_function(
+        "() => new URLSearchParams(location.search).get('prompt') === 'anime style, a red cat'", polling=POLLING
+    )
 
 
 def test_the_chips_can_be_read_on_a_phone(visit):

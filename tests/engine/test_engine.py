@@ -590,7 +590,7 @@ class TestModels:
                 lambda other=other: engine.agreement(other, np.ones((2, 7))),
                 lambda other=other: engine.chosen(other),
             ):
-                with pytest.raises(ModelError, match="This demo serves toy: choose one of them"):
+                with pytest.raises(ModelError, match="This demo has the models toy: choose one of them"):
                     call()
         engine.close()
 

@@ -104,6 +104,18 @@ def test_pictures_are_those_of_a_plain_engine_and_remembered_here_not_in_the_for
     assert not lender.processes[-1].is_alive()
 
 
+def test_a_random_order_is_each_seeds_own_also_where_every_picture_is_cached(engines):
+    engine, _, _ = engines
+    request = asked(engine, seed=21, steps=1, schedule="random", low=0.5, high=1.5, columns=["reweighted"])
+
+    def weights() -> list[Any]:
+        events = engine.compare(request, engine.chosen(request), seeds=[22])
+        return [event.weights.tolist() for event in events if isinstance(event, Picture)]
+
+    drawn, cached = weights(), weights()
+    assert drawn == cached and drawn[0] != drawn[1]
+
+
 def test_what_only_the_fork_remembers_is_lost(engines):
     engine, lender, _ = engines
     request = asked(engine, seed=12)

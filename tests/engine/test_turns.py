@@ -9,7 +9,8 @@ from dataclasses import replace
 import pytest
 
 from reweight.engine import engine as engine_room
-from reweight.engine import resident, worker
+from reweight.engine import job as jobs
+from reweight.engine import resident
 from reweight.engine.engine import Agreement, Engine, Picture, ProbeSnapshot
 from reweight.engine.pictures import Pictures
 from reweight.engine.request import validate
@@ -48,7 +49,7 @@ def test_nothing_changes_where_jobs_take_turns_in_the_midst_of_each_other(sd_fol
     alone = Engine((str(sd_folder),), local=True)
     expected = probed(alone), [drawn(alone, seed, "b") for seed in range(2)]
     alone.close()
-    monkeypatch.setattr(worker, "TURN", 0.0)
+    monkeypatch.setattr(jobs, "TURN", 0.0)
     pictures: list[list[bytes]] = []
     thread = threading.Thread(target=lambda: pictures.extend(drawn(engine, seed, "b/drawer") for seed in range(2)))
     thread.start()
@@ -60,7 +61,7 @@ def test_nothing_changes_where_jobs_take_turns_in_the_midst_of_each_other(sd_fol
 @pytest.fixture
 def crowd(sd_folder, monkeypatch):
     """An engine that several visitors share: jobs pause in the midst of a drawing."""
-    monkeypatch.setattr(worker, "TURN", 0.0)
+    monkeypatch.setattr(jobs, "TURN", 0.0)
     monkeypatch.setattr(resident, "device_for", lambda device: "cpu")
     name = str(sd_folder)
 
@@ -92,9 +93,9 @@ def test_a_short_job_waits_a_step_of_a_long_one_and_neither_picture_changes(crow
     )
     emitted: list[tuple[str, str]] = []
     threads, found = [], []
-    emit = worker.Job.emit
+    emit = jobs.Job.emit
 
-    def told(job: worker.Job, event: object) -> None:
+    def told(job: jobs.Job, event: object) -> None:
         emitted.append((job.client, type(event).__name__))
         emit(job, event)
         if emitted.count(("a", "Step")) == 2 and not threads:
@@ -103,7 +104,7 @@ def test_a_short_job_waits_a_step_of_a_long_one_and_neither_picture_changes(crow
             while not crowd.worker.status().waiting:
                 time.sleep(0.001)
 
-    monkeypatch.setattr(worker.Job, "emit", told)
+    monkeypatch.setattr(jobs.Job, "emit", told)
     for method in methods:
         for kept in (emitted, threads, found):
             kept.clear()

@@ -6,8 +6,8 @@ import torch
 
 from reweight.engine.drawing import draw
 from reweight.engine.engine import Engine, Picture, Preview, Watched
+from reweight.engine.listening import decoded, listening
 from reweight.engine.request import validate
-from reweight.engine.watching import decoded, listening
 
 MODELS = ("toy", "toy-turbo")
 
@@ -45,8 +45,8 @@ def test_what_is_predicted_comes_nearer_to_the_picture(engine, model):
 
 
 def test_previews_come_while_it_is_drawn_and_the_picture_is_the_same(engine, monkeypatch):
-    monkeypatch.setattr("reweight.engine.watching.FIRST", 0.0)
-    monkeypatch.setattr("reweight.engine.watching.NEXT", 0.0)
+    monkeypatch.setattr("reweight.engine.listening.FIRST", 0.0)
+    monkeypatch.setattr("reweight.engine.listening.NEXT", 0.0)
     request = asked(engine, "toy-turbo", steps=5)
     events = list(engine.compare(request, engine.chosen(request), ("vanilla",), preview=True))
     assert [event.step for event in events if isinstance(event, Preview)] == [1, 2]

@@ -8,7 +8,7 @@ from here import run_here
 from PIL import Image
 
 from reweight.engine import resolving
-from reweight.engine.drawing import drawing_of
+from reweight.engine.drawing import drawing_of, with_tables
 from reweight.engine.engine import Engine, Picture, Waiting
 from reweight.engine.provenance import read_png
 from reweight.engine.request import RequestError, validate
@@ -44,10 +44,12 @@ def test_a_pinned_table_is_applied_as_it_is(turbo):
     given = table(weights=[[0.5, "off", 1, 1, 1, 1, 2.0], [1] * 7])
     chosen = turbo.chosen(request(low=0.2, high=0.3), pinned=given)
     assert chosen.weight_table is given and chosen.table is None and "loaded from a file" in chosen.source
-    drawing = drawing_of(request(low=0.2, high=0.3), chosen, turbo.opened("toy-turbo"))
+    asked = request(low=0.2, high=0.3)
+    drawing = with_tables(drawing_of(asked, chosen, turbo.opened("toy-turbo")), asked)
     assert np.array_equal(drawing.weights, given.weights) and np.array_equal(drawing.bypass, given.bypass)
     painted = request(painted=[[None, 1.5, *[None] * 5], [None] * 7], first_step=1, last_step=1)
-    drawing = drawing_of(painted, turbo.chosen(painted, pinned=given), turbo.opened("toy-turbo"))
+    chosen = turbo.chosen(painted, pinned=given)
+    drawing = with_tables(drawing_of(painted, chosen, turbo.opened("toy-turbo")), painted)
     assert drawing.weights[0, 1] == 1.5 and drawing.bypass is None
 
 
@@ -102,7 +104,7 @@ def test_tuning_for_one_prompt_can_be_stopped_and_keeps_what_it_has(turbo):
 
 
 def test_nothing_to_score_with_is_one_sentence(turbo):
-    with pytest.raises(ValueError, match="no scorer to tune towards"):
+    with pytest.raises(ValueError, match="no scorer to tune for"):
         list(turbo.tune(request(), scorer="none"))
 
 
@@ -139,10 +141,10 @@ def test_a_table_for_each_transformer_is_applied_and_painted_over(turbo):
     assert chosen.weight_table is fine and chosen.bypass is not None and chosen.weights.shape == (2, 7)
     assert np.allclose(chosen.weights[:, 6], fine.weights[:, stage == 6].mean(1))
     loaded = turbo.opened("toy-turbo")
-    drawing = drawing_of(request(), chosen, loaded)
+    drawing = with_tables(drawing_of(request(), chosen, loaded), request())
     assert np.array_equal(drawing.weights, fine.weights) and np.array_equal(drawing.bypass, fine.bypass)
     painted = request(painted=[[None, 1.5, *[None] * 5], [*[None] * 6, 0.5]], last_step=2)
-    drawing = drawing_of(painted, turbo.chosen(painted, pinned=fine), loaded)
+    drawing = with_tables(drawing_of(painted, turbo.chosen(painted, pinned=fine), loaded), painted)
     assert (drawing.weights[0, stage == 1] == 1.5).all() and (drawing.weights[1, stage == 6] == 0.5).all()
     assert drawing.bypass is None and np.array_equal(drawing.weights[0, stage != 1], fine.weights[0, stage != 1])
     (picture,) = (event for event in turbo.compare(request(), chosen, ("reweighted",)) if isinstance(event, Picture))

@@ -7,7 +7,8 @@ import weakref
 
 import pytest
 
-from reweight.engine.worker import Busy, Waiting, Worker
+from reweight.engine.job import Busy
+from reweight.engine.worker import Waiting, Worker
 
 SOON = 5  # seconds, for what takes milliseconds
 
@@ -246,7 +247,7 @@ def test_a_job_whose_cleanup_raises_does_not_leave_its_caller_waiting(worker, ho
 
 
 def test_a_job_that_pauses_lets_others_have_a_turn_in_the_midst_of_its_own(worker, monkeypatch):
-    monkeypatch.setattr("reweight.engine.worker.TURN", 0.0)
+    monkeypatch.setattr("reweight.engine.job.TURN", 0.0)
     order, go = [], threading.Event()
 
     def long(job):
@@ -270,7 +271,7 @@ def test_a_job_that_pauses_lets_others_have_a_turn_in_the_midst_of_its_own(worke
 
 
 def test_closing_stops_a_job_that_has_paused_for_another(monkeypatch):
-    monkeypatch.setattr("reweight.engine.worker.TURN", 0.0)
+    monkeypatch.setattr("reweight.engine.job.TURN", 0.0)
     worker = Worker()
     inside = threading.Event()
 
@@ -298,7 +299,7 @@ def test_closing_stops_a_job_that_has_paused_for_another(monkeypatch):
 
 
 def test_time_away_is_not_counted_as_work(worker, monkeypatch):
-    monkeypatch.setattr("reweight.engine.worker.TURN", 0.01)
+    monkeypatch.setattr("reweight.engine.job.TURN", 0.01)
     worker.seconds = 0.2
     go = threading.Event()
 
@@ -440,7 +441,7 @@ def test_ones_own_jobs_are_not_people_ahead(worker, gate):
 
 
 def test_a_job_in_the_midst_of_a_drawing_lets_those_in_that_have_other_pipelines(worker, gate, monkeypatch):
-    monkeypatch.setattr("reweight.engine.worker.TURN", 0.0)
+    monkeypatch.setattr("reweight.engine.job.TURN", 0.0)
     worker.levels = 2
     order = []
 

@@ -214,6 +214,7 @@ class TestTGate:
         assert report.figures["of these without guidance"] == 3
         assert report.figures["cross-attention calls saved"] == 3 * len(attentions)
 
+    @pytest.mark.parametrize("pipe", ["sd", pytest.param("sdxl", marks=pytest.mark.thorough)], indirect=True)
     def test_flops(self, pipe):
         whole = flops(lambda: latents(pipe, steps=5))
         with apply("tgate", pipe):

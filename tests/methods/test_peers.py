@@ -9,7 +9,7 @@ import tiny
 import torch
 from diffusers import StableDiffusionImg2ImgPipeline, StableDiffusionXLImg2ImgPipeline
 from nets import draw, predict
-from peers import PEERS, SCHEDULERS, apply, family_of, far, latents, settings_of, state, with_scheduler
+from peers import PEERS, SCHEDULERS, apply, family_of, far, latents, settings_of, state, vanilla, with_scheduler
 
 from reweight.engine.drawing import applied
 from reweight.methods import METHODS, Drawing
@@ -40,9 +40,19 @@ def key(request):
     return request.param
 
 
+def weights_for(pipe):
+    return np.random.default_rng(0).uniform(0.8, 1.2, (5, len(target_blocks(pipe.unet))))
+
+
+def with_both(pipe, **options):
+    with reweighted(pipe, weights_for(pipe)), apply("freeu", pipe):
+        return draw(pipe, **options)
+
+
 class TestUndone:
+    @either
     def test_leaving_is_bitwise_and_the_report_says_what_happened(self, pipe, key):
-        before, clean = draw(pipe, steps=5), state(pipe)
+        before, clean = vanilla(pipe, steps=5), state(pipe)
         with apply(key, pipe) as report:
             assert far(draw(pipe, steps=5), before) > 1e-4
         assert state(pipe) == clean
@@ -52,7 +62,7 @@ class TestUndone:
         assert report.sentence()
 
     def test_an_exception_inside_leaves_nothing(self, sd_pipe, key):
-        before, clean = draw(sd_pipe, steps=5), state(sd_pipe)
+        before, clean = vanilla(sd_pipe, steps=5), state(sd_pipe)
 
         def stop(pipe, step, timestep, tensors):
             if step == 3:
@@ -128,7 +138,7 @@ class TestTogether:
             with pytest.raises(ValueError, match=r"^.* and .* cannot be combined: choose one of them\.$"):
                 parts(f"{a}+{b}")
             return
-        before, clean = latents(sd_pipe), state(sd_pipe)
+        before, clean = vanilla(sd_pipe, latents), state(sd_pipe)
         settings = {key: settings_of(key, sd_pipe) for key in PEERS}
         drawing = Drawing(5, 3.0, "sd15")
         pictures = []
@@ -142,8 +152,8 @@ class TestTogether:
 
     @either
     def test_with_reweighting_and_freeu(self, pipe, key):
-        weights = np.random.default_rng(0).uniform(0.8, 1.2, (5, len(target_blocks(pipe.unet))))
-        before, clean = draw(pipe, steps=5), state(pipe)
+        weights = weights_for(pipe)
+        before, clean = vanilla(pipe, steps=5), state(pipe)
         family = family_of(pipe)
         settings = {name: METHODS[name].settings_for(family) for name in (*PEERS, "freeu")}
         settings["reweighted"] = METHODS["reweighted"].read({"low": 0.9, "high": 1.1}, None)
@@ -152,8 +162,7 @@ class TestTogether:
         for column in (f"reweighted+{key}+freeu", f"freeu+{key}+reweighted"):
             with applied(pipe, column, settings, drawing):
                 pictures.append(draw(pipe, steps=5))
-        with reweighted(pipe, weights), apply("freeu", pipe):
-            without = draw(pipe, steps=5)
+        without = vanilla(pipe, with_both, steps=5)
         assert far(*pictures) < 1e-4
         assert far(pictures[0], without) > 1e-5
         assert state(pipe) == clean
@@ -177,6 +186,7 @@ class TestEverywhere:
         assert state(sd_pipe) == clean
         assert (draw(sd_pipe, steps=5) == before).all()
 
+    @either
     @pytest.mark.parametrize("guidance", [pytest.param(0.0, marks=pytest.mark.thorough), 3.0])
     def test_several_pictures_are_those_drawn_alone(self, pipe, key, guidance):
         options = dict(steps=5, guidance=guidance)
@@ -192,7 +202,7 @@ class TestEverywhere:
         kind = StableDiffusionXLImg2ImgPipeline if "XL" in type(pipe).__name__ else StableDiffusionImg2ImgPipeline
         edit = kind.from_pipe(pipe)
         edit.set_progress_bar_config(disable=True)
-        image = draw(pipe)
+        image = vanilla(pipe)
         options = dict(image=image, strength=0.7, steps=10)
         before = draw(edit, **options)
         with apply(key, edit, steps=10) as report:
@@ -219,7 +229,7 @@ class TestEverywhere:
         pipe = request.getfixturevalue("sdxl_pipe" if family == "sdxl" else "sd_pipe")
         drawing = Drawing(steps, 3.0, family)
         settings = METHODS[key].settings_for(family)
-        before = draw(pipe, steps=steps)
+        before = vanilla(pipe, steps=steps)
         with METHODS[key].apply(pipe, settings, drawing):
             same = bool((draw(pipe, steps=steps) == before).all())
         assert same == bool(METHODS[key].inert(settings, drawing))

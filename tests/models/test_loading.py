@@ -3,8 +3,6 @@ import hashlib
 import json
 import shutil
 import struct
-import subprocess
-import sys
 import time
 import weakref
 from dataclasses import replace
@@ -174,7 +172,7 @@ class TestLoading:
     def test_a_copy_of_the_embedded_model_is_of_its_family(self, tmp_path):
         folder = shutil.copytree(REGISTRY["toy-turbo"].repositories[0], tmp_path / "my-turbo")
         card = load_model(str(folder), local=True).card
-        assert (card.family, card.steps, card.guidance, card.low, card.high) == ("toy", 2, 0.0, 1.0, 1.5)
+        assert (card.family, card.steps, card.guidance, card.low, card.high) == ("toy", 2, 0.0, 1.2, 1.6)
 
     def test_sdxl(self, sdxl_folder):
         loaded = load_model(str(sdxl_folder), local=True)
@@ -279,7 +277,7 @@ class TestLoading:
 class TestDamage:
     def test_no_pipeline(self, tmp_path):
         (tmp_path / "empty").mkdir()
-        refused(tmp_path / "empty", "^empty is no pipeline that diffusers saved")
+        refused(tmp_path / "empty", "^empty is not a pipeline saved by diffusers")
 
     @pytest.mark.parametrize("text", ["", "{", "[]", "null", "\xff", '{"a": NaN}', "[" * 5000, " " * 2_000_000])
     def test_no_index(self, folder, text):
@@ -289,22 +287,22 @@ class TestDamage:
     @pytest.mark.parametrize(
         ("change", "message"),
         [
-            ({"_class_name": "FluxPipeline"}, "of a kind that works here: StableDiffusionPipeline or"),
-            ({"_class_name": "DiffusionPipeline"}, "of a kind that works here"),
-            ({"_class_name": ["pipeline", "StableDiffusionPipeline"]}, "of a kind that works here"),
-            ({"_class_name": None}, "of a kind that works here"),
-            ({"unet": ["unet_code", "UNet2DConditionModel"]}, "not opened here: 'unet'"),
-            ({"text_encoder": ["diffusers", "CLIPTextModel"]}, "not opened here: 'text_encoder'"),
-            ({"unet": ["diffusers", "UNet2DModel"]}, "not opened here: 'unet'"),
-            ({"scheduler": ["diffusers", "DiffusionPipeline"]}, "not opened here"),
-            ({"scheduler": ["my_code", "DDIMScheduler"]}, "not opened here"),
-            ({"tokenizer": ["transformers", "AutoTokenizer"]}, "not opened here"),
-            ({"tokenizer": ["os", "CLIPTokenizer"]}, "not opened here"),
-            ({"extra": ["builtins", "eval"]}, "not opened here: 'extra'"),
+            ({"_class_name": "FluxPipeline"}, "not a supported kind of pipeline: StableDiffusionPipeline or"),
+            ({"_class_name": "DiffusionPipeline"}, "not a supported kind of pipeline"),
+            ({"_class_name": ["pipeline", "StableDiffusionPipeline"]}, "not a supported kind of pipeline"),
+            ({"_class_name": None}, "not a supported kind of pipeline"),
+            ({"unet": ["unet_code", "UNet2DConditionModel"]}, "unsupported part: 'unet'"),
+            ({"text_encoder": ["diffusers", "CLIPTextModel"]}, "unsupported part: 'text_encoder'"),
+            ({"unet": ["diffusers", "UNet2DModel"]}, "unsupported part: 'unet'"),
+            ({"scheduler": ["diffusers", "DiffusionPipeline"]}, "unsupported part"),
+            ({"scheduler": ["my_code", "DDIMScheduler"]}, "unsupported part"),
+            ({"tokenizer": ["transformers", "AutoTokenizer"]}, "unsupported part"),
+            ({"tokenizer": ["os", "CLIPTokenizer"]}, "unsupported part"),
+            ({"extra": ["builtins", "eval"]}, "unsupported part: 'extra'"),
             ({"unet": [None, None]}, "not a complete pipeline: it has no unet"),
             ({"vae": 3}, "not a complete pipeline: it has no vae"),
-            ({"vae": []}, "not opened here"),
-            ({"vae": [1, 2]}, "not opened here"),
+            ({"vae": []}, "unsupported part"),
+            ({"vae": [1, 2]}, "unsupported part"),
         ],
     )
     def test_index_with_other_parts(self, folder, change, message):
@@ -471,17 +469,17 @@ class TestHub:
         assert fetched[1:] == ("one/good", COMMIT)
 
     def test_missing_repositories_are_named(self, online):
-        with pytest.raises(ModelError, match=r"^Model cannot be had: it is not there any more.*tried gone/away, a/b"):
+        with pytest.raises(ModelError, match=r"^Model is not available: it no longer exists.*tried gone/away, a/b"):
             hub.fetch(("gone/away@abc", "a/b"), "Model", half=False, on_progress=lambda *about: None)
         refused("gone/away", "tried gone/away")
 
     def test_a_gated_repository(self, online):
-        refused("one/gated", "one/gated wants its licence accepted on huggingface.co")
+        refused("one/gated", "one/gated requires accepting its licence on huggingface.co")
 
     def test_a_repository_that_is_no_pipeline(self, online, tmp_path):
         (tmp_path / "readme").mkdir()
         online.served["one/readme"] = tmp_path / "readme"
-        refused("one/readme", "no pipeline that diffusers saved")
+        refused("one/readme", "not a pipeline saved by diffusers")
 
     def test_a_download_that_breaks_off_goes_on_later(self, online, folder):
         online.served["one/good"] = folder
@@ -492,7 +490,7 @@ class TestHub:
             return listed(self, 418 if body == kept else status, b"" if body == kept else body, headers)
 
         online._answer = broken
-        refused("one/good", "^The download of one/good broke off: try again")
+        refused("one/good", "^The download of one/good was interrupted: try again")
         online._answer = listed
         load_model("one/good", local=True)
 
@@ -526,8 +524,3 @@ class TestHub:
         monkeypatch.setenv("REWEIGHT_LOCK", str(tmp_path / "none.json"))
         refused(name, "HF_HUB_OFFLINE.*the embedded model works without", local=False)
         assert hub.download_bytes(REGISTRY[name].repositories, half=True) is None
-
-
-def test_remote_code_is_switched_off():
-    code = "import reweight.models; from diffusers.utils import constants as c; assert c.DIFFUSERS_DISABLE_REMOTE_CODE"
-    subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, cwd=models.ASSETS.parent)

@@ -129,6 +129,11 @@ def test_a_damaged_file_is_refused_and_kept(online, text):
         load()
     assert lock.own_file().read_text(encoding="latin-1") == text
     assert online.asked == []
+
+
+def test_a_damaged_file_leaves_the_embedded_model_alone(online):
+    lock.own_file().parent.mkdir(parents=True)
+    lock.own_file().write_text("{", encoding="utf-8")
     load_model("toy")
 
 

@@ -74,7 +74,8 @@ def small_autoencoder(tmp_path):
     return tmp_path / "small"
 
 
-def test_a_small_autoencoder_takes_the_place_of_a_models_own(sd_folder, small_autoencoder):
+def test_a_small_autoencoder_takes_the_place_of_a_models_own(sd_folder, small_autoencoder, monkeypatch):
+    monkeypatch.setattr("reweight.engine.parabola.PICTURES", 2)
     own = load_model(str(sd_folder), local=True, device="cpu")
     loaded = load_model(str(sd_folder), local=True, device="cpu", autoencoder=small_autoencoder)
     assert type(loaded.pipe.vae) is AutoencoderTiny and loaded.revision.startswith(f"{own.revision}+")

@@ -4,16 +4,17 @@ import copy
 
 import pytest
 import torch
+from nets import inputs
 
 from reweight.models import threads
 from reweight.models.loading import load_model
-from tests.nets import inputs
 
 
 @pytest.fixture(autouse=True)
-def two_threads():
+def two_threads(monkeypatch):
     before = torch.get_num_threads()
     torch.set_num_threads(2)
+    monkeypatch.setattr(threads, "FEW", 2)
     yield
     torch.set_num_threads(before)
 

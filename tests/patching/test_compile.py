@@ -75,6 +75,7 @@ def test_a_pipeline_of_two_steps_is_that_of_the_plain_unet(sd_pipe):
     assert graphs() == 1
 
 
+@pytest.mark.thorough
 def test_a_probe_of_a_compiled_unet_finds_the_same_table(sd_pipe):
     options = {"steps": 2, "guidance_scale": 3.0, "height": 16, "width": 16, "runs": 2, "iterations": 2}
     sd_pipe.unet = tiny.build_sd_unet(**SMALL)

@@ -71,7 +71,7 @@ def test_a_disk_that_fills_up_costs_no_work(sd_pipe, tmp_path, full_disk, caplog
     full_disk[0] = writes
     search = Search(sd_pipe)
     assert search.table(tmp_path) == expected and search.begun == 1 and search.calls == whole.calls
-    assert caplog.text.count("goes on without saving its state: No space left") == 1
+    assert caplog.text.count("continues without saving its state: No space left") == 1
     assert list(tmp_path.iterdir()) == []
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from itertools import product
 from types import SimpleNamespace
 
 import numpy as np
@@ -137,9 +138,15 @@ def literal_probe(pipe, preset, *, steps, seed, guidance, runs, iterations, boun
     return np.array(thresholds), low, high, {key: int(value) for key, value in counts.items()}
 
 
-@pytest.mark.parametrize("guidance", [0.0, 4.0])
-@pytest.mark.parametrize("steps", [1, 3])
-@pytest.mark.parametrize("preset", ["paper-code", "paper-text"])
+@pytest.mark.parametrize(
+    ("preset", "steps", "guidance"),
+    [
+        pytest.param(
+            *case, marks=() if case in (("paper-code", 3, 4.0), ("paper-text", 1, 0.0)) else pytest.mark.thorough
+        )
+        for case in product(["paper-code", "paper-text"], [1, 3], [0.0, 4.0])
+    ],
+)
 def test_probe_is_the_papers_loop(pipe, preset, steps, guidance):
     constants = LOOSE[preset]
     q, low, high, counts = literal_probe(pipe, preset, steps=steps, seed=5, guidance=guidance, **constants)

@@ -47,6 +47,9 @@ def test_against_one_forward_at_a_time(sd_pipe, kind):
                         }[kind]
                         variance[t, i, k] += float((eps - eps_hat).var(correction=0)) / 2
     np.testing.assert_allclose(measured.variance, variance, rtol=1e-3)
+    relative = measured.variance / measured.variance[..., 1:2] - 1
+    assert (measured.relative_low - 1e-6 <= relative).all() and (relative <= measured.relative_high + 1e-6).all()
+    assert not measured.relative_low[..., 1].any() and (measured.relative_low < measured.relative_high)[..., 0].all()
     for t, i in np.ndindex(2, 7):
         p = np.poly1d(np.polyfit(GRID, variance[t, i], 2))
         if p.c[0] > 1e-4:

@@ -181,7 +181,7 @@ def test_what_is_not_there_is_one_sentence(tmp_path, state, load):
         load_hps("v3")
     with pytest.raises(ValueError, match=r"no HPS checkpoint gone\.pt.*\.$"):
         load_hps(checkpoint=tmp_path / "gone.pt")
-    with pytest.raises(ValueError, match=r"tokenizer cannot be had.*\.$"):
+    with pytest.raises(ValueError, match=r"tokenizer is not available.*\.$"):
         load({"state_dict": state}, tokenizer=tmp_path / "gone")
     with pytest.raises(ValueError, match=r"HPS_v2\.1_compressed\.pt cannot be downloaded.*\.$"):
         load_hps("v2.1")

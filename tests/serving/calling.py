@@ -18,6 +18,13 @@ from server import Server
 
 QUICK = ("the blue cat in rain", "toy-turbo", 0.9, 1.2, "importance", 7, 1, 0, "")
 LONG = ("paper-code", 100, "a photo of a fox in the snow", "toy", 0.9, 1.2, "importance", 7, 12, 3, "")
+DEAD = "http://127.0.0.1:9"  # a proxy that does not answer, without an exception for this machine
+GRADIOS = {
+    "GRADIO_ALLOWED_PATHS": "/etc",
+    "GRADIO_DEBUG": "1",
+    "GRADIO_NUM_WORKERS": "x",
+}  # would open folders, never end
+AROUND = {"http_proxy": DEAD, "HTTP_PROXY": DEAD, "https_proxy": DEAD, "no_proxy": "", "NO_PROXY": ""} | GRADIOS
 
 
 def finished(work: Coroutine[Any, Any, Any]) -> Any:
@@ -88,3 +95,13 @@ def until(condition: Any, seconds: float = 60.0) -> float:
 def memory_of(server: Server) -> float:
     """Megabytes that the program holds."""
     return psutil.Process(server.process.pid).memory_info().rss / 1e6
+
+
+def address(number: int) -> str:
+    """An address of its own for each number."""
+    return f"5.{number // 250}.{number % 250}.7"
+
+
+def asked(seed: int, prompt: str = QUICK[0]) -> tuple[Any, ...]:
+    """A quick picture of a seed."""
+    return (prompt, *QUICK[1:5], seed, *QUICK[6:])

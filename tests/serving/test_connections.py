@@ -5,7 +5,7 @@ from __future__ import annotations
 from types import SimpleNamespace
 from typing import Any
 
-from reweight.serving.connections import Connections
+from reweight.serving.connections import Connections, room_for_files
 
 
 class Connection:
@@ -49,3 +49,19 @@ def test_of_too_many_the_oldest_go_at_once():
     connections.server.server_state.connections |= set(new)
     assert connections.sweep(1.0) == 5
     assert sum(one.closed for one in old) == 5 and not any(one.closed for one in new)
+
+
+def test_where_few_files_may_be_open_idle_connections_and_streams_leave_some_to_others():
+    few, many = Connections(files=256), Connections()
+    assert few.most == 64 and many.most == 400
+    for connections in (few, many):
+        connections.open.update({f"9.9.9.{n}": 1 for n in range(128)})
+    assert few.refusal("8.8.8.8", 160, 640) and many.refusal("8.8.8.8", 160, 640) is None
+    assert room_for_files() > 0
+
+
+def test_a_request_is_read_by_what_limits_its_headers_whatever_else_is_installed():
+    server = SimpleNamespace(config=SimpleNamespace(http_protocol_class=object))
+    connections = Connections()
+    connections.watch(server)
+    assert connections.server is server and server.config.http_protocol_class.__name__ == "H11Protocol"

@@ -110,3 +110,34 @@ def test_a_full_disk_has_the_files_in_memory_and_no_room_at_all_is_a_sentence(tm
     monkeypatch.setattr(files, "LEAST", float("inf"))
     with pytest.raises(NoRoom, match=r"make room|GRADIO_TEMP_DIR"):
         Scratch()
+
+
+def test_a_folder_that_is_named_may_be_a_link_or_shared_by_many(tmp_path: Path, monkeypatch):
+    link, shared = tmp_path / "link", tmp_path / "shared"
+    (tmp_path / "there").mkdir(), shared.mkdir(), link.symlink_to(tmp_path / "there", target_is_directory=True)
+    monkeypatch.setattr(files.tempfile, "gettempdir", lambda: str(tmp_path / "usual"))
+    if os.getuid() == 0:
+        os.chown(shared, 12345, 12345)
+    for named, where in ((link, tmp_path / "there"), (shared, shared)):
+        monkeypatch.setenv("GRADIO_TEMP_DIR", str(named))
+        scratch = Scratch()
+        scratch.close()
+        assert scratch.folder.is_relative_to(where)
+
+
+def test_a_machine_that_tidies_up_does_not_let_another_demo_remove_what_is_used(scratch: Scratch, monkeypatch):
+    def tidy() -> None:
+        """Old files go, as after days; what is left of the folder looks old as well."""
+        for path in scratch.folder.rglob("*"):
+            if path.is_file():
+                path.unlink()
+        os.utime(scratch.folder, (time.time() - 9000,) * 2)
+
+    tidy()
+    Scratch().close()
+    assert scratch.files.is_dir()
+    shutil.rmtree(scratch.folder)
+    scratch.sweep(0)
+    tidy()
+    Scratch().close()
+    assert scratch.files.is_dir()

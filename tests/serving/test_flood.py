@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from concurrent.futures import ThreadPoolExecutor
 
+import pytest
 from calling import LONG, QUICK, Caller, memory_of, new_session, until
 from server import Server
 
@@ -30,6 +31,7 @@ def test_eighty_requests_without_a_session_do_not_close_it(public: Server, calle
     )
 
 
+@pytest.mark.thorough
 def test_names_made_up_at_one_address_do_not_keep_another_out(public: Server, caller: Caller):
     with ThreadPoolExecutor(16) as pool:
         codes = list(pool.map(lambda n: caller.join("importance", LONG, new_session()).status_code, range(70)))

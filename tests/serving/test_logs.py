@@ -93,3 +93,18 @@ def test_lines_that_are_json_already_pass(stream):
     out = io.StringIO()
     Tracebacks(out).write('{"time": 1}\n')
     assert out.getvalue() == '{"time": 1}\n'
+
+
+def test_what_anybody_can_cause_is_told_so_many_times_a_minute():
+    sparing = Sparing()
+
+    def told(count: int, created: float) -> list[logging.LogRecord]:
+        records = [
+            logging.makeLogRecord({"msg": "a request failed", "levelno": logging.INFO, "created": created})
+            for _ in range(count)
+        ]
+        return [record for record in records if sparing.filter(record)]
+
+    assert len(told(5, 0.0)) == 5 and len(told(500, 10.0)) == logs.MOST - 5
+    (later,) = told(1, 61.0)
+    assert later.fields == {"left_out": 505 - logs.MOST}

@@ -9,12 +9,11 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
 import pytest
-from calling import LONG, QUICK, Caller, new_session, until
+from calling import AROUND, LONG, QUICK, Caller, new_session, until
 from server import ROOT, Server, no_insides, serving
 
 TOLD = 5.0  # seconds within which it ends
@@ -74,32 +73,6 @@ def test_pictures_are_where_they_are_swept(caller: Caller, public: Server):
     )
 
 
-DRAWING = ("a photo of a fox in the snow", "toy", 0.9, 1.2, "importance", 7, 50, 3, "")
-
-
-@pytest.mark.parametrize(
-    ("signalled", "name", "asked"),
-    [
-        (signal.SIGTERM, "importance", LONG),
-        pytest.param(signal.SIGINT, "importance", LONG, marks=pytest.mark.thorough),
-        pytest.param(signal.SIGTERM, "compare", DRAWING, marks=pytest.mark.thorough),
-    ],
-)
-def test_it_ends_within_seconds_also_while_it_works(tmp_path: Path, signalled, name, asked):
-    with serving(None, tmp_path, "--model", "toy-turbo") as server:
-        caller = Caller(server, session=new_session())
-        event = caller.join(name, asked).json()["event_id"]
-        with caller.http.stream("GET", f"gradio_api/call/{name}/{event}"):
-            until(lambda: caller.health()["running"])
-            server.process.send_signal(signalled)
-            began = time.monotonic()
-            assert server.process.wait(60) == 0
-            took = time.monotonic() - began
-        print(f"{signalled.name} during {name}: {took:.2f} s")
-        assert took < TOLD
-    assert not list((tmp_path / "gradio").glob("run-*"))
-
-
 @pytest.mark.skipif(os.getuid() != 0, reason="a new process namespace needs root")
 def test_the_first_process_of_a_container_ends_too(tmp_path: Path):
     start = [sys.executable, "-c", (
@@ -125,6 +98,28 @@ def test_the_first_process_of_a_container_ends_too(tmp_path: Path):
     assert process.wait(30) == 0
 
 
+def test_a_proxy_without_an_exception_for_this_machine_does_not_end_it(public: Server):
+    environment = Path(f"/proc/{public.process.pid}/environ")
+    assert not environment.exists() or b"http_proxy=http://127.0.0.1:9" in environment.read_bytes()
+    assert httpx.get(f"{public.url}healthz", trust_env=False).json()["status"] == "ok"
+
+
+def test_a_full_disk_is_a_sentence_and_serving_goes_on(public: Server, caller: Caller):
+    resource = pytest.importorskip("resource")
+    if not hasattr(resource, "prlimit"):
+        pytest.skip("limits of another process can be set on Linux only")
+    assert caller.ask("reweight", QUICK)[0] == "complete"
+    _, hard = resource.prlimit(public.process.pid, resource.RLIMIT_FSIZE, (0, resource.RLIM_INFINITY))
+    try:
+        kind, error = caller.ask("reweight", ("the red apple", *QUICK[1:]))
+        assert kind == "error" and "disk is full" in error["error"]
+    finally:
+        resource.prlimit(public.process.pid, resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, hard))
+    assert caller.ask("reweight", ("the red apple", *QUICK[1:]))[0] == "complete"
+    pictures = [path for path in (public.temporary / "gradio").rglob("*.png") if path.stat().st_size == 0]
+    print(f"{len(pictures)} empty pictures were left")
+
+
 def has_ipv6() -> bool:
     try:
         with socket.socket(socket.AF_INET6) as probe:
@@ -134,40 +129,39 @@ def has_ipv6() -> bool:
         return False
 
 
-@pytest.fixture(scope="module")
-def odd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """The program where things are otherwise: an IPv6 address, a proxy that does not answer, a folder of its own."""
-    dead = "http://127.0.0.1:9"
-    changes = {"http_proxy": dead, "HTTP_PROXY": dead, "https_proxy": dead, "no_proxy": "", "NO_PROXY": ""}
+def test_gradios_own_settings_open_nothing(public: Server):
+    assert httpx.get(f"{public.url}gradio_api/file=/etc/hostname", trust_env=False).status_code in (403, 404)
+
+
+@pytest.mark.thorough
+def test_without_a_proxy_no_forwarded_address_is_believed_and_ipv6_serves(tmp_path: Path):
     address, host = ("::1", "[::1]") if has_ipv6() else ("127.0.0.1", "127.0.0.1")
-    folder = tmp_path_factory.mktemp("odd")
-    with serving(None, folder, "--model", "toy-turbo", "--host", address, host=host, changes=changes) as running:
-        yield running
+    with serving(None, tmp_path, "--model", "toy-turbo", "--host", address, host=host, changes=AROUND) as server:
+        assert httpx.get(f"{server.url}healthz", trust_env=False).json()["status"] == "ok"
+        for forwarded in ("8.8.8.8", "9.9.9.9"):  # one session's name serves one address
+            assert Caller(server, forwarded, "given").ask("reweight", QUICK)[0] == "complete"
 
 
-def test_a_proxy_without_an_exception_for_this_machine_does_not_end_it(odd: Server):
-    assert httpx.get(f"{odd.url}healthz", trust_env=False).json()["status"] == "ok"
-    assert odd.process.poll() is None
+DRAWING = ("a photo of a fox in the snow", "toy", 0.9, 1.2, "importance", 7, 50, 3, "")
 
 
-@pytest.mark.skipif(not has_ipv6(), reason="no IPv6 here")
-def test_an_ipv6_address_serves(odd: Server):
-    assert odd.url.startswith("http://[::1]:")
-    assert httpx.get(f"{odd.url}healthz", trust_env=False).json()["status"] == "ok"
-
-
-def test_a_full_disk_is_a_sentence_and_serving_goes_on(odd: Server):
-    resource = pytest.importorskip("resource")
-    if not hasattr(resource, "prlimit"):
-        pytest.skip("limits of another process can be set on Linux only")
-    caller = Caller(odd)
-    assert caller.ask("reweight", QUICK)[0] == "complete"
-    _, hard = resource.prlimit(odd.process.pid, resource.RLIMIT_FSIZE, (8192, resource.RLIM_INFINITY))
-    try:
-        kind, error = caller.ask("reweight", ("the red apple", *QUICK[1:]))
-        assert kind == "error" and "disk is full" in error["error"]
-    finally:
-        resource.prlimit(odd.process.pid, resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, hard))
-    assert caller.ask("reweight", ("the red apple", *QUICK[1:]))[0] == "complete"
-    pictures = [path for path in (odd.temporary / "gradio").rglob("*.png") if path.stat().st_size == 0]
-    print(f"{len(pictures)} empty pictures were left")
+@pytest.mark.parametrize(
+    ("signalled", "name", "asked"),
+    [
+        (signal.SIGTERM, "importance", LONG),
+        pytest.param(signal.SIGINT, "importance", LONG, marks=pytest.mark.thorough),
+        pytest.param(signal.SIGTERM, "compare", DRAWING, marks=pytest.mark.thorough),
+    ],
+)
+def test_it_ends_within_seconds_also_while_it_works(public: Server, signalled, name, asked):
+    caller = Caller(public, session=new_session())
+    event = caller.join(name, asked).json()["event_id"]
+    with caller.http.stream("GET", f"gradio_api/call/{name}/{event}"):
+        until(lambda: caller.health()["running"])
+        public.process.send_signal(signalled)
+        began = time.monotonic()
+        assert public.process.wait(60) == 0
+        took = time.monotonic() - began
+    print(f"{signalled.name} during {name}: {took:.2f} s")
+    assert took < TOLD
+    assert not list((public.temporary / "gradio").glob("run-*"))

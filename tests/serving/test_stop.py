@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 
+import pytest
 from server import ROOT
 
 SLOW = """
@@ -27,11 +28,12 @@ finally:
 """
 
 
-def test_the_process_goes_as_soon_as_everything_is_closed():
+@pytest.mark.parametrize("name", ["SIGTERM", "SIGHUP"])
+def test_the_process_goes_as_soon_as_everything_is_closed(name: str):
     process = subprocess.Popen(
         [sys.executable, "-c", SLOW], cwd=ROOT, stdout=subprocess.PIPE, text=True, encoding="utf-8"
     )
     assert process.stdout.readline() == "ready\n"
-    process.send_signal(signal.SIGTERM)
+    process.send_signal(getattr(signal, name))
     said, _ = process.communicate(timeout=30)
     assert said == "closed" and process.returncode == 0

@@ -71,7 +71,8 @@ def test_a_probe_that_is_killed_again_and_again_has_the_same_table(sd_pipe, tmp_
     assert max(lost) <= 2 * PROBE["steps"] + 2 * iteration + 2, lost  # the teacher's calls, and the iteration under way
 
 
-def test_a_tuning_that_is_killed_again_and_again_has_the_same_weights(sd_pipe, tmp_path: Path):
+@pytest.mark.parametrize("kills", [2, pytest.param(3, marks=pytest.mark.thorough)])
+def test_a_tuning_that_is_killed_again_and_again_has_the_same_weights(sd_pipe, tmp_path: Path, kills: int):
     options = {"steps": 2, "guidance_scale": 3.0, "iterations": 4, "batch": 1, "validate_every": 2, "checkpointing": False,
                "trust": 0.0}  # fmt: skip
     prompts, scorer = ["a red apple on table", "the blue cat in rain", "red cat"], load_toy_scorer()
@@ -85,7 +86,7 @@ def test_a_tuning_that_is_killed_again_and_again_has_the_same_weights(sd_pipe, t
 
     expected = tuned()
     file = tmp_path / "tuning.json"
-    for after in (1, 1, 1):
+    for after in [1] * kills:
         killed(lambda tell: tuned(tell, file), after)
     again = tuned(file=file)
     assert again.weights.tobytes() == expected.weights.tobytes()
@@ -93,7 +94,10 @@ def test_a_tuning_that_is_killed_again_and_again_has_the_same_weights(sd_pipe, t
     assert again.best.diagnostics["curve"] == expected.best.diagnostics["curve"]
 
 
-def test_a_study_that_is_killed_again_and_again_has_the_same_pictures(sd_folder: Path, tmp_path: Path):
+@pytest.mark.parametrize("kills", [(1, 2), pytest.param((1, 1, 2), marks=pytest.mark.thorough)])
+def test_a_study_that_is_killed_again_and_again_has_the_same_pictures(
+    sd_folder: Path, tmp_path: Path, kills: tuple[int, ...]
+):
     def study(folder: Path) -> list[str]:
         return [
             "generate", PROMPT, "--seeds", "1-4", "--method", "reweighted", "--model", str(sd_folder), "--steps", "2",
@@ -123,7 +127,7 @@ def test_a_study_that_is_killed_again_and_again_has_the_same_pictures(sd_folder:
 
     whole, out = tmp_path / "whole", tmp_path / "out"
     assert run(whole).exit_code == 0
-    for after in (1, 1, 2):
+    for after in kills:
         killed(watched, after)
         for path in out.glob("*.png"):
             read_png(path)

@@ -308,7 +308,7 @@ def test_everything_is_trained_in_order_and_what_is_there_stays(tmp_path, base, 
         np.save(work / f"{name}.npy", array)
         (work / f"{name}.done").write_text("280", encoding="utf-8")
     plan = build.Plan(280, *[BLINK] * 4, workers=1)
-    with pytest.raises(ValueError, match=r"280 pictures are too few to learn from: ask for at least 2000\.$"):
+    with pytest.raises(ValueError, match=r"280 pictures are too few for training: give at least 2000\.$"):
         build.train(work, tmp_path / "none.tgz", plan, "cpu", quiet)
     monkeypatch.setattr(build, "FEWEST", 280)
     told = []
@@ -605,7 +605,7 @@ def test_distillation_says_in_one_sentence_what_it_needs(tmp_path, base, small, 
         assert str(caught.value).endswith(".") and str(tmp_path) not in str(caught.value)
 
     (work / "latents.done").write_text("7", encoding="utf-8")
-    refused("not all made yet")
+    refused("are incomplete")
     (work / "latents.done").unlink()
     new_autoencoder().save_pretrained(work / "vae")
     refused("another autoencoder's")

@@ -84,7 +84,9 @@ def test_evolution_climbs_the_same_hill_without_gradients(sd_pipe):
     assert np.ptp(table.weights) == 0 and table.weights[0, 0] < 0.97
 
 
-@pytest.mark.parametrize("by", ["gradient", "cma"])
+@pytest.mark.parametrize(
+    "by", [pytest.param("gradient", marks=pytest.mark.thorough), "cma"]
+)  # test_kills has the other
 def test_a_resumed_tuning_ends_as_one_without_a_break(sd_pipe, tmp_path, by):
     if by == "cma":
         pytest.importorskip("cma")
@@ -172,7 +174,7 @@ def test_memory_that_runs_out_loses_nothing(sd_pipe):
         (dict(prompts=["", "a"]), "blank"),
         (dict(prompts="a cat"), "list of texts"),
         (dict(validation=[]), "no validation prompts"),
-        (dict(validation=PROMPTS[:1]), "among those to tune on"),
+        (dict(validation=PROMPTS[:1]), "is also a tuning prompt"),
         (dict(steps=0), "1 to 50"),
         (dict(start=np.ones((1, 7))), "shape"),
         (dict(batch=0), "batch must be"),

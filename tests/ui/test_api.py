@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import socket
+import subprocess
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -79,7 +80,7 @@ def test_what_is_left_out_is_the_named_models_default(client: Client):
     file, _ = client.predict(prompt="a photo of a castle at sunset", model="toy-turbo", api_name="/reweight")
     asked = read_png(file)["request"]
     assert (asked["model"], asked["steps"], asked["guidance"], asked["size"]) == ("toy-turbo", 2, 0.0, 128)
-    assert (asked["low"], asked["high"]) == (1.0, 1.5)
+    assert (asked["low"], asked["high"]) == (1.2, 1.6)
 
 
 def test_importance_gives_a_table(client: Client):
@@ -240,3 +241,37 @@ def test_a_probe_whose_program_is_killed_goes_on_in_the_next(client: Client, sd_
     with serving(sd_folder, tmp_path) as server:
         table = Client(server.url, verbose=False).predict(**asked)
     assert not state.exists() and table == client.predict(**asked)
+
+
+DOCUMENT = ROOT / "docs" / "API.md"
+SAID = "a photo of a penguin on a beach"
+
+
+def shown(server: Server, language: str, *words: str) -> str:
+    """The document's examples of a language that have one of some words, one after the other, as they would be typed for this server."""
+    blocks = re.findall(rf"```{language}\n(.*?)```", DOCUMENT.read_text(encoding="utf-8"), re.DOTALL)
+    text = "\n".join(block for block in blocks if any(word in block for word in words))
+    text = text.replace("http://127.0.0.1:7860/", server.url).replace("http://127.0.0.1:7860", server.url.rstrip("/"))
+    return text.replace(f'prompt="{SAID}"', f'prompt="{SAID}", model="toy-turbo"').replace(
+        f'"prompt": "{SAID}"', f'"prompt": "{SAID}", "model": "toy-turbo"'
+    )
+
+
+def test_the_documents_examples_run_as_they_are_shown(server: Server, capsys):
+    told = subprocess.run(
+        ["bash", "-c", shown(server, "bash", "curl")], capture_output=True, text=True, encoding="utf-8", timeout=120
+    )
+    event, data = told.stdout.strip().splitlines()[-2:]
+    assert event == "event: complete" and "image.png" in data
+    names: dict[str, Any] = {}
+    exec(shown(server, "python", "Client(", "client.predict"), names)
+    assert read_png(names["picture"])["request"]["prompt"] == SAID
+    cells = [line for line in capsys.readouterr().out.splitlines() if line.startswith("{'low'")]
+    assert len(cells) == len(names["grid"]["cells"]) == 3 * 2
+    assert names["worst"]["ssim"] < 0.9 and names["score"]["score"] > 0
+
+
+def test_the_documents_examples_without_a_demo_run_too(server: Server):
+    names: dict[str, Any] = {}
+    exec(shown(server, "python", "pipe").replace("surrogate=True", "surrogate=True, runs=1"), names)
+    assert names["picture"].size == (128, 128) and names["table"].scores.shape == (2, 7)

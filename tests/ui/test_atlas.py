@@ -6,6 +6,7 @@ import base64
 import json
 
 import pytest
+from server import ROOT
 
 from reweight.bench.embedded.draw_atlas import COLUMNS, asked
 from reweight.engine.engine import Engine
@@ -14,7 +15,7 @@ from reweight.engine.resolving import EXAMPLES
 from reweight.models.registry import DEFAULT, REGISTRY
 from reweight.ui import atlas
 from reweight.ui.atlas import FOLDER, INDEX, beforehand, key_of
-from reweight.ui.controls import defaults
+from reweight.ui.controls import SEED, defaults
 from reweight.ui.page import begin, build_demo
 from reweight.ui.screens.base import Call
 from reweight.ui.screens.compare import draw
@@ -96,6 +97,16 @@ def test_a_damaged_file_is_not_shown(engine: Engine, monkeypatch: pytest.MonkeyP
     assert beforehand(DEFAULT, key) is None
 
 
-def test_a_model_that_has_just_woken_is_said_to_have():
+def test_a_model_that_is_still_starting_is_said_to_be():
     words = {cold: atlas.said(cold) for cold in (True, False)}
-    assert "woken" in words[True] and words[True] != words[False]
+    assert "starting" in words[True] and words[True] != words[False]
+
+
+def test_where_the_sliders_stand_at_first_was_measured():
+    """From there a drag of a quarter of either slider, and each end, changes the example that is shown first clearly."""
+    for name, prompts in (("defaults-toy-turbo", EXAMPLES), ("defaults-toy-turbo-first", EXAMPLES[:1])):
+        told = json.loads((ROOT / "docs" / "results" / f"{name}.json").read_text(encoding="utf-8"))
+        card = REGISTRY[told["model"]]
+        assert told["at_first"] == [card.low, card.high] and told["prompts"] == list(prompts) and told["seed"] == SEED
+    first = told["pairs"][f"{card.low:g}-{card.high:g}"]
+    assert max(first.values()) < 0.9

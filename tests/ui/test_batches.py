@@ -68,7 +68,7 @@ def test_a_text_is_no_formula_in_the_csv():
         ({"prompts": "a\n" * 101, "seeds": "1"}, "101 prompts"),
         ({"prompts": "a", "seeds": "many"}, "seed"),
         ({"prompts": "x" * 3000, "seeds": "1"}, "prompt"),
-        ({"prompts": 3, "seeds": None}, "one a line"),
+        ({"prompts": 3, "seeds": None}, "one per line"),
     ],
 )
 def test_what_cannot_be_drawn_is_said_before_it_starts(engine: Engine, given: dict, message: str):

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 from starlette.applications import Starlette
 from starlette.responses import HTMLResponse, PlainTextResponse
 from starlette.routing import Route
 from starlette.testclient import TestClient
 
-from reweight.ui.first_paint import FirstPaint, markup
+from reweight.ui.first_paint import AT_ONCE, FirstPaint, markup
 
 PAGE = '<html><head></head><body style="margin: 0">\n<gradio-app></gradio-app></body></html>'
 EVENTS = [
@@ -44,3 +47,39 @@ def test_it_comes_first_in_the_body_of_the_page_alone(client):
         client.get("/").text == PAGE and client.get("/other?a=1").text == PAGE and client.get("/text").text == "<body>"
     )
     assert client.head("/?a=1").status_code == 200
+
+
+def test_few_pages_are_made_at_a_time_and_who_does_not_take_theirs_keeps_nobody_waiting():
+    making, most, offered = 0, 0, 0
+
+    async def app(scope, receive, send):
+        nonlocal making, most
+        making += 1
+        most = max(most, making)
+        for _ in range(5):
+            await asyncio.sleep(0)
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": b"<body>"})
+        making -= 1
+
+    async def run():
+        nonlocal offered
+        all_offered = asyncio.Event()
+
+        async def send(message):
+            nonlocal offered
+            offered += 1
+            if offered == 20:
+                all_offered.set()
+            await asyncio.Event().wait()
+
+        page = FirstPaint(app, lambda query: "")
+        scope = {"type": "http", "method": "GET", "path": "/"}
+        tasks = [asyncio.create_task(page(scope, None, send)) for _ in range(20)]
+        await asyncio.wait_for(all_offered.wait(), 20)
+        for task in tasks:
+            task.cancel()
+
+    with ThreadPoolExecutor(1) as threads:  # a browser's session may have a loop in this one
+        threads.submit(asyncio.run, run()).result()
+    assert most == AT_ONCE and offered == 20

@@ -88,9 +88,8 @@ def test_the_weights_come_back_where_the_table_is_missing(engine):
     image = Image.new("RGB", (64, 64))
     again, event = brought_back(engine, png_bytes(image, settings | {"weights": weights.tolist()}))
     assert "painted" in event["text"]
-    np.testing.assert_allclose(
-        drawing_of(again.request(), again.chosen(again.request()), engine.opened("toy-turbo")).weights, weights
-    )
+    drawing = drawing_of(again.request(), again.chosen(again.request()), engine.opened("toy-turbo"))
+    np.testing.assert_allclose(again.request().reweighting.tables(drawing)[0], weights)
 
 
 def test_settings_of_other_tools():

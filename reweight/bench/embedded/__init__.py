@@ -1,1 +1,1 @@
-"""What the embedded models draw, and how fast."""
+"""Picture quality, speed and default settings of the embedded models."""

@@ -1,4 +1,4 @@
-"""`python -m reweight bench defaults`: how far low and high move the picture, for choosing where they stand at first."""
+"""`python -m reweight bench defaults`: how much low and high change the picture, to choose their default values."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from typing import Annotated
 import typer
 
 PAIRS = ((0.9, 1.1), (0.9, 1.3), (0.9, 1.5), (1.0, 1.5), (1.0, 1.6), (0.7, 1.5), (0.5, 1.5))
-DRAG = 0.25  # of a slider's length: a first move
+DRAG = 0.25  # a typical first move, as a share of a slider's range
 
 
 def drags(low: float, high: float, slider: tuple[float, float]) -> dict[str, tuple[float, float]]:
-    """Where drags from (low, high) end, by name. Low stays below high: what is dragged takes the other one along."""
+    """The (low, high) after each drag from given values, by name. A dragged slider pushes the other so that low <= high."""
     bottom, top = slider
     part = DRAG * (top - bottom)
     down, up = max(bottom, low - part), min(top, high + part)
@@ -24,12 +24,12 @@ def drags(low: float, high: float, slider: tuple[float, float]) -> dict[str, tup
 
 def command(
     model: Annotated[str, typer.Option(help="A name of the registry.")] = "toy-turbo",
-    schedule: Annotated[str, typer.Option(help="What the weights follow; by default what the page has at first.")] = "",
-    prompts: Annotated[int, typer.Option(min=1, help="How many of the example prompts.")] = 6,
+    schedule: Annotated[str, typer.Option(help="The schedule; by default the page's.")] = "",
+    prompts: Annotated[int, typer.Option(min=1, help="Number of example prompts.")] = 6,
     pairs: Annotated[str, typer.Option(help="Pairs of low and high, such as 0.9-1.5,1-1.5; by default seven.")] = "",
     out: Annotated[Path | None, typer.Option(help="A JSON file for the figures.")] = None,
 ) -> None:
-    """SSIM with vanilla at each pair, and of each pair's picture with those at the ends of drags; means over prompts."""
+    """SSIM with vanilla for pairs of low and high, and before against after a drag of either; means over prompts."""
     import numpy as np
     from rich.console import Console
 

@@ -1,4 +1,4 @@
-"""`python -m reweight bench atlas`: the pictures that the page shows before its first own ones, and the examples' thumbnails."""
+"""`python -m reweight bench atlas`: draws the page's precomputed pictures and the examples' thumbnails."""
 
 from __future__ import annotations
 
@@ -7,15 +7,13 @@ from typing import Annotated, Any
 import typer
 
 COLUMNS = ("vanilla", "reweighted", "freeu")
-SIDE = 96  # of a thumbnail, in pixels
+SIDE = 96  # pixels of a thumbnail
 
 
 def command(
-    model: Annotated[
-        list[str] | None, typer.Option(help="An embedded model, again for each; by default all of them.")
-    ] = None,
+    model: Annotated[list[str] | None, typer.Option(help="An embedded model; repeat for more; by default all.")] = None,
 ) -> None:
-    """Draw every example prompt at the page's defaults, with provenance. Run it after any change of model or defaults."""
+    """Draw every example prompt with the page's defaults, with provenance. Run it after a change of model or defaults."""
     from rich.console import Console
 
     from ...models.registry import REGISTRY
@@ -26,7 +24,7 @@ def command(
 
 
 def asked(engine: Any, model: str) -> list[Any]:
-    """The request of each example prompt, as the page makes it at first."""
+    """The request of each example prompt with the page's defaults."""
     from ...engine.resolving import EXAMPLES
     from ...ui.controls import defaults
     from ...ui.screens.base import request_of
@@ -35,7 +33,7 @@ def asked(engine: Any, model: str) -> list[Any]:
 
 
 def draw(model: str) -> int:
-    """Draw a model's pictures into assets/; how many bytes they take."""
+    """Draw a model's pictures into assets/; returns their size in bytes."""
     import hashlib
     import io
 

@@ -1,4 +1,4 @@
-"""Captions of scenes that the embedded model was never trained on."""
+"""Captions of held-out scenes, on which the embedded model was not trained."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ SEED = 7900
 
 
 def captions(count: int, seed: int = SEED) -> list[str]:
-    """The first `count` captions of a held-out set, always the same for a seed."""
+    """The first `count` captions of a held-out set, determined by the seed."""
     if count < 1:
         raise ValueError(f"There must be at least 1 caption, not {count}.")
     scenes = (scene_at(seed, i, held_out=True) for i in range(count))

@@ -1,4 +1,4 @@
-"""Whether a U-Net uses its lower resolutions: how far its output moves when nothing comes up from them."""
+"""Whether a U-Net uses its lower resolutions: how much its output changes without them."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from ...probing.teacher import Teacher, record_teacher
 from ..stats.figure import Figure
 from ..stats.intervals import bootstrap
 
-GOAL = 0.01  # of the output's power: a level that moves it less has learned next to nothing
+GOAL = 0.01  # share of the output's power; a level that changes it less has learned almost nothing
 STEPS = 4
 
 
 def levels_in_use(loaded: LoadedModel, prompts: Sequence[str]) -> list[Figure]:
     """For each resolution but the first: the mean squared change of the output without it, as a share of its power.
 
-    Without it means that the up block at that resolution hands on zeros. Over the steps of a deterministic trajectory
-    of each prompt; the intervals are over the prompts.
+    "Without it" means that the up block at that resolution outputs zeros. Means over the steps of each prompt's
+    deterministic trajectory; intervals over the prompts.
     """
     unet = loaded.pipe.unet
     lower = list(unet.up_blocks)[:-1]

@@ -1,4 +1,4 @@
-"""`python -m reweight bench toy`: the embedded model's figures, into its metrics.json."""
+"""`python -m reweight bench toy`: measures the embedded model, and writes its metrics.json."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ import typer
 def command(
     model: Annotated[str, typer.Option(help="The embedded model: toy or toy-turbo.")] = "toy",
     singles: Annotated[int, typer.Option(help="Held-out scenes with one subject.")] = 512,
-    pairs: Annotated[int, typer.Option(help="Held-out scenes with two.")] = 256,
+    pairs: Annotated[int, typer.Option(help="Held-out scenes with two subjects.")] = 256,
     steps: Annotated[list[int] | None, typer.Option(help="Numbers of steps; by default those that have goals.")] = None,
-    art: Annotated[Path | None, typer.Option(help="The training art, for the autoencoder's own figures.")] = None,
-    timed: Annotated[bool, typer.Option(help="Measure seconds too: leave the machine alone meanwhile.")] = True,
+    art: Annotated[Path | None, typer.Option(help="The training art, to measure the autoencoder.")] = None,
+    timed: Annotated[bool, typer.Option(help="Measure seconds too; the machine should be idle.")] = True,
     out: Annotated[Path | None, typer.Option(help="The file to write; by default the model's metrics.json.")] = None,
 ) -> None:
-    """Measure whether the embedded model draws what was asked for, beside what real pictures give."""
+    """Measure the embedded model's prompt adherence and picture quality, compared with real pictures."""
     from rich.console import Console
     from rich.progress import Progress
 

@@ -1,7 +1,7 @@
-"""Prompt adherence: does the embedded model draw what was asked for, and how well?
+"""Prompt adherence and picture quality of the embedded model.
 
-Pictures of combinations that were never trained on are read back by the judge, a classifier trained apart from the
-generator, and every figure stands beside what the same judge says of real pictures.
+Pictures of held-out combinations are classified by the judge, a classifier trained separately from the generator, and
+every figure is compared with the judge's result on real pictures.
 """
 
 from __future__ import annotations
@@ -32,18 +32,18 @@ from .held_out import captions
 from .levels import levels_in_use
 from .speed import sizes, timing
 
-SEED = 202  # of the held-out scenes; the judge's ceilings come from others
+SEED = 202  # of the held-out scenes; the judge's ceilings use other scenes
 BATCH = 16
-PROMPTS = 8  # on which the U-Net's levels are tried
-ATTRIBUTE_GOALS = {"base": {20: 0.95}, "turbo": {2: 0.92, 1: 0.85}}  # as a share of the ceiling, by number of steps
+PROMPTS = 8  # for the test of the U-Net's levels
+ATTRIBUTE_GOALS = {"base": {20: 0.95}, "turbo": {2: 0.92, 1: 0.85}}  # shares of the ceiling, by number of steps
 RELATION_GOAL = 0.85
 PSNR_GOAL = 32.0
-FRECHET_GOALS = {"base": 2.0, "turbo": 1.5}  # times the autoencoder's own; times the base model's
+FRECHET_GOALS = {"base": 2.0, "turbo": 1.5}  # multiples of the autoencoder's distance, and of the base model's
 Report = Callable[[str, float], None]
 
 
 def draw_all(loaded: LoadedModel, scenes: list[Scene], steps: int, on_progress: Report = lambda *_: None) -> np.ndarray:
-    """A picture of each scene at the model's default guidance, uint8 (n, 128, 128, 3); noise i is that of seed i."""
+    """A picture of each scene at the model's default guidance, uint8 (n, 128, 128, 3); scene i has seed i."""
     card = loaded.card
     parts: list[np.ndarray] = []
     for i in range(0, len(scenes), BATCH):
@@ -56,7 +56,7 @@ def draw_all(loaded: LoadedModel, scenes: list[Scene], steps: int, on_progress: 
 
 
 def full_caption(scene: Scene, index: int) -> str:
-    """A caption that leaves nothing of the scene unsaid."""
+    """A caption that describes the scene completely."""
     rng = np.random.default_rng([SEED, index, 3])
     while parse(caption := draw_caption(scene, rng)) != scene:
         pass
@@ -66,7 +66,7 @@ def full_caption(scene: Scene, index: int) -> str:
 def adherence(
     loaded: LoadedModel, judge: Judge, scenes: list[Scene], steps: int, on_progress: Report = lambda *_: None
 ) -> tuple[list[Figure], np.ndarray]:
-    """Attributes and relations at a number of steps, and the features (n, 128) of the single subjects."""
+    """Adherence of attributes and relations at a number of steps, and features (n, 128) of single subjects."""
     answers, features = judge.read(draw_all(loaded, scenes, steps, on_progress))
     goals = {name: ATTRIBUTE_GOALS[kind(loaded.card)].get(steps) for name in ATTRIBUTES}
     goals["relation"] = RELATION_GOAL
@@ -88,7 +88,7 @@ def adherence(
 
 
 def distance(name: str, features: np.ndarray, judge: Judge, **beside: Any) -> Figure:
-    """The Frechet distance of features (n, 128) from those of real pictures."""
+    """The Fréchet distance of features (n, 128) from those of real pictures."""
 
     def measure(rows: np.ndarray) -> float:
         return frechet(rows, judge.mean, judge.covariance)
@@ -98,7 +98,7 @@ def distance(name: str, features: np.ndarray, judge: Judge, **beside: Any) -> Fi
 
 @torch.inference_mode()
 def autoencoder(loaded: LoadedModel, judge: Judge, real: np.ndarray) -> list[Figure]:
-    """What encoding and decoding real pictures of single subjects, uint8 (n, 128, 128, 3), loses."""
+    """The reconstruction quality of the autoencoder on real pictures of single subjects, uint8 (n, 128, 128, 3)."""
     vae = loaded.pipe.vae
     made = []
     for i in range(0, len(real), BATCH):
@@ -119,15 +119,15 @@ def measure(
     model: str, judge: Judge, *, singles: int, pairs: int, steps: tuple[int, ...] = (), art: Path | None = None,
     timed: bool = True, on_progress: Report = lambda *_: None,
 ) -> dict[str, Any]:  # fmt: skip
-    """Every figure of a model as what `metrics.json` holds. singles, pairs: how many held-out scenes of either.
+    """Every figure of a model, as in `metrics.json`. singles, pairs: the number of held-out scenes of each kind.
 
-    steps: by default those that have goals. art: the archive the world is painted from; without it there is nothing
-    real to compare the autoencoder with, and its figures are left out.
+    steps: by default those that have goals. art: the archive of images that scenes are painted from; without it there
+    are no real pictures, and the autoencoder is not measured.
     """
     if not card_for(model, local=True).embedded:
         raise ValueError(f"{model} is not an embedded model: only those draw the world that the judge knows.")
     took = []
-    if timed:  # in a process where, as in the app, only the engine's thread computes
+    if timed:  # in a separate process where, as in the app, only the engine's thread computes
         with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as apart:
             took = apart.submit(timing, model, hurried=kind(card_for(model, local=True)) == "turbo").result()
     world = None if art is None else World(read_art(art))
@@ -157,12 +157,12 @@ def measure(
 
 
 def kind(card: ModelCard) -> str:
-    """The word "turbo" for a model that runs without guidance, "base" for any other."""
+    """The kind of a model: "turbo" if it runs without guidance, else "base"."""
     return "base" if card.guidance > 1 else "turbo"
 
 
 def _base_distance() -> float | None:
-    """The base model's Frechet distance at its most steps, where it has been measured."""
+    """The base model's Fréchet distance at its largest number of steps, if it has been measured."""
     path = ASSETS / "toy" / "metrics.json"
     if not path.is_file():
         return None

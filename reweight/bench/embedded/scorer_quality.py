@@ -1,4 +1,4 @@
-"""`python -m reweight bench toy-scorer`: does the toy scorer find the right caption, and see damage?"""
+"""`python -m reweight bench toy-scorer`: the toy scorer's caption retrieval and sensitivity to damage."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ RETRIEVAL_GOAL, DAMAGE_GOAL = 0.95, 0.97
 
 
 def measure(scorer: ToyScorer, scenes: list[Scene], real: np.ndarray) -> dict[str, Any]:
-    """Retrieval among 64, and how often damage lowers the score, of held-out scenes and their pictures.
+    """Retrieval among 64 captions, and how often damage lowers the score, on held-out scenes and their pictures.
 
-    real: uint8 (n, 128, 128, 3). The last figure is the share of steps from a level to the next that lower the score.
+    real: uint8 (n, 128, 128, 3). The last figure is how often the score falls from one level of damage to the next.
     """
     import numpy as np
     import torch

@@ -1,4 +1,4 @@
-"""How fast the embedded model is on this machine, and how much of it ships."""
+"""Speed of the embedded model on this machine, and the size of the shipped files."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from ...models.registry import ASSETS
 from ..stats.figure import Figure
 from ..stats.intervals import bootstrap
 
-PICTURE_GOAL, METHODS_GOAL, LOAD_GOAL = 0.080, 0.260, 1.5  # seconds on two cores; the first two of a few-step model
+PICTURE_GOAL, METHODS_GOAL, LOAD_GOAL = 0.080, 0.260, 1.5  # seconds on two cores; the first two for a few-step model
 MEGABYTES = {"largest file": 10.0, "all assets": 35.0}
 
 
 def timing(model: str, *, hurried: bool, repeats: int = 15) -> list[Figure]:
-    """Seconds on this machine as it is now: medians, with the bootstrap over the repetitions.
+    """Seconds on this machine under its current load: medians with bootstrap intervals over the repetitions.
 
-    hurried: whether the model is made for few steps, and so has goals for two.
+    hurried: whether it is a few-step model, which has goals at two steps.
     """
 
     def figure(name: str, seconds: list[float], goal: float | None) -> Figure:
@@ -58,7 +58,7 @@ def _loading(model: str) -> float:
 
 
 def sizes(model: str) -> list[Figure]:
-    """Megabytes of what ships."""
+    """Megabytes of the shipped files."""
     files = [path for path in (ASSETS / model).rglob("*") if path.is_file()]
     every = sum(path.stat().st_size for path in ASSETS.rglob("*") if path.is_file()) / 1e6
     measured = {"largest file": max(path.stat().st_size for path in files) / 1e6, "all assets": every}

@@ -1,1 +1,1 @@
-"""What a patch costs in time and memory, and how long a benchmark will take."""
+"""Cost of patches in time and memory, latency of the page, and estimates of how long benchmarks take."""

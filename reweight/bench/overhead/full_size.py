@@ -1,4 +1,4 @@
-"""`python -m reweight bench full-size`: SD-Turbo's and SDXL's real U-Nets with random weights, and what methods cost."""
+"""`python -m reweight bench full-size`: the cost of methods on SD-Turbo's and SDXL's U-Nets with random weights."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from .full_size_models import FullSize
 
-GOAL = 1.01  # the most that re-weighting may take, as a share of vanilla's time
+GOAL = 1.01  # largest allowed ratio of re-weighting's time to vanilla's
 DTYPES = ("bfloat16", "float16", "float32")
 LATENT_ON_CPU = 32
 
@@ -25,12 +25,12 @@ def command(
     ] = None,
     steps: Annotated[int, typer.Option(min=1, max=50, help="Denoising steps.")] = 1,
     batch_size: Annotated[int, typer.Option(min=1, help="Pictures drawn together.")] = 1,
-    repeats: Annotated[int, typer.Option(min=1, help="Turns, of which the median counts.")] = 9,
-    device: Annotated[str | None, typer.Option(help="cuda or cpu; by default the best there is.")] = None,
+    repeats: Annotated[int, typer.Option(min=1, help="Rounds; the median is reported.")] = 9,
+    device: Annotated[str | None, typer.Option(help="cuda or cpu; by default the fastest available.")] = None,
     compiled: Annotated[bool, typer.Option(help="Compile the Transformer blocks' insides with torch.compile.")] = False,
     out: Annotated[Path, typer.Option(help="The JSON file to write.")] = Path("bench/full-size.json"),
 ) -> None:
-    """Build the full-size U-Nets with random weights: blocks, memory, and what re-weighting and FreeU cost."""
+    """Measure blocks, memory, and the cost of re-weighting and FreeU on full-size U-Nets with random weights."""
     from rich.console import Console
     from rich.progress import Progress
     from rich.table import Table
@@ -69,9 +69,9 @@ def measure(
     model: FullSize, dtype: torch.dtype, device: str, *, latent: int | None, steps: int, batch: int, repeats: int,
     on_progress: Any, compiled: bool = False,
 ) -> dict[str, Any]:  # fmt: skip
-    """Build one model and measure it: what the JSON file holds of it. latent: the side, None for the default.
+    """Build one model and measure it; returns its part of the JSON file. latent: the side, None for the default.
 
-    compiled: only what lies inside the Transformer blocks, so that the hooks about them act as ever.
+    compiled: compile the layers inside the Transformers, which does not affect the hooks around them.
     """
     from ...methods.freeu import PRESETS
     from ...models.registry import REGISTRY
@@ -105,7 +105,7 @@ def measure(
 
 
 def _rows(found: dict[str, Any]) -> list[list[str]]:
-    """A line for each method; what concerns the model stands in the first."""
+    """A line for each method; figures of the model are in the first line."""
     memory = "" if found["peak_mb"] is None else f"{found['peak_mb'] / 1000:.1f}"
     model = [
         found["title"], str(len(found["blocks"])), f"{found['parameters'] / 1e6:.1f} M", str(found["latent"]), memory,

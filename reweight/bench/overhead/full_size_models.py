@@ -1,4 +1,4 @@
-"""SD-Turbo and SDXL in full size with random weights: the published U-Nets' configurations, what surrounds them small."""
+"""SD-Turbo and SDXL with full-size U-Nets of the published configurations, random weights and small other components."""
 
 from __future__ import annotations
 
@@ -26,9 +26,8 @@ from ...toy.train.tokenizer import build_tokenizer
 class FullSize:
     """A published model to be built with random weights.
 
-    key: of its presets in `methods.freeu.PRESETS` and of its card in the registry. unet: the published configuration, as
-    far as it differs from diffusers' defaults. text_widths: of its text encoders, which add up to the width that the
-    U-Net attends to.
+    key: in `methods.freeu.PRESETS` and in the registry. unet: the published configuration where it differs from
+    diffusers' defaults. text_widths: of its text encoders; their sum is the U-Net's cross-attention width.
     """
 
     key: str
@@ -73,10 +72,10 @@ FULL_SIZE: dict[str, FullSize] = {model.key: model for model in (SD_TURBO, SDXL)
 
 
 def build(model: FullSize, *, dtype: torch.dtype, device: str = "cpu", seed: int = 0) -> Any:
-    """The diffusers pipeline with its initial weights, made in its dtype on its device, so that nothing is copied.
+    """The diffusers pipeline with random weights, created in its dtype on its device, so that nothing is copied.
 
-    device: "cpu" or "cuda". The text encoders have one layer and the autoencoder four channels: what it decodes is no
-    picture, so ask for latents. ValueError of one sentence where the memory is too small.
+    device: "cpu" or "cuda". The text encoders have one layer and the autoencoder four channels, so it decodes no usable
+    picture: request latents. ValueError of one sentence if there is too little memory.
     """
     try:
         return _built(model, dtype, device, seed)
@@ -129,7 +128,7 @@ def _text_config(width: int) -> CLIPTextConfig:
 
 @contextmanager
 def made_in(dtype: torch.dtype, device: str) -> Iterator[None]:
-    """What is made inside gets a dtype and a device at once."""
+    """Modules created inside have this dtype and device from the start."""
     before = torch.get_default_dtype()
     torch.set_default_dtype(dtype)
     try:

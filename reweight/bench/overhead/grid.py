@@ -1,4 +1,4 @@
-"""`python -m reweight bench grid`: a sweep's grid, drawn in batches, against drawing its pictures one by one."""
+"""`python -m reweight bench grid`: the time of a sweep drawn in batches, compared with one picture at a time."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ import typer
 
 def command(
     model: Annotated[str, typer.Option(help="A name of the registry.")] = "toy-turbo",
-    side: Annotated[int, typer.Option(help="The grid is so many by so many pictures.")] = 5,
-    rounds: Annotated[int, typer.Option(help="How often; the medians count.")] = 3,
+    side: Annotated[int, typer.Option(help="Number of rows and of columns of the grid.")] = 5,
+    rounds: Annotated[int, typer.Option(help="Repetitions; medians are reported.")] = 3,
     out: Annotated[Path | None, typer.Option(help="A JSON file for the figures.")] = None,
 ) -> None:
-    """Seconds to the first picture and to the whole grid, and how much drawing them together saves."""
+    """Seconds to the first picture and to the whole grid, and how much time batches save."""
     import numpy as np
     from rich.console import Console
 
@@ -35,7 +35,7 @@ def command(
 
 
 def measured(model: str, side: int) -> dict[str, float]:
-    """Wall and processor seconds of a grid over low and high, with the vanilla picture that it is measured against."""
+    """Wall-clock and processor seconds of a grid over low and high, including the vanilla picture."""
     from ...engine.engine import Engine
     from ...engine.points import Cell
 

@@ -1,4 +1,4 @@
-"""`python -m reweight bench live`: how long the page takes from a move of the hand to the painted picture, in Chromium."""
+"""`python -m reweight bench live`: the time from a slider event to the painted picture, in Chromium."""
 
 from __future__ import annotations
 
@@ -49,11 +49,11 @@ async (value) => {
 def command(
     model: Annotated[str, typer.Option(help="A model that the page serves.")] = "toy-turbo",
     moves: Annotated[int, typer.Option(help="Moves of the slider, each to a new value.")] = 14,
-    busy: Annotated[int, typer.Option(help="Processes that keep a core busy each, meanwhile.")] = 0,
-    port: Annotated[int, typer.Option(help="Of a page that is served already; by default one is started.")] = 0,
-    out: Annotated[Path | None, typer.Option(help="A JSON file for the figures, added to what is in it.")] = None,
+    busy: Annotated[int, typer.Option(help="Processes that each keep a core busy meanwhile.")] = 0,
+    port: Annotated[int, typer.Option(help="The port of a running page; by default one is started.")] = 0,
+    out: Annotated[Path | None, typer.Option(help="A JSON file to which the figures are added.")] = None,
 ) -> None:
-    """Milliseconds from a slider's event to the painted picture, medians: a new value, and one that was drawn before."""
+    """Median milliseconds from a slider event to the painted picture, for a new value and for a cached one."""
     from rich.console import Console
 
     from ..stats.result_file import write_text
@@ -102,7 +102,7 @@ def measure(url: str, model: str, moves: int) -> dict[str, Any]:
 
 
 def bare(model: str) -> dict[str, Any]:
-    """What the server takes for a picture, and what a plain pipeline call takes, in ms; medians of 9."""
+    """Milliseconds of the server for a picture, and of a plain pipeline call; medians of 9."""
     from ...engine.engine import Engine
     from ...engine.request import validate
 
@@ -129,7 +129,7 @@ def bare(model: str) -> dict[str, Any]:
 
 @contextmanager
 def served(model: str, port: int) -> Iterator[str]:
-    """The page's address; the program is started for it where no port is given."""
+    """The page's address; without a port, the program is started first."""
     if port:
         yield f"http://127.0.0.1:{port}/"
         return
@@ -156,7 +156,7 @@ def served(model: str, port: int) -> Iterator[str]:
 
 @contextmanager
 def spinning(count: int) -> Iterator[None]:
-    """Processes that keep a core busy each."""
+    """Processes that each keep a core busy."""
     processes = [subprocess.Popen([sys.executable, "-c", SPIN]) for _ in range(count)]
     try:
         yield

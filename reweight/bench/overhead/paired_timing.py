@@ -1,4 +1,4 @@
-"""What re-weighting and FreeU cost beside vanilla: every method drawn in turns from the same noise."""
+"""The cost of re-weighting and FreeU relative to vanilla, with methods interleaved and the same noise."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ PROMPT = "a photo of a red apple on a wooden table"
 
 @dataclass(frozen=True)
 class Cost:
-    """What one method took.
+    """The measured cost of one method.
 
-    seconds: wall-clock of each repetition, entering and leaving the method included. cpu_seconds: of the processor,
-    likewise, which other programs disturb less. megabytes: peak memory beyond the model's, or None where the system
-    does not say. ratio, cpu_ratio: to vanilla's in the same turn, the median and its 95% bootstrap interval.
+    seconds: wall-clock time of each repetition, including entering and leaving the method. cpu_seconds: processor time,
+    which other programs affect less. megabytes: peak memory in addition to the model's, None if unknown. ratio,
+    cpu_ratio: to vanilla in the same round, median with 95% bootstrap interval.
     """
 
     method: str
@@ -72,10 +72,10 @@ def costs(
     high: float = 1.1,
     on_progress: Callable[[str, float], object] = lambda *_: None,
 ) -> tuple[Cost, ...]:
-    """The cost of each of METHODS, in turns that begin with another method each time.
+    """The cost of each of METHODS, interleaved in rounds that each start with another method.
 
-    settings: FreeU's. side: of the latents. low, high: the range from which the weights (steps, m) are drawn.
-    ValueError for fewer than one repetition.
+    settings: FreeU's. side: the latent's. low, high: the range of the random weights (steps, m). ValueError for fewer
+    than one repetition.
     """
     if repeats < 1:
         raise ValueError(f"repeats must be at least 1, not {repeats}.")

@@ -1,4 +1,4 @@
-"""`python -m reweight bench parts`: what each part of real models takes of time and memory, in full size with random weights."""
+"""`python -m reweight bench parts`: time and memory of the components of full-size models with random weights."""
 
 from __future__ import annotations
 
@@ -17,18 +17,20 @@ if TYPE_CHECKING:
     import torch
 
 DTYPES = ("bfloat16", "float32")
-WIDTH = 1024  # of SD 2's text
+WIDTH = 1024  # of SD 2's text embeddings
 Work = Callable[[Any, "torch.dtype"], Any]
 
 
 def command(
-    part: Annotated[list[str] | None, typer.Option(help="Parts whose name holds this; by default all.")] = None,
+    part: Annotated[list[str] | None, typer.Option(help="Only parts whose name contains this; by default all.")] = None,
     dtype: Annotated[list[str] | None, typer.Option(help="bfloat16, float32; by default both.")] = None,
-    repeats: Annotated[int, typer.Option(min=1, help="Runs of each part, the quickest of which counts.")] = 2,
-    again: Annotated[bool, typer.Option("--again", help="Measure also what the file has already.")] = False,
-    out: Annotated[Path, typer.Option(help="The JSON file to write; what it has stays.")] = Path("bench/parts.json"),
+    repeats: Annotated[int, typer.Option(min=1, help="Runs of each part; the fastest counts.")] = 2,
+    again: Annotated[bool, typer.Option("--again", help="Measure again what the file has already.")] = False,
+    out: Annotated[Path, typer.Option(help="The JSON file to write; existing entries are kept.")] = Path(
+        "bench/parts.json"
+    ),
 ) -> None:
-    """Time and memory of real models' parts on a CPU, in bfloat16 and float32: what a picture is made of."""
+    """Measure time and memory of full-size models' components on a CPU, in bfloat16 and float32."""
     import torch
     from rich.console import Console
     from rich.table import Table
@@ -58,7 +60,7 @@ def command(
 
 
 def measure(name: str, build: Callable[[], Any], work: Work, dtype: torch.dtype, repeats: int) -> dict[str, Any]:
-    """Build a part with random weights in a dtype and run it: its row in the file. peak_megabytes: weights and work."""
+    """Build a component with random weights in a dtype and run it; returns its row. peak_megabytes: weights included."""
     import torch
 
     from .full_size_models import made_in
@@ -71,7 +73,7 @@ def measure(name: str, build: Callable[[], Any], work: Work, dtype: torch.dtype,
             part = build().eval().requires_grad_(False)
         sizes.append(sum(weight.numel() * weight.element_size() for weight in part.parameters()))
         with torch.inference_mode():
-            for _ in range(repeats + 1):  # the first also packs weights
+            for _ in range(repeats + 1):  # the first one also packs weights
                 wall, cpu = time.perf_counter(), time.process_time()
                 work(part, dtype)
                 seconds.append(time.perf_counter() - wall)
@@ -86,7 +88,7 @@ def measure(name: str, build: Callable[[], Any], work: Work, dtype: torch.dtype,
 
 
 def provenance() -> dict[str, Any]:
-    """Where and with what it was measured."""
+    """The machine and the versions."""
     import platform
 
     import torch
@@ -102,7 +104,7 @@ def provenance() -> dict[str, Any]:
 
 
 def processor() -> str:
-    """The processor's name, as far as the system tells it."""
+    """The processor's name, if the system gives it."""
     import platform
 
     try:
@@ -113,7 +115,7 @@ def processor() -> str:
 
 
 def _parts() -> list[tuple[str, Callable[[], Any], Work]]:
-    """Name, how it is built from its published configuration, and what it does for one picture."""
+    """For each component: its name, a function that builds it by its published configuration, and its work per picture."""
     import torch
     from diffusers import AutoencoderKL, AutoencoderTiny, UNet2DConditionModel
     from transformers import CLIPTextConfig, CLIPTextModel
@@ -144,7 +146,7 @@ def _parts() -> list[tuple[str, Callable[[], Any], Work]]:
         return lambda part, dtype: part.decode(latents(side, dtype))
 
     def unet(config: dict[str, Any]) -> Any:
-        """With one value for all its weights: to draw so many at random takes longer than a step."""
+        """A U-Net with one value for all weights, because drawing so many at random takes longer than a step."""
         with torch.device("meta"):
             built = UNet2DConditionModel(**config)
         built = built.to_empty(device="cpu")

@@ -1,4 +1,4 @@
-"""`python -m reweight bench plan`: how long each table will take here, and in how much memory, before it is begun."""
+"""`python -m reweight bench plan`: estimates the time and memory of each table on this machine."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ import typer
 from ...tuning.tuning_settings import Tuning
 from ..tables.table_commands import Device, Dtype, Limit, Model, Runs, Seeds, Steps, whole_numbers
 
-TUNING_COST = 5  # times drawing: vanilla once, forward, recomputation under checkpointing, and backward as two forwards
+TUNING_COST = 5  # in drawings: one of vanilla, forward, recomputation under checkpointing, and backward as two forwards
 
 
 def command(
     model: Model = "toy", limit: Limit = 200, seeds: Seeds = "42,21", steps: Steps = "", runs: Runs = None,
-    processes: int = typer.Option(1, min=1, help="Processes with a device like this one each."), dtype: Dtype = None,
-    device: Device = None, seconds: float = typer.Option(20.0, min=0.0, help="How long to measure."),
+    processes: int = typer.Option(1, min=1, help="Number of processes, each with a device like this one."), dtype: Dtype = None,
+    device: Device = None, seconds: float = typer.Option(20.0, min=0.0, help="Seconds of measurement."),
 ) -> None:  # fmt: skip
-    """Say how long each table will take on this device, and in how much memory."""
+    """Estimate how long each table takes on this device, and how much memory it needs."""
     from rich.console import Console
     from rich.table import Table
 

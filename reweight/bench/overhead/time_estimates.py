@@ -1,4 +1,4 @@
-"""How long pictures take on this device, and so a whole table."""
+"""Estimates of how long pictures, and whole tables, take on this device."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ PROMPT = "a photo of a red apple on a wooden table"
 
 @dataclass(frozen=True)
 class Pace:
-    """Seconds that a picture takes: `fixed` and `step` for each denoising step. memory: the most in use, in bytes."""
+    """Seconds per picture: `fixed`, plus `step` for each denoising step. memory: peak, in bytes."""
 
     fixed: float
     step: float
@@ -32,7 +32,7 @@ class Pace:
 
 
 def calibrate(loaded: LoadedModel, seconds: float = 20.0) -> Pace:
-    """Draw pictures of 1 and of 3 steps in turn for so many seconds, at least two of each; the first is not counted."""
+    """Time pictures of 1 and 3 steps alternately for so many seconds, at least two of each; the first is not counted."""
 
     def one(steps: int) -> float:
         request = validate(loaded.card, prompt=PROMPT, model=loaded.card.key, steps=steps)
@@ -55,7 +55,7 @@ def seconds_for(
     name: str, loaded: LoadedModel, pace: Pace, items: int, prompts: int, steps: tuple[int, ...] = (),
     runs: int | None = None,
 ) -> tuple[float, float]:  # fmt: skip
-    """(seconds of drawing, seconds of probing at most) of a table over so many (prompt, seed) and so many prompts."""
+    """(seconds of drawing, maximum seconds of probing) for a table. items: number of (prompt, seed) pairs."""
     labels = [block.label for block in target_blocks(loaded.pipe.unet)]
     made = experiment(name, loaded.card, labels, steps)
     drawing = items * sum(pace.picture(variant.steps) for variant in made.variants)
@@ -66,7 +66,7 @@ def seconds_for(
 
 
 def duration(seconds: float) -> str:
-    """A duration in the largest unit that it has more than one of."""
+    """A duration as text, in the largest unit of which it has more than one."""
     for size, unit in ((86400, "days"), (3600, "hours"), (60, "minutes")):
         if seconds >= 1.5 * size:
             return f"{seconds / size:.1f} {unit}"
@@ -74,7 +74,7 @@ def duration(seconds: float) -> str:
 
 
 def device_name(device: str) -> str:
-    """The GPU's name, or the device's."""
+    """The GPU's name, else the device's."""
     return torch.cuda.get_device_name(device) if device.startswith("cuda") else device
 
 

@@ -1,1 +1,1 @@
-"""The training-free methods side by side on the same work: cost, quality, and whether importance can guide them."""
+"""Comparison of the training-free methods: cost, quality, and whether importance scores can guide them."""

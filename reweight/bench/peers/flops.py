@@ -1,4 +1,4 @@
-"""Floating-point operations of some work, by torch's FlopCounterMode."""
+"""Counts floating-point operations with torch's FlopCounterMode."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ ATTENTION = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu
 
 
 def flops(work: Callable[[], Any]) -> int:
-    """Of matrix products, convolutions and attention. The counter leaves out the CPU's fused attention, which is added."""
+    """FLOPs of matrix products, convolutions and attention, including the CPU's fused attention, which torch omits."""
     with FlopCounterMode(display=False, custom_mapping={ATTENTION: _attention}) as counter:
         work()
     return counter.get_total_flops()
 
 
 def _attention(query: Any, key: Any, value: Any, *args: Any, **kwargs: Any) -> int:
-    """For shapes, which the counter gives in the place of tensors."""
+    """FLOPs of attention; the counter passes shapes instead of tensors."""
     return sdpa_flop_count(query, key, value)

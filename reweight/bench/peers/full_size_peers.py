@@ -1,4 +1,4 @@
-"""`python -m reweight bench peers-full-size`: what methods save of the published U-Nets' FLOPs, without computing anything."""
+"""`python -m reweight bench peers-full-size`: FLOPs that methods save on the published U-Nets, counted on meta tensors."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ STEPS = 50
 
 @dataclass(frozen=True)
 class Regime:
-    """U-Net calls of one kind: the step (counted from 0) at which one is made, and how many of the 50 are like it."""
+    """U-Net calls with the same cost: the step (from 0) of one of them, and how many of the 50 calls are like it."""
 
     step: int
     calls: int
 
 
-# in the order in which they are called, what is kept of the first serving the second
+# in the order of the calls: the second reuses features of the first
 REGIMES: dict[str, tuple[str, dict[str, Any], tuple[Regime, ...]]] = {
     "vanilla": ("vanilla", {}, (Regime(0, 50),)),
     "faster-diffusion": ("faster-diffusion", {"noise": 0}, (Regime(3, 9), Regime(4, 41))),
@@ -36,7 +36,7 @@ REGIMES: dict[str, tuple[str, dict[str, Any], tuple[Regime, ...]]] = {
 def command(
     out: Annotated[Path, typer.Option(help="The JSON file to write.")] = Path("bench/peers-full-size.json"),
 ) -> None:
-    """Count the U-Net's FLOPs over 50 steps under guidance, on tensors that have shapes and no values."""
+    """Count the U-Net's FLOPs over 50 steps with guidance, on meta tensors."""
     import torch
     from rich.console import Console
     from rich.table import Table
@@ -61,7 +61,7 @@ def command(
 
 
 def measure(key: str) -> dict[str, dict[str, float]]:
-    """TFLOPs of 50 steps of a published U-Net at its own resolution, a picture with both halves of guidance, by method."""
+    """TFLOPs of a published U-Net by method: 50 steps, both guidance halves, its own resolution."""
     import torch
     from diffusers import DDIMScheduler, UNet2DConditionModel
 
@@ -91,7 +91,7 @@ def measure(key: str) -> dict[str, dict[str, float]]:
 
 
 def call(unet: Any, timestep: Any, device: str, latent: int | None = None) -> None:
-    """One call of a published U-Net on both halves of guidance, of noise. latent: the side, None for its own."""
+    """A function that calls a published U-Net once on noise, with both guidance halves. latent: the side, None: its own."""
     import torch
 
     config, dtype = unet.config, unet.dtype

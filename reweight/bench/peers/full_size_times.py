@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import statistics
+import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Annotated, Any
@@ -14,12 +16,12 @@ import typer
 def command(
     models: Annotated[list[str] | None, typer.Option("--model", help="sd-turbo or sdxl; by default both.")] = None,
     latent: Annotated[int, typer.Option(min=8, help="Side of the latents; 64 is a picture of 512 pixels.")] = 64,
-    repeats: Annotated[int, typer.Option(min=1, help="Turns; each method once in each.")] = 3,
-    device: Annotated[str | None, typer.Option(help="cuda or cpu; by default the best there is.")] = None,
+    repeats: Annotated[int, typer.Option(min=1, help="Rounds; each has every method once.")] = 3,
+    device: Annotated[str | None, typer.Option(help="cuda or cpu; by default the fastest available.")] = None,
     dtype: Annotated[str | None, typer.Option(help="By default bfloat16 on a CPU, else float16.")] = None,
     out: Annotated[Path, typer.Option(help="The JSON file to write.")] = Path("bench/peers-full-size-times.json"),
 ) -> None:
-    """Time one U-Net call of each kind, add them up to 50 steps under guidance, and note the most memory a call takes."""
+    """Time each kind of U-Net call, add up 50 steps with guidance, and measure the peak memory of a call's tensors."""
     import torch
     from rich.console import Console
     from rich.progress import Progress
@@ -50,7 +52,7 @@ def command(
         for label, line in found.items():
             table.add_row(
                 label, f"({line['seconds']:.1f} s)" if label == "vanilla" else f"{line['time'][0]:.3f}",
-                f"{line['cpu'][0]:.3f}", "" if line["peak_mb"] is None else f"{line['peak_mb']:.0f}",
+                f"{line['cpu'][0]:.3f}", f"{line['peak_mb']:.0f}",
             )  # fmt: skip
         console.print(table)
     console.print(f"Wrote {out}.")
@@ -59,11 +61,12 @@ def command(
 def measure(
     key: str, dtype: Any, device: str, *, latent: int, repeats: int, on_progress: Callable[[str, float], None]
 ) -> dict[str, dict[str, Any]]:
-    """By method: seconds of 50 steps, the ratios of time and processor time to vanilla's in the same turn as (median,
-    least, most), and the most memory in MB that one call takes."""
+    """By method: seconds of 50 steps, ratios of time and processor time to vanilla in the same round as (median,
+    minimum, maximum), and the peak memory in MB of one call's tensors."""
     from diffusers import DDIMScheduler
 
     from ..overhead.full_size_models import FULL_SIZE, build
+    from ..overhead.peak_memory import tensors_peak
     from .full_size_peers import REGIMES
 
     on_progress(f"{key}: building", 0)
@@ -71,19 +74,27 @@ def measure(
     pipe = SimpleNamespace(
         unet=unet, scheduler=DDIMScheduler(timestep_spacing="trailing"), do_classifier_free_guidance=True
     )
+    peaks: dict[str, float] = {}
+    for i, label in enumerate(REGIMES):
+        on_progress(f"{key}: memory, {label}", i / len(REGIMES) / (repeats + 1))
+        observed = _turn(pipe, FULL_SIZE[key], label, device, latent, lambda work: tensors_peak(work, device))
+        peaks[label] = max(value for _, value in observed)
     turns: list[dict[str, tuple[float, float]]] = []
-    peaks: dict[str, float | None] = {}
-    for turn in range(repeats):
+    for turn in range(1, repeats + 1):
         totals = {}
         for i, label in enumerate(REGIMES):
-            on_progress(f"{key}: {label}", (turn + i / len(REGIMES)) / repeats)
-            totals[label], peaks[label] = _turn(pipe, FULL_SIZE[key], label, device, latent)
+            on_progress(f"{key}: {label}", (turn + i / len(REGIMES)) / (repeats + 1))
+            timed = _turn(pipe, FULL_SIZE[key], label, device, latent, lambda work: _timed(work, device))
+            totals[label] = (
+                sum(calls * took[0] for calls, took in timed),
+                sum(calls * took[1] for calls, took in timed),
+            )
         turns.append(totals)
     found: dict[str, dict[str, Any]] = {}
     for label in REGIMES:
         ratios = [
             [turn[label][which] / turn["vanilla"][which] for turn in turns] for which in (0, 1)
-        ]  # of time, of processor time
+        ]  # time, processor time
         found[label] = {
             "seconds": statistics.median(turn[label][0] for turn in turns), "peak_mb": peaks[label],
             **{
@@ -94,35 +105,32 @@ def measure(
     return found
 
 
-def _turn(pipe: Any, model: Any, label: str, device: str, latent: int) -> tuple[tuple[float, float], float | None]:
-    """(seconds, processor seconds) of 50 steps by one method, and the peak of its calls."""
-    import time
-
+def _turn(
+    pipe: Any, model: Any, label: str, device: str, latent: int, observe: Callable[[Callable[[], object]], Any]
+) -> list[tuple[int, Any]]:
+    """Of each kind of call by a method: how many of 50 steps are like it, and what `observe(call)` says of one."""
     import torch
 
     from ...methods import METHODS, Drawing
-    from ..overhead.peak_memory import peak
     from .full_size_peers import REGIMES, STEPS, call
 
     method, changes, regimes = REGIMES[label]
     known = METHODS[method]
     settings = known.read(changes, known.settings_for(model.key))
     pipe.scheduler.set_timesteps(STEPS)
-    seconds = processor = 0.0
-    most: list[float] = []
     with torch.inference_mode(), known.apply(pipe, settings, Drawing(STEPS, 7.0, model.key)):
-        for regime in regimes:
-            timestep = pipe.scheduler.timesteps[regime.step]
+        return [
+            (regime.calls, observe(partial(call, pipe.unet, pipe.scheduler.timesteps[regime.step], device, latent)))
+            for regime in regimes
+        ]
 
-            def timed(timestep: Any = timestep) -> tuple[float, float]:
-                began = time.perf_counter(), time.process_time()
-                call(pipe.unet, timestep, device, latent)
-                if device == "cuda":
-                    torch.cuda.synchronize()
-                return time.perf_counter() - began[0], time.process_time() - began[1]
 
-            (wall, own), memory = peak(timed, device)
-            seconds += regime.calls * wall
-            processor += regime.calls * own
-            most += [] if memory is None else [memory]
-    return (seconds, processor), max(most, default=None)
+def _timed(work: Callable[[], object], device: str) -> tuple[float, float]:
+    """(seconds, processor seconds)."""
+    import torch
+
+    began = time.perf_counter(), time.process_time()
+    work()
+    if device == "cuda":
+        torch.cuda.synchronize()
+    return time.perf_counter() - began[0], time.process_time() - began[1]

@@ -1,4 +1,4 @@
-"""Every variant drawn in turns from the same noise, into rows; goes on where it stopped."""
+"""Draws every variant from the same noise, interleaved, and appends rows; resumable."""
 
 from __future__ import annotations
 
@@ -21,19 +21,19 @@ from .flops import flops
 from .variants import VANILLA, Variant, variants
 
 CATEGORY = "peers"
-SEED = 42  # of the first prompt's noise; each has its own
+SEED = 42  # of the first prompt's noise; each prompt has its own
 DECIMALS = 4
 
 
 def request_for(loaded: LoadedModel, variant: Variant, steps: int, prompt: str) -> Request:
-    """The request that a variant draws. ValueError for settings that do not pass."""
+    """A variant's request. ValueError for invalid settings."""
     return validate(
         loaded.card, model=loaded.card.key, prompt=prompt, steps=steps, columns=(variant.column,), methods=variant.settings
     )  # fmt: skip
 
 
 def why_not(loaded: LoadedModel, variant: Variant, steps: int) -> str:
-    """Why a variant is not drawn at a number of steps; empty where it is."""
+    """Why a variant is not drawn at a number of steps; empty if it is."""
     request = request_for(loaded, variant, steps, "a cat")
     if variant.column == VANILLA:
         return ""
@@ -41,7 +41,7 @@ def why_not(loaded: LoadedModel, variant: Variant, steps: int) -> str:
 
 
 def cost_in_flops(loaded: LoadedModel, variant: Variant, steps: int, prompt: str) -> int:
-    """Of one whole picture, text and decoding included."""
+    """FLOPs of one picture, including text encoding and decoding."""
     request = request_for(loaded, variant, steps, prompt)
     return flops(lambda: draw(loaded, request, variant.column, beside=variant.beside))
 
@@ -50,11 +50,10 @@ def draw_all(
     loaded: LoadedModel, prompts: Sequence[str], folder: Path, *, steps: Sequence[int], judge: Judge, scorer: Scorer,
     batch: int = 4, minutes: float | None = None, on_progress: Callable[[str, float], None] = lambda *_: None,
 ) -> bool:  # fmt: skip
-    """Draw each prompt at each number of steps by each variant; returns whether all are there.
+    """Draw each prompt at each number of steps with each variant; returns whether all are done.
 
-    batch: prompts that are drawn together; vanilla and the variants take turns, and each batch begins with another one.
-    minutes: stop between two batches after so many.
-    ValueError where the folder holds rows that were made otherwise.
+    batch: prompts per batch; vanilla and the variants are interleaved, and each batch starts with another one. minutes:
+    stop between two batches after this time. ValueError if the folder has rows with other settings.
     """
     folder.mkdir(parents=True, exist_ok=True)
     check_settings(folder, {
@@ -82,7 +81,7 @@ def draw_all(
         drawn: dict[str, tuple[Drawn, float, float]] = {}
         for variant in chosen[turn:] + chosen[:turn]:
             request = request_for(loaded, variant, number, some[0])
-            if not warm:  # what the first draw sets up is nobody's cost
+            if not warm:  # the first drawing includes setup
                 warm = True
                 draw(loaded, request, variant.column, beside=variant.beside, prompts=some, seeds=seeds)
             start, busy = time.perf_counter(), time.process_time()

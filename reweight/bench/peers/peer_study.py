@@ -1,4 +1,4 @@
-"""`python -m reweight bench peers`: the training-free methods side by side on the embedded models."""
+"""`python -m reweight bench peers`: compares the training-free methods on the embedded models."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ def command(
     steps: Annotated[list[int] | None, typer.Option(help="Numbers of steps; by default those with methods to show.")] = None,
     limit: Annotated[int, typer.Option(min=2, help="Held-out prompts.")] = 64,
     batch_size: Annotated[int, typer.Option(min=1, help="Pictures drawn together.")] = 4,
-    minutes: Annotated[float | None, typer.Option(help="Stop after so many; started again it goes on.")] = None,
-    rows: Annotated[Path, typer.Option(help="A folder for what is drawn.")] = Path("bench/peers"),
-    out: Annotated[Path, typer.Option(help="A folder for the table and the picture.")] = Path("bench"),
+    minutes: Annotated[float | None, typer.Option(help="Stop after this many minutes; run again to continue.")] = None,
+    rows: Annotated[Path, typer.Option(help="A folder for the rows, from which a later run resumes.")] = Path("bench/peers"),
+    out: Annotated[Path, typer.Option(help="A folder for the table and the figure.")] = Path("bench"),
 ) -> None:  # fmt: skip
-    """Draw by every training-free method in turns: time, FLOPs, score, what the judge reads, Frechet distance, SSIM."""
+    """Compare training-free methods: time, FLOPs, score, prompt adherence, Fréchet distance and SSIM with vanilla."""
     from rich.console import Console
     from rich.progress import Progress
 
@@ -45,7 +45,7 @@ def command(
         )  # fmt: skip
     found = [row for row in read_rows(folder).values() if row["steps"] in chosen]
     if not whole:
-        console.print(f"{len(found)} rows so far: start again to go on.")
+        console.print(f"{len(found)} rows so far: run the command again to continue.")
         return
     first = captions(1)[0]
     flops, left_out = {}, {}

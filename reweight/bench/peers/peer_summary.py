@@ -1,4 +1,4 @@
-"""Rows of the comparison as a table with intervals, and the picture of quality against cost."""
+"""The comparison of methods as a table with intervals, and as a figure of quality against cost."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ Interval = tuple[float, float, float]  # value, low, high
 
 @dataclass(frozen=True)
 class Line:
-    """One variant at a number of steps over n prompts, with 95% intervals over the prompts, of time over the batches.
+    """One variant at a number of steps over n prompts, with 95% intervals over the prompts; for time, over the batches.
 
-    time, cpu: wall-clock and processor seconds as ratios to vanilla's in the same turn, the medians; other programs disturb
-    the latter less. flops: of a whole picture, as a ratio to vanilla's.
-    score, obeyed: means; over_vanilla, obeyed_over_vanilla: paired differences. frechet: from real pictures, compare only
-    at the same n. ssim: with vanilla's picture. against_package: the time of ours over the package's, where there is one.
+    time, cpu: median ratios of wall-clock and processor seconds to vanilla's in the same round; other programs affect
+    the latter less. flops: of a whole picture, as a ratio to vanilla's. score, obeyed (prompt adherence): means;
+    over_vanilla, obeyed_over_vanilla: paired differences. frechet: distance from real pictures, comparable only at the
+    same n. ssim: with vanilla's picture. against_package: the ratio of our time to the public package's, if there is one.
     """
 
     variant: str
@@ -53,7 +53,7 @@ class Line:
 
 
 def lines(rows: Sequence[Row], flops: dict[tuple[str, int], int], judge: Judge) -> list[Line]:
-    """A Line for each variant at each number of steps that rows hold."""
+    """A Line for each variant at each number of steps in the rows."""
     found = []
     for steps in sorted({row["steps"] for row in rows}):
         some = [row for row in rows if row["steps"] == steps]
@@ -66,7 +66,7 @@ def lines(rows: Sequence[Row], flops: dict[tuple[str, int], int], judge: Judge) 
 
 
 def ratio(rows: Sequence[Row], variant: str, other: str, steps: int, name: str = "seconds") -> Interval:
-    """Seconds, or "cpu", of a variant over another's in the same batch: the median and its interval over the batches."""
+    """The ratio of a variant's seconds, or "cpu", to another's in the same batch: median and interval over the batches."""
     some = {(row["variant"], _item(row)): row[name] for row in rows if row["steps"] == steps}
     ratios = [seconds / some[other, item] for (label, item), seconds in some.items() if label == variant]
     return _interval(np.array(list(dict.fromkeys(ratios))), np.median)
@@ -82,7 +82,7 @@ def _line(
     def distance(features: np.ndarray) -> float:
         return frechet(features, judge.mean, judge.covariance)
 
-    # pictures of a batch share their time: one ratio for each batch
+    # the pictures of a batch share its time: one ratio per batch
     def ratios(name: str) -> np.ndarray:
         return np.array(list(dict.fromkeys(row[name] / vanilla[item][name] for item, row in own.items())))
 
@@ -129,7 +129,7 @@ def table(found: Sequence[Line], model: str) -> Any:
 
 
 def as_csv(found: Sequence[Line]) -> str:
-    """Lines with a column for each figure and each end of an interval."""
+    """Lines as CSV, with a column for each figure and each interval bound."""
     text = StringIO()
     writer = csv.writer(text, lineterminator="\n")
     for i, line in enumerate(found):
@@ -144,7 +144,7 @@ def as_csv(found: Sequence[Line]) -> str:
 
 
 def pareto(found: Sequence[Line], model: str) -> Figure:
-    """Score and what the judge reads, over FLOPs; the line is vanilla at different numbers of steps."""
+    """A figure of score and prompt adherence against FLOPs; the line is vanilla at different numbers of steps."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(11, 5), layout="constrained")

@@ -1,4 +1,4 @@
-"""What is compared: columns of methods with their settings, and the public packages that two of them match."""
+"""The compared variants: columns of methods with settings, and the public packages of two of the methods."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ Beside = Callable[[Any], AbstractContextManager[Any]]
 
 @dataclass(frozen=True)
 class Variant:
-    """One way of drawing.
+    """A compared variant.
 
-    label: in tables. column: of methods; settings: by method, over the model's presets. beside: a context for the
-    pipeline, of a package. ours: the label of the variant of ours that a package is compared with.
+    label: in tables. column: of methods; settings: by method, over the model's presets. beside: a package's context for
+    the pipeline. ours: the label of our variant that a package is compared with.
     """
 
     label: str
@@ -28,7 +28,7 @@ class Variant:
 
 @contextmanager
 def deepcache(pipe: Any, interval: int) -> Iterator[None]:
-    """The DeepCache package's helper, branch 0. ImportError where it is not installed."""
+    """The DeepCache package's helper, branch 0. ImportError if it is not installed."""
     from DeepCache.extension.deepcache import DeepCacheSDHelper
 
     helper = DeepCacheSDHelper(pipe=pipe)
@@ -42,7 +42,7 @@ def deepcache(pipe: Any, interval: int) -> Iterator[None]:
 
 @contextmanager
 def tomesd(pipe: Any, ratio: float, downsample: int = 1) -> Iterator[None]:
-    """The tomesd package's patch. ImportError where it is not installed."""
+    """The tomesd package's patch. ImportError if it is not installed."""
     import tomesd as package
 
     package.apply_patch(pipe, ratio=ratio, max_downsample=downsample)
@@ -75,11 +75,11 @@ BASE = (
     *PACKAGES,
 )
 STEPS = {"toy": (10, 20), "toy-turbo": (1, 2, 4)}
-FEWER = {"toy": (5, 7, 14)}  # vanilla alone, at as much work as methods leave of more steps
+FEWER = {"toy": (5, 7, 14)}  # vanilla only, at about the cost of the methods with more steps
 
 
 def installed(variant: Variant) -> bool:
-    """Whether what a variant needs is installed."""
+    """Whether a variant's package is installed."""
     from importlib.util import find_spec
 
     needed = {"DeepCache package, every 3": "DeepCache", "tomesd package, 0.5": "tomesd"}.get(variant.label)
@@ -87,7 +87,7 @@ def installed(variant: Variant) -> bool:
 
 
 def variants(model: str, steps: int) -> tuple[Variant, ...]:
-    """What is drawn with a model at a number of steps; vanilla is the first."""
+    """The variants drawn with a model at a number of steps; vanilla is the first."""
     if steps in FEWER.get(model, ()):
         return (SINGLE[0],)
     return tuple(variant for variant in (SINGLE if "turbo" in model else BASE) if installed(variant))

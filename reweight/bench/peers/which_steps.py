@@ -1,4 +1,4 @@
-"""`python -m reweight bench peers-steps`: can importance choose the steps at which a method that saves work is left out?"""
+"""`python -m reweight bench peers-steps`: whether importance can choose the steps that run in full without a method."""
 
 from __future__ import annotations
 
@@ -15,28 +15,32 @@ from ...storage.atomic import write_atomic
 
 CATEGORY = "peers-steps"
 SEED = 42
-OTHER = 7901  # of the held-out prompts on which steps are measured
-ACTS = {  # the settings under which a method leaves these steps in full, of T
+OTHER = 7901  # seed of the held-out prompts on which steps are measured
+ACTS = {  # settings with which a method runs these steps of T in full
     "inherit": lambda full, steps: {"full_steps": full},
     "at-edm": lambda full, steps: {"steps": _others(full, steps), "early": 0},
     "tomesd": lambda full, steps: {"steps": _others(full, steps)},
 }
-CENTRE, POWER = 15, 1.4  # of DeepCache's non-uniform steps, for 50 of them
+CENTRE, POWER = 15, 1.4  # of DeepCache's non-uniform schedule of 50 steps
 
 
 def command(
     model: Annotated[str, typer.Option(help="An embedded model.")] = "toy",
     method: Annotated[str, typer.Option(help="inherit, at-edm or tomesd.")] = "inherit",
     steps: Annotated[int, typer.Option(min=3, max=50, help="Denoising steps.")] = 10,
-    full: Annotated[list[int] | None, typer.Option(help="How many of them are in full; by default 4.")] = None,
-    limit: Annotated[int, typer.Option(min=2, help="Held-out prompts that are drawn.")] = 16,
-    probes: Annotated[int, typer.Option(min=1, help="Other held-out prompts, on which steps are measured.")] = 2,
+    full: Annotated[list[int] | None, typer.Option(help="How many of them run in full; by default 4.")] = None,
+    limit: Annotated[int, typer.Option(min=2, help="Number of held-out prompts to draw.")] = 16,
+    probes: Annotated[
+        int, typer.Option(min=1, help="Number of other held-out prompts, on which steps are measured.")
+    ] = 2,
     batch_size: Annotated[int, typer.Option(min=1, help="Pictures drawn together.")] = 4,
-    minutes: Annotated[float | None, typer.Option(help="Stop after so many; started again it goes on.")] = None,
-    rows: Annotated[Path, typer.Option(help="A folder for what is drawn.")] = Path("bench/peers-steps"),
+    minutes: Annotated[float | None, typer.Option(help="Stop after this many minutes; run again to continue.")] = None,
+    rows: Annotated[Path, typer.Option(help="A folder for the rows, from which a later run resumes.")] = Path(
+        "bench/peers-steps"
+    ),
     out: Annotated[Path, typer.Option(help="The JSON file to write.")] = Path("bench/peers-steps.json"),
 ) -> None:
-    """Choose steps in full by block importance, by how far features move, evenly, and at random; draw, and compare."""
+    """Choose full steps by block importance, by change of features, evenly and at random; draw and compare."""
     from rich.console import Console
     from rich.table import Table
 
@@ -70,7 +74,7 @@ def command(
         batch=batch_size,
         minutes=minutes,
     ):
-        console.print("Not all is drawn: start again to go on.")
+        console.print("Not everything is drawn yet: run the command again to continue.")
         return
     found = {label: [row for row in read_rows(rows).values() if row["variant"] == label] for label in plans}
     table = Table(
@@ -102,9 +106,9 @@ def command(
 
 
 def measures(loaded: Any, prompts: Sequence[str], steps: int) -> dict[str, np.ndarray]:
-    """Of each step (T,), means over prompts: "importance", the error of the output summed over its blocks bypassed one
-    at a time; "movement", the error where the step inherits
-    from the one before it, 0 at the first."""
+    """Measures of each step, (T,), means over prompts. "importance": the output's error, summed over blocks bypassed one
+    at a time; "movement": the error if the step inherits features from the step before, 0 at the first.
+    """
     from ...probing.ablation import sensitivity
 
     def table(prompt: str) -> np.ndarray:
@@ -119,7 +123,7 @@ def measures(loaded: Any, prompts: Sequence[str], steps: int) -> dict[str, np.nd
 
 
 def _measured_once(folder: Path, loaded: Any, prompts: Sequence[str], steps: int) -> dict[str, np.ndarray]:
-    """The measures, kept in a file beside the rows for the next start."""
+    """The measures, cached in a file beside the rows."""
     path = folder / "measured.json"
     told = {"revision": loaded.revision, "prompts": list(prompts), "steps": steps}
     if path.is_file():
@@ -134,14 +138,14 @@ def _measured_once(folder: Path, loaded: Any, prompts: Sequence[str], steps: int
 
 
 def choices(measured: dict[str, np.ndarray], steps: int, count: int, method: str = "inherit") -> dict[str, list[int]]:
-    """Steps in full, counted from 1, by each way of choosing so many of T; feature inheritance has the first always in full."""
+    """Full steps, counted from 1, by each way to choose `count` of T; with feature inheritance the first is always full."""
 
     def highest(values: np.ndarray) -> list[int]:
         if method == "inherit":
             return sorted([1, *(int(i) + 2 for i in np.argsort(-values[1:], kind="stable")[: count - 1])])
         return sorted(int(i) + 1 for i in np.argsort(-values, kind="stable")[:count])
 
-    even = list(range(1, steps + 1, -(-steps // count)))  # every so many steps
+    even = list(range(1, steps + 1, -(-steps // count)))  # evenly spaced
     if len(even) != count:
         even = sorted({1 + round(i * steps / count) for i in range(count)})
     found = {"even": even}
@@ -158,7 +162,7 @@ def choices(measured: dict[str, np.ndarray], steps: int, count: int, method: str
 
 
 def own(steps: int, count: int) -> list[int]:
-    """DeepCache's non-uniform steps (arXiv 2312.00858, Sec. 3.4), dense about a centre, brought to T in proportion."""
+    """DeepCache's non-uniform steps (arXiv 2312.00858, Sec. 3.4), dense around a centre, scaled to T steps."""
     centre = CENTRE * steps / 50
     line = np.linspace(-(centre ** (1 / POWER)), (steps - centre) ** (1 / POWER), count + 1)[:-1]
     places = np.sign(line) * np.abs(line) ** POWER + centre
@@ -173,7 +177,7 @@ def draw_all(
     loaded: Any, prompts: Sequence[str], plans: dict[str, list[int]], folder: Path, *, method: str = "inherit", steps: int,
     scorer: Any, batch: int, minutes: float | None = None, clock: Callable[[], float] | None = None,
 ) -> bool:  # fmt: skip
-    """Each prompt by each plan, into rows; returns whether all are there."""
+    """Draw each prompt with each plan and append rows; returns whether all are done."""
     import time
 
     from ...engine.drawing import draw
@@ -220,7 +224,7 @@ def _others(full: Sequence[int], steps: int) -> list[int]:
 
 
 def _movement(loaded: Any, prompt: str, steps: int) -> np.ndarray:
-    """Squared change of the U-Net's output at each step of a vanilla trajectory where it inherits from the step before."""
+    """Squared change of the U-Net's output at each step of a vanilla trajectory if it inherits from the step before."""
     import torch
 
     from ...patching.patch import captured

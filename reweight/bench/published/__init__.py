@@ -1,1 +1,1 @@
-"""Documents take their numbers from results: `bench report` writes them, `bench all` measures them again."""
+"""Writes the documents' numbers from the results (`bench report`), and measures the results again (`bench all`)."""

@@ -1,4 +1,4 @@
-"""The tables about machines: what real models' parts take."""
+"""Tables of time and memory on a machine: the components of full-size models."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ DTYPES = ("bfloat16", "float32")
 
 
 def parts(results: Results) -> str:
-    """Processor time and the most memory of each part, in both kinds of numbers."""
+    """Processor time and peak memory of each component, in both dtypes."""
     rows: dict[str, dict[str, dict[str, float]]] = {}
     for row in results["parts"]["parts"]:
         rows.setdefault(row["part"], {})[row["dtype"]] = row

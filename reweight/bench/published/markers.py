@@ -1,7 +1,7 @@
-"""Marked places of a Markdown text that are written from results.
+"""Fills marked places of a Markdown text with tables and numbers.
 
-A table stands between two lines, `<!-- table: NAME -->` and `<!-- end -->`; a number in a sentence between
-`<!-- number: NAME -->` and `<!-- end -->`. Neither comment is shown where the text is rendered.
+A table is between two lines, `<!-- table: NAME -->` and `<!-- end -->`; a number in a sentence is between
+`<!-- number: NAME -->` and `<!-- end -->`. The comments are not visible in rendered text.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ OPENING = re.compile(r"<!-- (?:table|number): .+? -->")
 
 
 def filled(text: str, tables: Mapping[str, Callable[[], str]], numbers: Mapping[str, str]) -> str:
-    """The text with every marked place written anew. ValueError of one sentence for a name that there is not, or a
-    place that is not closed."""
+    """The text with every marked place filled. ValueError of one sentence for an unknown name, or a place without an
+    end."""
 
     def table(match: re.Match[str]) -> str:
         return match[1] + _entry(match[2], tables, "table")().rstrip("\n") + "\n" + match[4]

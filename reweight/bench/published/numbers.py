@@ -1,4 +1,4 @@
-"""Single numbers of the results by name, for sentences: "agreement.toy-turbo.paper-code.output" is "-0.64 [-0.69, -0.60]"."""
+"""The numbers in sentences, by name: "agreement.toy-turbo.paper-code.output" is "-0.64 [-0.69, -0.60]"."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from .study_tables import NARROW
 
 
 def numbers(results: Results) -> dict[str, str]:
-    """All of them."""
+    """All numbers by name."""
     found: dict[str, str] = {}
     for name, content in results.found.items():
         kind, _, rest = name.partition("-")

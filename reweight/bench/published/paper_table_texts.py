@@ -1,4 +1,4 @@
-"""The paper's tables and figures as measured, in paired differences."""
+"""Markdown tables of our measurements for the paper's tables and figures, as paired differences."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ ROWS = {"table1": "block", "fig1": "weights"}
 
 
 def paired(results: Results, *names: str) -> str:
-    """Rows of one or several tables at one number of steps: the paired difference in score and SSIM with vanilla."""
+    """Rows of one or several tables at one number of steps: paired difference in score, and SSIM with vanilla."""
     rows: dict[str, list[str]] = {}
     for name in names:
         for pair in results[name]["paired"]:
@@ -19,7 +19,7 @@ def paired(results: Results, *names: str) -> str:
 
 
 def by_steps(results: Results, name: str) -> str:
-    """A table over numbers of steps: the paired difference at each, and SSIM with vanilla in the middle one."""
+    """A table over numbers of steps: the paired difference at each, and SSIM with vanilla at the middle one."""
     pairs = {(pair["variant"], pair["steps"]): pair for pair in results[name]["paired"]}
     steps = sorted({number for _, number in pairs})
     middle = steps[len(steps) // 2]
@@ -36,7 +36,7 @@ def by_steps(results: Results, name: str) -> str:
 
 
 def pruned(results: Results, name: str = "fig3-toy-turbo") -> str:
-    """Figure 3 without fine-tuning: SSIM with vanilla of each block, pair and strategy left out."""
+    """Figure 3 without fine-tuning: SSIM with vanilla for each pruned block, pair and strategy."""
     cells = {cell["row"]: cell for cell in results[name]["cells"]}
     groups: dict[str, list[str]] = {}
     for label, cell in cells.items():
@@ -51,7 +51,7 @@ def pruned(results: Results, name: str = "fig3-toy-turbo") -> str:
 
 
 def table_2(results: Results, name: str = "table2-toy-turbo") -> str:
-    """The ranking of the blocks at each step, ours and the paper's."""
+    """The ranking of the blocks at each step, ours and the paper's (Table II)."""
     found = results[name]
     rows = [
         [str(step + 1), " ".join(ours), " ".join(printed)]

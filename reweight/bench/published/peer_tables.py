@@ -1,4 +1,4 @@
-"""The tables and numbers of docs/PEERS.md: methods side by side, full-size FLOPs, and steps chosen by importance."""
+"""Tables and numbers of docs/PEERS.md: comparison of methods, full-size FLOPs, and steps chosen by importance."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def comparison(results: Results, model: str) -> str:
 
 
 def of_method(results: Results, key: str) -> str:
-    """One method's lines on both embedded models, and its share of the full-size U-Nets' FLOPs."""
+    """One method's rows on both embedded models, and its share of the full-size U-Nets' FLOPs."""
     head = ["model", "steps", "variant", "CPU time / vanilla", "FLOPs / vanilla", "score, x - vanilla"]
     rows = []
     for model in ("toy", "toy-turbo"):
@@ -57,8 +57,8 @@ def of_method(results: Results, key: str) -> str:
 
 
 def numbers(found: dict[str, Any]) -> Iterator[tuple[str, str]]:
-    """Of a comparison: a method's range over its variants and numbers of steps, "tgate.saved", and each interval,
-    "inherit, every 3@50.adherence"."""
+    """Numbers of a comparison: a method's range over its variants and numbers of steps, such as "tgate.saved", and each
+    interval, such as "inherit, every 3@50.adherence"."""
     own: dict[str, list[dict[str, Any]]] = {}
     for line in found["lines"]:
         if " + " not in line["variant"] and "package" not in line["variant"] and line["variant"] != "vanilla":
@@ -74,7 +74,7 @@ def numbers(found: dict[str, Any]) -> Iterator[tuple[str, str]]:
 
 
 def packages(results: Results) -> str:
-    """The time of our methods over that of the public packages, timed alternately."""
+    """The ratio of our methods' time to that of the public packages, timed alternately."""
     found = results.found.get("peers-toy")
     if found is None:
         return "Not measured on this checkout yet."
@@ -85,7 +85,7 @@ def packages(results: Results) -> str:
 
 
 def full_size(results: Results) -> str:
-    """What methods leave of the U-Nets' FLOPs."""
+    """The share of the U-Nets' FLOPs that remains with each method."""
     found = results["peers-full-size"]
     titles = {"sd-turbo": "SD-Turbo, SD 2.1", "sdxl": "SDXL"}
     rows = []
@@ -98,6 +98,29 @@ def full_size(results: Results) -> str:
     return markdown(["method", *(titles.get(key, key) for key in found["models"]), "claimed by its authors"], rows)
 
 
+def full_size_times(results: Results) -> str:
+    """Time of 50 steps and memory of a call, with random weights; ratios to vanilla in the same turn."""
+    found = results.found.get("peers-full-size-times")
+    if found is None:
+        return "Not measured on this checkout yet: `python -m reweight bench peers-full-size-times`."
+    models = found["models"]
+    rows = []
+    for label in next(iter(models.values())):
+        cells = []
+        for lines in models.values():
+            line = lines[label]
+            time = f"({line['seconds']:.0f} s)" if label == "vanilla" else interval(line["time"], "{:.3f}")
+            cells += [time, f"{line['peak_mb']:.0f}"]
+        rows.append([label, *cells])
+    head = ["method"]
+    for key in models:
+        title = {"sd-turbo": "SD-Turbo, SD 2.1", "sdxl": "SDXL"}.get(key, key)
+        head += [f"{title}: time / vanilla", f"{title}: peak of a call, MB"]
+    threads = f"{found['threads']} thread{'s' * (found['threads'] > 1)}"
+    origin = f"{found['device']}, {found['dtype']}, {threads}, {8 * found['latent']} pixels; the median of {found['repeats']} turns, in brackets the least and the most."
+    return f"{origin}\n\n{markdown(head, rows)}"
+
+
 STUDIES = {
     "Feature inheritance": "peers-steps-toy",
     "AT-EDM": "peers-steps-at-edm-toy",
@@ -106,7 +129,7 @@ STUDIES = {
 
 
 def steps(results: Results) -> str:
-    """The steps that a method leaves in full, by each way of choosing them."""
+    """The results for full steps chosen in each way."""
     parts = []
     for method, name in STUDIES.items():
         found = results.found.get(name)

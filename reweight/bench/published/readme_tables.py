@@ -14,7 +14,7 @@ MODELS = {"toy-turbo": ("2 steps", "agreement-toy-turbo"), "toy": ("10 steps, gu
 
 
 def key_results(results: Results) -> str:
-    """The paper's probe beside ours, in a few rows."""
+    """The key results: the paper's probe compared with ours."""
     rows = []
     for model, (_, name) in MODELS.items():
         found = results[name]
@@ -41,7 +41,7 @@ def key_results(results: Results) -> str:
 
 
 def adherence(results: Results) -> str:
-    """What the classifier reads from the embedded models' pictures, as a share of what it reads from real ones."""
+    """The classifier's accuracy on the embedded models' pictures, as a share of that on real ones."""
     rows = []
     for model, steps, about in (("toy", 20, ", guidance 3"), ("toy-turbo", 2, ""), ("toy-turbo", 1, "")):
         shares = [
@@ -53,7 +53,7 @@ def adherence(results: Results) -> str:
 
 
 def scaling(prompts: int = 1600, load: float = 30.0, seconds: float = 4.0) -> str:
-    """T(N) = load + ceil(P / N) c for a few numbers of GPUs: assumed, not measured."""
+    """T(N) = load + ceil(P / N) c for several numbers of GPUs: an assumption, not measured."""
     alone, rows = load + prompts * seconds, []
     for n in (1, 8, 64):
         took = load + math.ceil(prompts / n) * seconds

@@ -1,4 +1,4 @@
-"""The results that documents stand on: docs/results/*.json by name, and the models' metrics.json."""
+"""The results that documents are written from: docs/results/*.json by name, and the models' metrics.json."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Results:
-    """What was measured.
+    """All measured results.
 
-    root: a checkout, with docs/results. found: each file's content by its name without the suffix.
+    root: a checkout, with docs/results. found: each file's content, by its name without the suffix.
     """
 
     root: Path
@@ -33,7 +33,7 @@ class Results:
 
     @cached_property
     def metrics(self) -> Mapping[str, dict[str, Any]]:
-        """By model, and "toy-scorer"."""
+        """The content of metrics.json by model, and of "toy-scorer"."""
         return {
             path.parent.name: json.loads(path.read_text(encoding="utf-8"))
             for path in sorted(self.assets.glob("*/metrics.json"))
@@ -45,7 +45,7 @@ class Results:
         return self.found[name]
 
     def figure(self, model: str, name: str, steps: int | None = None) -> dict[str, Any]:
-        """One of a model's figures in its metrics.json."""
+        """A figure from a model's metrics.json."""
         for figure in self.metrics[model]["figures"]:
             if figure["name"] == name and steps in (None, figure.get("steps")):
                 return figure
@@ -55,7 +55,7 @@ class Results:
 
 
 def mean_interval(values: Any, form: str = "{:+.2f}") -> str:
-    """The mean of values, one for each prompt, with its 95% bootstrap interval, as text."""
+    """The mean of one value per prompt, with its 95% bootstrap interval, as text."""
     import numpy as np
 
     from ..stats.intervals import bootstrap

@@ -1,4 +1,4 @@
-"""The tables of the studies: agreement, surrogate, importance, proposition, pruning, levels, costs."""
+"""Tables of the studies: agreement, surrogate, importance, proposition, pruning, levels, costs."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ WAYS = {
 
 
 def agreement(results: Results, name: str) -> str:
-    """Kendall's tau-b of each preset with each kind of damage, and what the search did."""
+    """Kendall's tau-b of each preset with each kind of damage, and diagnostics of the search."""
     found = results[name]
     head = ["preset", "tau-b, damage to the output", "to the picture", "to the toy score", "candidates accepted"]
     rows = []
@@ -36,7 +36,7 @@ def agreement(results: Results, name: str) -> str:
 
 
 def _samples(results: Results, name: str, preset: str) -> str:
-    """Of the full search where it was measured too, and of what this study ran."""
+    """U-Net samples of the full search, if it was measured, and of the search in this study."""
     found = results[name]
     own = f"{np.mean(found['samples'][preset]):.0f}"
     if not found.get("surrogate") or preset == "calibrated":
@@ -50,7 +50,7 @@ def _samples(results: Results, name: str, preset: str) -> str:
 
 
 def surrogate(results: Results) -> str:
-    """The full search beside the search with a surrogate."""
+    """The full search compared with the search with a surrogate."""
     head = ["model, preset", "held-out prompts", "U-Net samples, full search", "with a surrogate"]
     rows = []
     for name in ("surrogate-toy-turbo", "surrogate-toy", "surrogate-toy-turbo-text"):
@@ -66,7 +66,7 @@ def surrogate(results: Results) -> str:
 
 
 def importance(results: Results, name: str) -> str:
-    """Every way of weighting at [0.95, 1.15], beside vanilla and beside its own flat counterpart."""
+    """Every way of weighting at [0.95, 1.15], compared with vanilla and with its flat counterpart."""
     found = {effect["variant"]: effect for effect in results[name]["effects"]}
     head = ["weights", "prompts", "mean weight", f"score, x - vanilla, {WIDE}", "score, x - flat at its own mean"]
     rows = []
@@ -88,7 +88,7 @@ def ways(results: Results, name: str) -> set[str]:
 
 
 def proposition(results: Results) -> str:
-    """The weight of least error of each block that has one, with its interval."""
+    """The weight with the smallest error for each block that has one, with its interval."""
     found = results["proposition-toy"]
     middle, low, high = (
         np.array([[np.nan if value is None else value for value in row] for row in found[kind]], float)
@@ -104,7 +104,7 @@ def proposition(results: Results) -> str:
 
 
 def pruning(results: Results) -> str:
-    """Every block and pair left out, and the best and worst of the strategies by rank."""
+    """Every pruned block and pair, and the best and worst strategies by rank."""
     done = results["pruning-toy-turbo"]["strategies"]
     by_error = sorted(done, key=lambda label: done[label]["after"]["mse"][0])
     chosen = {label: f"block {label.split()[1]} at both steps" for label in by_error if label.startswith("static")}
@@ -130,7 +130,7 @@ def _spread(pair: list[float]) -> str:
 
 
 def levels(results: Results) -> str:
-    """How much the output changes without each lower resolution, of these models and of the pair before them."""
+    """The change of the output without each lower resolution, for these models and the previous pair."""
     head, rows = ["", "without the 2 × 2 level", "without 4 × 4", "without 8 × 8"], []
     for model, cells in results["levels-earlier-networks"]["models"].items():
         rows.append([f"the earlier {model}", *cells])

@@ -1,7 +1,7 @@
-"""The tables and numbers of docs/TUNED.md: tuned weights, rankings and vanilla on test captions, and the paper's claims.
+"""Tables and numbers of docs/TUNED.md: tuned weights, rankings and vanilla on test captions, and the paper's claims.
 
-A model may have several results, `tuned-MODEL.json` and further files whose name begins with `tuned-`: their rows stand
-in one table, by the number of steps. Numbers in sentences name the file: "tuned.toy.10.dynamic - static".
+A model may have several results, `tuned-MODEL.json` and other files that start with `tuned-`; their rows are combined
+in one table, sorted by steps. Names of numbers start with the file: "tuned.toy.10.dynamic - static".
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ def study(results: Results, model: str) -> str:
 
 
 def dynamic(results: Results, model: str) -> str:
-    """Dynamic weights minus each other way, in pairs."""
+    """Paired differences of dynamic weights minus each other way."""
     rows = [
         [steps, f"{line['variant']} - {line['over']}", interval(line["score"]), interval(line["obeyed"], "{:+.3f}")]
         for steps, found in _by_steps(results, model)
@@ -46,7 +46,7 @@ def dynamic(results: Results, model: str) -> str:
 
 
 def claims(results: Results, model: str) -> str:
-    """The claims of Sec. III-F about each dynamic table."""
+    """Whether each dynamic table satisfies the claims of Sec. III-F."""
     rows = [
         [
             str(table["steps"]), claim["claim"], f"{claim['difference']:+.3f}",
@@ -59,7 +59,7 @@ def claims(results: Results, model: str) -> str:
 
 
 def cost(results: Results) -> str:
-    """Pictures and time of every tuning, and its gain on the validation set."""
+    """The pictures and time of every tuning, and its gain on the validation set."""
     rows = []
     for model in MODELS:
         for table in _tables(results, model):
@@ -75,7 +75,7 @@ def cost(results: Results) -> str:
 
 
 def fewer(results: Results) -> str:
-    """A picture of fewer steps, tuned or not, minus vanilla's of more steps, in pairs."""
+    """Paired differences of pictures with fewer steps, tuned or not, minus vanilla with more steps."""
     rows = [
         [model, f"{TITLES.get(line['variant'], line['variant'])}, {line['steps']} - vanilla, {line['over_vanilla_at']}",
          interval(line["score"]), interval(line["obeyed"], "{:+.3f}"),
@@ -87,7 +87,7 @@ def fewer(results: Results) -> str:
 
 
 def similarity(results: Results) -> str:
-    """How alike two tunings' tables are, brought to one number of steps."""
+    """The similarity of two tunings' tables, resampled to the same number of steps."""
     rows = [
         [model, " / ".join(f"{TITLES.get(way, way)}, {steps}" for way, steps in (pair["a"], pair["b"])),
          f"{pair['cosine']:+.2f}", f"{pair['tau_b']:+.2f}"]
@@ -97,7 +97,7 @@ def similarity(results: Results) -> str:
 
 
 def numbers(found: dict[str, Any]) -> Iterator[tuple[str, str]]:
-    """One result's numbers: "10.dynamic", "10.dynamic - static", each with ".judge", and so on."""
+    """The numbers of one result: "10.dynamic", "10.dynamic - static", each also with ".judge", and so on."""
     for kind, count in found["captions"].items():
         yield f"{kind} captions", str(count)
     for steps, measured in found["steps"].items():
@@ -118,6 +118,10 @@ def numbers(found: dict[str, Any]) -> Iterator[tuple[str, str]]:
         key = f"{line['variant']} {line['steps']} - vanilla {line['over_vanilla_at']}"
         yield key, interval(line["score"], "{:+.3f}")
         yield f"{key}.judge", interval(line["obeyed"], "{:+.3f}")
+        yield (
+            f"{line['steps']} / {line['over_vanilla_at']}.time",
+            f"{100 * line['seconds'] / line['seconds_vanilla']:.0f}%",
+        )
     for table in found["tables"]:
         key = f"{table['steps']}.{table['way']}"
         yield f"{key}.pictures drawn", str(table["tuning"]["pictures"])
@@ -128,7 +132,7 @@ def numbers(found: dict[str, Any]) -> Iterator[tuple[str, str]]:
 
 
 def _files(results: Results, model: str) -> dict[str, dict[str, Any]]:
-    """A model's results, its first one first."""
+    """A model's results, starting with `tuned-MODEL`."""
     found = {
         name: content for name, content in results.found.items()
         if name.startswith("tuned-") and content["model"] == model
@@ -147,10 +151,10 @@ def _tables(results: Results, model: str) -> list[dict[str, Any]]:
 
 
 def _all(lines: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
-    """Those over all test captions, not over one half of them."""
+    """The lines over all test captions, without those over one half of them."""
     return (line for line in lines if line["set"] == "all")
 
 
 def _each_once(rows: list[list[str]]) -> list[list[str]]:
-    """Two results may hold the same measurement."""
+    """Rows without duplicates, since two results may contain the same measurement."""
     return [list(row) for row in dict.fromkeys(map(tuple, rows))]

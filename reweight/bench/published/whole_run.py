@@ -1,4 +1,4 @@
-"""`python -m reweight bench all`: every study and table of a model again, resumable, with how long it will take."""
+"""`python -m reweight bench all`: runs every study and table of a model, resumable, with a time estimate."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ TABLES = ("table5", "table6", "table1", "table3", "table4", "fig1", "fig4")
 
 @dataclass(frozen=True)
 class Study:
-    """One result file.
+    """A result file and the command that makes it.
 
-    name: of the file in docs/results, without its suffix. arguments: of `python -m reweight bench`, which write what
-    is to be kept to `written`, below the folder of the whole run, "{out}" in them. Tables share their probes there.
+    name: the file in docs/results, without its suffix. arguments: of `python -m reweight bench`; "{out}" in them stands
+    for the run's folder, where tables share their probes. written: the result's path in that folder.
     """
 
     name: str
@@ -32,7 +32,7 @@ class Study:
 
 
 def studies(model: str, card: Any) -> list[Study]:
-    """What is measured of a model: of the two embedded ones what the documents show, of any other what a GPU allows."""
+    """The studies of a model: for the embedded models those in the documents, for others those practical on a GPU."""
     if model == "toy":
         return [
             _importance(model, 38, steps=10), _agreement(model, 20, steps=4), _surrogate(model, 8, steps=4),
@@ -56,12 +56,12 @@ def studies(model: str, card: Any) -> list[Study]:
 
 def command(
     model: Annotated[str, typer.Option(help="A name, a folder, or owner/name on the hub.")] = "toy-turbo",
-    out: Annotated[Path, typer.Option(help="A folder for the work; a run that was stopped goes on.")] = Path("bench/all"),
-    results: Annotated[Path, typer.Option(help="Where each result is kept.")] = Path("docs/results"),
-    only: Annotated[list[str] | None, typer.Option(help="A result's name, again for each; by default all.")] = None,
-    plan: Annotated[bool, typer.Option("--plan", help="Say what is missing and how long it will take; measure nothing.")] = False,
+    out: Annotated[Path, typer.Option(help="A folder for intermediate files, from which a later run resumes.")] = Path("bench/all"),
+    results: Annotated[Path, typer.Option(help="The folder of the results.")] = Path("docs/results"),
+    only: Annotated[list[str] | None, typer.Option(help="A result's name; repeat for more; by default all.")] = None,
+    plan: Annotated[bool, typer.Option("--plan", help="Only list what is missing, with an estimate of the time.")] = False,
 ) -> None:  # fmt: skip
-    """Measure every result of a model that is not there for its revision."""
+    """Measure every result of a model that is missing for its revision."""
     from rich.console import Console
 
     from ...models.loading import load_model
@@ -91,7 +91,7 @@ def command(
 
 
 def is_there(path: Path, study: Study, revision: str | None) -> bool:
-    """Whether a result was measured of this revision, by this command where it says by which."""
+    """Whether a result is of this revision and, if it records its command, of this command."""
     if not path.is_file():
         return False
     found = json.loads(path.read_text(encoding="utf-8"))
@@ -99,7 +99,7 @@ def is_there(path: Path, study: Study, revision: str | None) -> bool:
 
 
 def forecast(wanted: list[Study], missing: list[Study], results: Path) -> str:
-    """What is missing, and how long it took when it was last measured, in words."""
+    """The missing results, and how long each took the last time, as text."""
     from ..overhead.time_estimates import duration
 
     if not missing:
@@ -114,21 +114,21 @@ def forecast(wanted: list[Study], missing: list[Study], results: Path) -> str:
             known += seconds
     text = f"{len(missing)} of {len(wanted)} results are missing: {', '.join(study.name for study in missing)}."
     if known:
-        text += f" By what it took before, about {duration(known)}"
-        text += f", and besides {', '.join(unknown)}, of which no time is recorded." if unknown else "."
+        text += f" By earlier runs, this takes about {duration(known)}"
+        text += f", and besides {', '.join(unknown)}, for which no time is recorded." if unknown else "."
     elif unknown:
-        text += " No time is recorded of them: `bench plan` estimates the tables."
+        text += " No time is recorded for them: `bench plan` estimates the tables."
     return text
 
 
 def line(study: Study) -> str:
-    """The command as one would type it."""
+    """The command line."""
     words = [f'"{part}"' if " " in part else part for part in study.arguments]
     return " ".join(["python -m reweight bench", *words]).replace("{out}", "OUT")
 
 
 def run(study: Study, out: Path, console: Console) -> None:
-    """Run one study's command in this process; it goes on where it was stopped."""
+    """Run a study's command in this process, resuming if it was interrupted."""
     from .. import app
 
     out.mkdir(parents=True, exist_ok=True)
@@ -136,12 +136,13 @@ def run(study: Study, out: Path, console: Console) -> None:
     console.print(f"{study.name}: {line(study)}", markup=False, highlight=False, soft_wrap=True)
     app(arguments, standalone_mode=False)
     if not (out / study.written).is_file():
-        raise ValueError(f"{study.name} was stopped before its end: the same command goes on from here.")
+        raise ValueError(f"{study.name} was interrupted: run the same command to resume.")
 
 
 @contextmanager
 def timed(path: Path) -> Iterator[Any]:
-    """Add the seconds of this context to those in a file, also where it is stopped; gives a function that says them."""
+    """Add the seconds spent in this context to those in a file, also on an exception; yields a function that gives the
+    total."""
     from ..stats.result_file import write_json
 
     before = json.loads(path.read_text(encoding="utf-8"))["seconds"] if path.is_file() else 0.0

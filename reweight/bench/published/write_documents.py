@@ -1,4 +1,4 @@
-"""`python -m reweight bench report`: the numbers of FINDINGS.md, README.md, BENCHMARKS.md and the model cards."""
+"""`python -m reweight bench report`: writes the numbers in FINDINGS.md, README.md, BENCHMARKS.md and the model cards."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def command(
     root: Annotated[Path, typer.Option(help="A checkout, with docs/results.")] = Path("."),
     check: Annotated[bool, typer.Option("--check", help="Change nothing; fail where a document differs.")] = False,
 ) -> None:
-    """Write every number that documents take from results into their marked places."""
+    """Write the results' numbers into the marked places of the documents."""
     from rich.console import Console
 
     from ..stats.result_file import write_text
@@ -46,7 +46,7 @@ def command(
 
 
 def documents(results: Results) -> dict[Path, str]:
-    """Each document's text as it should be. ValueError of one sentence for a name that the results do not have."""
+    """Each document's text with current numbers. ValueError of one sentence for a name missing in the results."""
     from .numbers import numbers
 
     values, made = numbers(results), tables(results)
@@ -62,7 +62,7 @@ def documents(results: Results) -> dict[Path, str]:
 
 
 def tables(results: Results) -> dict[str, Callable[[], str]]:
-    """Every table by the name in its marker, made when it is asked for."""
+    """Functions that make each table, by the name in its marker."""
     from . import machine_tables as machines
     from . import paper_table_texts as paper
     from . import peer_tables as peers
@@ -102,6 +102,7 @@ def tables(results: Results) -> dict[str, Callable[[], str]]:
         **{f"tuned {kind.__name__}": partial(kind, results) for kind in (tuned.cost, tuned.fewer, tuned.similarity)},
         "peers packages": partial(peers.packages, results),
         "peers full size": partial(peers.full_size, results),
+        "peers full size times": partial(peers.full_size_times, results),
         "peers steps": partial(peers.steps, results),
         "parts": partial(machines.parts, results),
         **({"toy throughput": partial(training.throughput, results)} if "toy-throughput" in results.found else {}),

@@ -1,1 +1,1 @@
-"""Intervals, Frechet distances, and the figures that they belong to."""
+"""Statistics and result files of the benchmarks: intervals, Fréchet distances, figures with goals."""

@@ -1,4 +1,4 @@
-"""What a command is given, checked before a model is loaded, which may take minutes."""
+"""Checks of a command's arguments before a model is loaded, which may take minutes."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 
 def check_presets(names: Iterable[str]) -> None:
-    """ValueError of one sentence for a preset of the probe that there is not."""
+    """ValueError of one sentence for an unknown preset of the probe."""
     from ...probing.search import PRESETS
 
     if unknown := sorted(set(names) - set(PRESETS)):
@@ -14,7 +14,7 @@ def check_presets(names: Iterable[str]) -> None:
 
 
 def check_scorer(name: str) -> None:
-    """ValueError of one sentence for a scorer that there is not."""
+    """ValueError of one sentence for an unknown scorer."""
     from ...scoring.scorers import checked_scorer
 
     if name not in ("auto", "none"):

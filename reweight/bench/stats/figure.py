@@ -1,4 +1,4 @@
-"""A measured figure beside what it is compared with."""
+"""A measured figure with its interval, ceiling and goal."""
 
 from __future__ import annotations
 
@@ -10,10 +10,9 @@ from typing import Any
 class Figure:
     """One measurement.
 
-    value: as measured, in `unit`, with its 95% interval from low to high. steps: denoising steps, where it depends on
-    them. ceiling: what the same measure gives on real pictures or without the generator, where there is such a thing.
-    share: value / ceiling. goal: what `against` ("value" or "share") should reach: at least that, or with less=True at
-    most.
+    value: in `unit`, with its 95% interval from low to high. steps: denoising steps, if it depends on them. ceiling: the
+    same measure on real pictures or without the generator, if there is one. share: value / ceiling. goal: the minimum
+    (with less=True the maximum) that `against` ("value" or "share") should reach.
     """
 
     name: str
@@ -33,7 +32,7 @@ class Figure:
 
     @property
     def met(self) -> bool | None:
-        """Whether the goal is reached; None without a goal."""
+        """Whether the goal is met; None without a goal."""
         reached = self.share if self.against == "share" else self.value
         if self.goal is None or reached is None:
             return None
@@ -47,7 +46,7 @@ class Figure:
         }
 
     def line(self) -> str:
-        """The figure in words."""
+        """The figure as text."""
         at = "" if self.steps is None else f" at {self.steps} step{'s' * (self.steps > 1)}"
         unit = f" {self.unit}" if self.unit else ""
         text = f"{self.name}{at}: {self.value:.4g}{unit} [{self.low:.4g}, {self.high:.4g}]"

@@ -1,4 +1,4 @@
-"""The Frechet distance between two sets of features, as normal distributions (Heusel et al., arXiv 1706.08500)."""
+"""The Fréchet distance between normal distributions fitted to features (Heusel et al., arXiv 1706.08500)."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ import numpy as np
 
 
 def frechet(features: np.ndarray, mean: np.ndarray, covariance: np.ndarray) -> float:
-    """Distance of features (n, d) from a reference with mean (d,) and covariance (d, d); 0 for the same moments.
+    """Distance of features (n, d) from a reference with mean (d,) and covariance (d, d); 0 for equal moments.
 
-    It is biased upwards for few features: compare only distances taken with the same n.
+    It is biased upwards for small n: compare only distances with the same n.
     """
     own = np.cov(features, rowvar=False)
     root = _root(covariance)

@@ -1,4 +1,4 @@
-"""95% intervals: Wilson's of a share, the bootstrap of anything else, also of paired differences. Pure numpy."""
+"""95% confidence intervals: Wilson's for proportions, bootstrap intervals for other statistics and paired differences."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ Z = 1.959964  # 95%
 
 
 def wilson(right: int, of: int) -> tuple[float, float]:
-    """The 95% interval of a share. ValueError for a share of nothing."""
+    """Wilson's 95% interval of a proportion. ValueError if `of` is 0."""
     if not 0 <= right <= of or of == 0:
         raise ValueError(f"{right} of {of} is no share: give a count out of at least one.")
     p, n = right / of, of
@@ -22,10 +22,10 @@ def wilson(right: int, of: int) -> tuple[float, float]:
 def bootstrap(
     statistic: Callable[[np.ndarray], float], rows: np.ndarray, *, seed: int = 0, draws: int = 200, biased: bool = False
 ) -> tuple[float, float]:
-    """The 95% interval of a statistic of rows (n, …), drawn again with replacement `draws` times.
+    """The 95% bootstrap interval of a statistic of rows (n, …), with `draws` resamples.
 
-    biased: the statistic, such as a Frechet distance, is larger on rows that repeat; its percentiles are moved so that
-    their mean is the statistic of the rows themselves.
+    biased: the statistic, such as a Fréchet distance, is larger on resamples with repeated rows; the percentiles are
+    shifted so that the resamples' mean is the statistic of the rows.
     """
     rng = np.random.default_rng(seed)
     values = [statistic(rows[rng.integers(len(rows), size=len(rows))]) for _ in range(draws)]
@@ -36,9 +36,9 @@ def bootstrap(
 def paired_difference(
     found: Mapping[tuple[str, int], float], base: Mapping[tuple[str, int], float]
 ) -> tuple[float, float, float]:
-    """The paired difference `found` - `base`, both by (prompt, seed): its mean over the prompts and 95% interval.
+    """The paired difference `found` - `base`, both by (prompt, seed): mean over the prompts with 95% interval.
 
-    A prompt's difference is the mean of its seeds'. `base` may hold more.
+    A prompt's difference is the mean over its seeds. `base` may have further entries.
     """
     by_prompt: dict[str, list[float]] = {}
     for (prompt, seed), value in found.items():

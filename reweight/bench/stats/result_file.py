@@ -1,4 +1,4 @@
-"""Files of results: JSON that a person can read, written atomically."""
+"""Result files: readable JSON, text and figures, written atomically."""
 
 from __future__ import annotations
 
@@ -18,7 +18,8 @@ NUMBERS = re.compile(r"\[\s*(-?[\d.eE+-]+|null)(,\s*(-?[\d.eE+-]+|null))*\s*\]")
 
 
 def write_json(path: Path, value: dict[str, Any]) -> None:
-    """Write a JSON object, a list of numbers on a line of its own; folders are made. OSError leaves what was there."""
+    """Write a JSON object with each list of numbers on one line; folders are created. On OSError the old file is
+    unchanged."""
     path.parent.mkdir(parents=True, exist_ok=True)
     text = NUMBERS.sub(lambda found: _on_one_line(found[0]), json.dumps(value, indent=1, ensure_ascii=False))
     write_atomic(path, (text + "\n").encode())
@@ -29,13 +30,13 @@ def _on_one_line(numbers: str) -> str:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write text as UTF-8, in the same way."""
+    """Write text as UTF-8, likewise."""
     path.parent.mkdir(parents=True, exist_ok=True)
     write_atomic(path, text.encode())
 
 
 def write_figure(path: Path, figure: Figure, dpi: int = 150) -> None:
-    """Write a figure as PNG, in the same way."""
+    """Write a figure as PNG, likewise."""
     file = BytesIO()
     figure.savefig(file, format="png", dpi=dpi)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -43,7 +44,7 @@ def write_figure(path: Path, figure: Figure, dpi: int = 150) -> None:
 
 
 def file_for(path: Path | None) -> None:
-    """Find out before any work is done whether a file can be written. ValueError of one sentence where it cannot."""
+    """Check before any work whether a file can be written. ValueError of one sentence if it cannot."""
     if path is None:
         return
     try:

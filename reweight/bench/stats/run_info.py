@@ -1,4 +1,4 @@
-"""Where a command's figures come from: what is written above them in every JSON file."""
+"""Provenance of a benchmark's figures, written at the top of every JSON file."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""What the paper claims, put to the test."""
+"""Studies that test the paper's claims."""

@@ -1,4 +1,4 @@
-"""Does a probe measure importance? Its scores beside the damage that bypassing each block really does."""
+"""Agreement of a probe's scores with the measured damage of bypassing each block."""
 
 from __future__ import annotations
 
@@ -31,13 +31,13 @@ DIAGNOSTICS = {
 
 @dataclass(frozen=True)
 class AblationAgreement:
-    """What was found for each preset, over n prompts.
+    """Results for each preset, over n prompts.
 
-    damage: {kind: (T, m)} what bypassing each block alone does, mean over the prompts: the error of the U-Net's output,
-    that of the picture and, where there is a scorer, how much lower it scores. tau: {preset: (n, kinds)} Kendall's tau-b
-    of the scores with each kind of damage; also of the output's error when each block is scaled by 2%. acceptance,
-    bypasses, spread: {preset: (n,)} acceptance rate, bypasses fired and mean bootstrap standard deviation of a score.
-    samples: {preset: (n,)} U-Net samples. scores: {preset: (T, m)} mean over the prompts.
+    damage: {kind: (T, m)}, the damage of bypassing each block alone, mean over the prompts: the error of the U-Net's
+    output, that of the picture and, with a scorer, the loss of score. tau: {preset: (n, kinds)}, Kendall's tau-b of the
+    scores with each kind of damage, and with the output's error when each block is scaled by 2%. acceptance, bypasses,
+    spread: {preset: (n,)}, acceptance rate, bypasses fired, and mean bootstrap standard deviation of a score. samples:
+    {preset: (n,)}, U-Net samples. scores: {preset: (T, m)}, mean over the prompts.
     """
 
     prompts: tuple[str, ...]
@@ -76,10 +76,10 @@ def measure(
     folder: Path | None = None,
     on_progress: Callable[[str, float], None] = lambda *_: None,
 ) -> AblationAgreement:
-    """Probe every prompt by every preset, and bypass every block. ValueError where there are no prompts.
+    """Probe every prompt with every preset, and bypass every block. ValueError if there are no prompts.
 
-    surrogate: for the presets that can have one. folder: keeps a row for each prompt and preset, from which a second
-    call goes on; ValueError where its rows were measured otherwise.
+    surrogate: used for the presets that allow one. folder: stores a row for each prompt and preset, from which another
+    call resumes; ValueError if its rows have other settings.
     """
     if not prompts:
         raise ValueError("There are no prompts: give at least one.")
@@ -155,9 +155,9 @@ def damage_to_picture(
     loaded: LoadedModel, prompt: str, *, steps: int, seed: int, guidance_scale: float, scorer: Scorer | None = None,
     batch: int = 8,
 ) -> dict[str, np.ndarray]:  # fmt: skip
-    """What becomes of the picture when a block is bypassed at one step: (T, m) each.
+    """The damage to the picture when a block is bypassed at one step, (T, m) for each kind.
 
-    "picture" is the mean squared difference from vanilla, in [0, 1]; "score", with a scorer, vanilla's score less its own.
+    "picture": mean squared difference from vanilla, in [0, 1]; "score", with a scorer: vanilla's score minus its own.
     """
     m = len(target_blocks(loaded.pipe.unet))
     masks = np.eye(steps * m, dtype=bool).reshape(-1, steps, m)

@@ -1,4 +1,4 @@
-"""`python -m reweight bench agreement`: whether a probe's scores agree with what bypassing the blocks does."""
+"""`python -m reweight bench agreement`: whether a probe's scores agree with the damage of bypassing blocks."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ def command(
     limit: Annotated[int, typer.Option(help="Held-out captions of the embedded model's world.")] = 20,
     steps: Annotated[int | None, typer.Option(help="Denoising steps; by default the model's.")] = None,
     guidance: Annotated[float | None, typer.Option(help="Classifier-free guidance; by default the model's.")] = None,
-    preset: Annotated[list[str] | None, typer.Option(help="A preset, again for each; by default all.")] = None,
+    preset: Annotated[list[str] | None, typer.Option(help="A preset; repeat for more; by default all.")] = None,
     runs: Annotated[int | None, typer.Option(help="Runs that vote; by default the preset's.")] = None,
-    candidates: Annotated[int | None, typer.Option(help="Tries per iteration; by default the preset's.")] = None,
+    candidates: Annotated[int | None, typer.Option(help="Candidates per iteration; by default the preset's.")] = None,
     surrogate: Annotated[
         bool, typer.Option("--surrogate", help="Predict most errors of the paper's presets by a linear approximation.")
     ] = False,
-    device: Annotated[str | None, typer.Option(help="cuda, mps or cpu; by default the best there is.")] = None,
+    device: Annotated[str | None, typer.Option(help="cuda, mps or cpu; by default the fastest available.")] = None,
     out: Annotated[
         Path | None,
         typer.Option(help="A JSON file for the figures. A command that was stopped goes on from the rows beside it."),
     ] = None,
 ) -> None:
-    """Kendall's tau-b of each preset's scores with the damage that bypassing each block does."""
+    """Measure Kendall's tau-b of each preset's scores with the damage of bypassing each block."""
     from rich.console import Console
     from rich.progress import Progress
     from rich.table import Table

@@ -1,4 +1,4 @@
-"""Does re-weighting by importance help? Every ranking and its controls, drawn from the same noise and judged in pairs."""
+"""Whether re-weighting by importance helps: rankings and their controls, in paired comparisons with the same noise."""
 
 from __future__ import annotations
 
@@ -36,13 +36,13 @@ Measured = dict[str, dict[tuple[str, int], float]]
 
 @dataclass(frozen=True)
 class Effect:
-    """One way of weighting, over n prompts, each the mean of its seeds (and of the draws of a random order).
+    """One way of weighting, over n prompts, each averaged over its seeds (and the draws of a random order).
 
-    score: mean, NaN without a scorer. minus_vanilla: mean paired difference in score from the vanilla picture,
-    (value, low, high) with the 95% bootstrap interval over the prompts. minus_flat: the same from all blocks at this
-    ranking's own mean score of the step, None where there is no such row. ssim: mean structural similarity with
-    vanilla. adherence: mean share of what the prompt asks for that the judge sees, NaN without one;
-    adherence_minus_vanilla: its paired difference. mean_weight: over steps, blocks and pictures.
+    score: mean, NaN without a scorer. minus_vanilla: mean paired difference in score from vanilla, (value, low, high)
+    with the 95% bootstrap interval over the prompts. minus_flat: the same from the flat counterpart, whose blocks all
+    have this ranking's mean score of the step; None if there is no such row. ssim: mean structural similarity with
+    vanilla. adherence: mean prompt adherence by the judge, NaN without one; adherence_minus_vanilla: its paired
+    difference. mean_weight: over steps, blocks and pictures.
     """
 
     variant: str
@@ -71,10 +71,10 @@ def draw_all(
     draws: int = DRAWS,
     on_progress: Callable[[str, float], None] = lambda *_: None,
 ) -> list[Row]:
-    """Draw every prompt with every seed in every way, into rows in a folder; goes on where it stopped.
+    """Draw every prompt and seed with every way of weighting, into rows in a folder; resumable.
 
-    batch: pictures drawn together. draws: random orders for each prompt and seed. ValueError where there is nothing to
-    draw, or the folder holds rows that were made otherwise.
+    batch: pictures per batch. draws: random orders for each prompt and seed. ValueError if there is nothing to draw, or
+    the folder has rows with other settings.
     """
     if not prompts or not seeds or not ranges:
         raise ValueError("There is nothing to draw: give at least one prompt, one seed and one range.")
@@ -129,9 +129,9 @@ def rankings(loaded: LoadedModel, prompt: str, *, steps: int, guidance: float) -
 
 
 def controls(scores: dict[str, np.ndarray], seeds: Sequence[int]) -> dict[str, np.ndarray]:
-    """The scores (T, m) of the controls: of the paper's ranking, and every other ranking's flat counterpart.
+    """The scores (T, m) of the controls: those of the paper's ranking, and the flat counterpart of every other ranking.
 
-    seeds: of the random orders. A ranking and its flat counterpart, see `flat_of`, have the same mean at each step.
+    seeds: of the random orders. A ranking and its flat counterpart (see `flat_of`) have the same mean at each step.
     """
     paper = scores["paper"]
     every = scores | {"inverted": schedule.inverted(paper), "reversed": schedule.reversed_(paper)}
@@ -142,7 +142,7 @@ def controls(scores: dict[str, np.ndarray], seeds: Sequence[int]) -> dict[str, n
 
 
 def effects(rows: Sequence[Row]) -> list[Effect]:
-    """What each way of weighting does to the score, in pairs: the same prompt and the same noise."""
+    """The effect of each way of weighting, as paired differences with the same prompt and noise."""
     found = by_way(rows)
     base = found[VANILLA]
     made = []
@@ -166,9 +166,9 @@ def effects(rows: Sequence[Row]) -> list[Effect]:
 
 
 def between(rows: Sequence[Row]) -> dict[str, dict[str, Interval]]:
-    """Paired differences in score of every two ways with the same range, and from the ways without a range.
+    """Paired differences in score of every two ways with the same range, and with the ways without a range.
 
-    {variant: {other: (value, low, high)}}, the first minus the other; each pair once.
+    {variant: {other: (value, low, high)}}, variant minus other; each pair once.
     """
     found = by_way(rows)
     names = [name for name in found if name != VANILLA]
@@ -197,8 +197,8 @@ def summary(rows: Sequence[Row]) -> dict[str, Any]:
 
 
 def by_way(rows: Sequence[Row]) -> dict[str, Measured]:
-    """{variant: {measure: {(prompt, seed): value}}}, NaN for what was not measured, the draws of a random order
-    averaged; in the order of `variants`, vanilla first."""
+    """{variant: {measure: {(prompt, seed): value}}}, NaN if not measured, with the draws of a random order averaged; in
+    the order of `variants`, vanilla first."""
     gathered: dict[str, dict[tuple[str, int], list[Row]]] = {}
     for row in rows:
         name = " ".join(filter(None, parts(row["variant"])))
@@ -217,7 +217,7 @@ def by_way(rows: Sequence[Row]) -> dict[str, Measured]:
 
 
 def spread(rows: Sequence[Row]) -> float:
-    """The standard deviation of vanilla's score between prompts, each the mean of its seeds."""
+    """The standard deviation of vanilla's score between prompts, each averaged over its seeds."""
     by_prompt: dict[str, list[float]] = {}
     for (prompt, _), score in by_way(rows)[VANILLA]["score"].items():
         by_prompt.setdefault(prompt, []).append(score)
@@ -240,7 +240,7 @@ def _weights(scores: dict[str, np.ndarray], ranges: Sequence[tuple[float, float]
 def _draw(
     loaded: LoadedModel, prompt: str, seed: int, steps: int, guidance: float, tables: np.ndarray, batch: int
 ) -> list[Image.Image]:
-    """The vanilla picture, without any patch, and one for each table, all from the same noise."""
+    """The vanilla picture, unpatched, and one for each table, all from the same noise."""
     card = loaded.card
     request = validate(card, prompt=prompt, model=card.key, seed=seed, steps=steps, guidance=guidance)
     plain = Drawing(steps, guidance, card.family)

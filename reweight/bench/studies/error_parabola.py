@@ -1,4 +1,4 @@
-"""`python -m reweight bench proposition`: Proposition 1 on real pictures, and at which weight each block errs least."""
+"""`python -m reweight bench proposition`: Proposition 1 on real pictures, and each block's weight with the least error."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ def command(
     art: Annotated[Path, typer.Option(help="The training art, from which real pictures are painted.")],
     model: Annotated[str, typer.Option(help="An embedded model, or a folder with one of its world.")] = "toy",
     count: Annotated[int, typer.Option(min=2, help="Real pictures of held-out scenes.")] = 64,
-    timesteps: Annotated[str, typer.Option(help="Training timesteps, with commas.")] = "949,749,549,349,149",
+    timesteps: Annotated[str, typer.Option(help="Training timesteps, separated by commas.")] = "949,749,549,349,149",
     out: Annotated[Path, typer.Option(help="A folder for proposition.json and proposition.png.")] = Path("bench"),
 ) -> None:
-    """Var(eps - eps_hat) against each block's weight, and where its parabola is lowest: at most 1, by Eq. 4."""
+    """Measure Var(eps - eps_hat) against each block's weight, and its parabola's minimum: at most 1, by Eq. 4."""
     import torch
     from rich.console import Console
     from rich.table import Table
@@ -69,7 +69,7 @@ def command(
 
 
 def sentence(found: Parabolas) -> str:
-    """How many of the minima have a 95% interval below 1, one that holds 1, and one above 1, and how many have none."""
+    """How many minima have a 95% interval below 1, around 1, above 1, and none, as text."""
     known = np.isfinite(found.low) & np.isfinite(found.high)
     below, above = int((known & (found.high < 1)).sum()), int((known & (found.low > 1)).sum())
     around = int(known.sum()) - below - above
@@ -81,7 +81,7 @@ def sentence(found: Parabolas) -> str:
 
 
 def figure(found: Parabolas) -> Figure:
-    """The weight of least error of each block over the timesteps, from noise to picture; where it has an interval."""
+    """A figure of each block's weight with the least error over the timesteps, where it has an interval."""
     from matplotlib.figure import Figure
 
     drawn = Figure(figsize=(7, 4), layout="constrained")

@@ -18,17 +18,17 @@ T = TypeVar("T")
 
 def command(
     out: Annotated[
-        Path, typer.Option(help="A folder for the rows and importance.json; a run that was stopped goes on.")
+        Path, typer.Option(help="A folder for the rows and importance.json, from which a later run resumes.")
     ],
     model: Annotated[str, typer.Option(help="A name, a folder, or owner/name on the hub.")] = "toy",
     limit: Annotated[int, typer.Option(help="Held-out captions of the embedded model's world.")] = 64,
-    seeds: Annotated[str, typer.Option(help="Of the noise, with commas.")] = "42,21",
+    seeds: Annotated[str, typer.Option(help="Seeds of the noise, separated by commas.")] = "42,21",
     steps: Annotated[int | None, typer.Option(help="Denoising steps; by default the model's.")] = None,
     guidance: Annotated[float | None, typer.Option(help="Classifier-free guidance; by default the model's.")] = None,
     batch: Annotated[int, typer.Option(min=1, help="Pictures drawn together.")] = 8,
-    device: Annotated[str | None, typer.Option(help="cuda, mps or cpu; by default the best there is.")] = None,
+    device: Annotated[str | None, typer.Option(help="cuda, mps or cpu; by default the fastest available.")] = None,
 ) -> None:
-    """Score every ranking and its controls beside vanilla, in pairs from the same noise."""
+    """Score every ranking and its controls against vanilla, paired by prompt and noise."""
     from rich.console import Console
     from rich.progress import Progress
     from rich.table import Table

@@ -1,4 +1,4 @@
-"""`python -m reweight bench probe`: the probe's speed beside the public code's loop order."""
+"""`python -m reweight bench probe`: the probe's speed compared with the public code's loop order."""
 
 from __future__ import annotations
 
@@ -15,12 +15,14 @@ def command(
     guidance: Annotated[float, typer.Option(help="Classifier-free guidance; 0 for none.")] = 0.0,
     runs: Annotated[int, typer.Option(help="Runs that vote.")] = 15,
     iterations: Annotated[int, typer.Option(help="Iterations of a run.")] = 20,
-    precision: Annotated[float, typer.Option(help="Adaptive runs: how narrow every score's interval gets.")] = 0.3,
-    repeats: Annotated[int, typer.Option(help="Interleaved repetitions, of which the median counts.")] = 3,
-    device: Annotated[str | None, typer.Option(help="cuda, mps or cpu; by default the best there is.")] = None,
+    precision: Annotated[
+        float, typer.Option(help="Adaptive runs: stop once every score's interval is narrower than this.")
+    ] = 0.3,
+    repeats: Annotated[int, typer.Option(help="Interleaved repetitions; medians are reported.")] = 3,
+    device: Annotated[str | None, typer.Option(help="cuda, mps or cpu; by default the fastest available.")] = None,
     out: Annotated[Path | None, typer.Option(help="A JSON file for the figures.")] = None,
 ) -> None:
-    """Time the probe against the public code's loop order on the same model, and check that both vote the same."""
+    """Time the probe against the public code's loop order on the same model, and check that their votes are equal."""
     import numpy as np
     from rich.console import Console
     from rich.progress import Progress

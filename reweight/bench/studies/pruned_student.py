@@ -1,4 +1,4 @@
-"""Blocks left out at chosen steps, and what is left fine-tuned to do without them (paper Sec. III-G)."""
+"""Prunes blocks at chosen steps, and fine-tunes the remaining U-Net (paper Sec. III-G)."""
 
 from __future__ import annotations
 
@@ -22,16 +22,16 @@ from ...patching.patch import BlockControl, bypassed, captured
 from ...scoring import ImageFeatures, distance, feature_cosine, lpips
 from ..stats.frechet import frechet
 
-LEARNING_SEED = 10_000  # of the first noise to learn on, far from those that are judged
+LEARNING_SEED = 10_000  # of the first training noise; evaluation uses other seeds
 
 
 @dataclass(frozen=True)
 class Likeness:
-    """How pictures without some blocks resemble the whole model's, over n seeds: mean and standard deviation of each.
+    """Similarity of a pruned model's pictures with the whole model's, over n seeds: mean and standard deviation of each.
 
-    mse: in the scale of 0 to 1. frechet: of the scorer's image features from the whole model's, None without a scorer
-    that has some; fewer pictures than features make it too large, so compare it only at the same n. cosine: likewise.
-    lpips: None where it was not asked for.
+    mse: for pixels in [0, 1]. frechet: distance of the scorer's image features from the whole model's, None if the
+    scorer has none; with fewer pictures than features it is too large, so compare it only at the same n. cosine: of the
+    same features. lpips: None if not requested.
     """
 
     n: int
@@ -46,12 +46,12 @@ def fine_tuned(
     pipe: Any, mask: np.ndarray, prompt: str, *, guidance: float, epochs: int, batch: int, rate: float,
     on_progress: Callable[[float], object] = lambda done: None,
 ) -> nn.Module:  # fmt: skip
-    """A copy of the pipeline's U-Net that has learned to do without the blocks of a mask, bool (T, m).
+    """A copy of the pipeline's U-Net, fine-tuned to work without the blocks of a mask, bool (T, m).
 
-    Each epoch draws `batch` pictures' latents with the student, from new noise, and moves the parameters under its
-    `attentions` once a step, by Adam at `rate`, to lower the mean squared error of its output from the whole model's
-    at the same input. The student starts from a copy of the teacher; in the paper's public code it starts, by mistake,
-    from random weights. The pipeline is left as it was. FloatingPointError when the error is no number.
+    Each epoch draws the latents of `batch` pictures with the student, from new noise, and at each denoising step updates
+    the parameters of its `attentions` by Adam at `rate`, to reduce the mean squared error of its output from the
+    teacher's at the same input. The student starts as a copy of the teacher; in the paper's public code it starts, by
+    mistake, from random weights. The pipeline is unchanged. FloatingPointError if the error is not finite.
     """
     teacher, steps = pipe.unet, len(mask)
     student = copy.deepcopy(teacher).requires_grad_(False)
@@ -84,7 +84,7 @@ def pictures(
     loaded: LoadedModel, prompt: str, seeds: Sequence[int], *, steps: int, guidance: float,
     mask: np.ndarray | None = None, unet: nn.Module | None = None, batch: int = 8,
 ) -> list[Image.Image]:  # fmt: skip
-    """A picture for each seed, without the blocks of a mask (T, m), by another U-Net where one is given."""
+    """A picture for each seed, bypassing the blocks of a mask (T, m); unet: used instead of the pipeline's."""
     card = loaded.card
     request = validate(card, prompt=prompt, model=card.key, steps=steps, guidance=guidance)
     column, drawing = "vanilla", Drawing(steps, guidance, card.family)
@@ -100,9 +100,9 @@ def pictures(
 def likeness(
     made: Sequence[Image.Image], whole: Sequence[Image.Image], scorer: Any = None, lpips_on: str | None = None
 ) -> Likeness:
-    """How pictures resemble the whole model's of the same seeds, one by one and, by the scorer's features, as a set.
+    """Similarity of pictures with the whole model's of the same seeds, in pairs and, by the scorer's features, as sets.
 
-    lpips_on: the device on which LPIPS is measured, see `lpips`; None leaves it out.
+    lpips_on: the device for LPIPS, see `lpips`; None omits it.
     """
     pairs = list(zip(made, whole, strict=True))
     errors = [np.square((np.asarray(a, float) - np.asarray(b, float)) / 255).mean() for a, b in pairs]
@@ -117,7 +117,7 @@ def likeness(
 
 @contextmanager
 def in_place(pipe: Any, unet: nn.Module) -> Iterator[None]:
-    """The pipeline with another U-Net; it has its own again on leaving."""
+    """The pipeline with another U-Net; its own is restored on exit."""
     own = pipe.unet
     pipe.unet = unet
     try:

@@ -1,4 +1,4 @@
-"""`python -m reweight bench pruning`: Figure 3, with what is left fine-tuned to do without the blocks."""
+"""`python -m reweight bench pruning`: Figure 3, with fine-tuning after pruning."""
 
 from __future__ import annotations
 
@@ -18,22 +18,25 @@ KINDS = ("static", "symmetric", "skip-1", "skip-2")
 
 
 def command(
-    out: Annotated[Path, typer.Option(help="A folder for the results; a run that was stopped goes on.")],
+    out: Annotated[Path, typer.Option(help="A folder for the results, from which a later run resumes.")],
     model: Annotated[str, typer.Option(help="A name, a folder, or owner/name on the hub.")] = "toy",
-    prompt: Annotated[str, typer.Option(help="What is drawn; by default what the paper draws.")] = PROMPT,
+    prompt: Annotated[str, typer.Option(help="The prompt; by default the paper's.")] = PROMPT,
     steps: Annotated[int, typer.Option(min=1, max=4, help="Denoising steps.")] = 2,
     kind: Annotated[list[str] | None, typer.Option(help="static, symmetric, skip-1, skip-2; by default all.")] = None,
-    seeds: Annotated[int, typer.Option(min=2, help="Pictures that are judged, from seed 42 on.")] = 100,
-    epochs: Annotated[int, typer.Option(min=0, help="Of fine-tuning; 0 for none.")] = 300,
-    batch: Annotated[int, typer.Option(min=1, help="Pictures that an epoch learns from.")] = 8,
+    seeds: Annotated[int, typer.Option(min=2, help="Number of evaluated pictures, with seeds from 42.")] = 100,
+    epochs: Annotated[int, typer.Option(min=0, help="Epochs of fine-tuning; 0 for none.")] = 300,
+    batch: Annotated[int, typer.Option(min=1, help="Pictures per epoch.")] = 8,
     rate: Annotated[float, typer.Option(help="Adam's learning rate; the paper's code has 5e-6.")] = 5e-6,
-    scorer: Annotated[str, typer.Option(help="Whose features count: auto, toy, hps, hps-v2.1 or none.")] = "auto",
+    scorer: Annotated[
+        str, typer.Option(help="The scorer whose features are compared: auto, toy, hps, hps-v2.1 or none.")
+    ] = "auto",
     perceptual: Annotated[
-        bool, typer.Option("--lpips", help="LPIPS too: needs torchvision, and its AlexNet weights downloaded once.")
+        bool,
+        typer.Option("--lpips", help="Measure LPIPS too: needs torchvision, and downloads AlexNet's weights once."),
     ] = False,
-    device: Annotated[str | None, typer.Option(help="cuda or cpu; by default the best there is.")] = None,
+    device: Annotated[str | None, typer.Option(help="cuda or cpu; by default the fastest available.")] = None,
 ) -> None:
-    """Leave blocks out by rank and by place, fine-tune what is left, and compare with the whole model's pictures."""
+    """Prune blocks by rank and by position, fine-tune, and compare with the whole model's pictures."""
     from PIL import Image
     from rich.console import Console
     from rich.progress import Progress
@@ -53,7 +56,7 @@ def command(
         raise ValueError(f"There is no kind {min(unknown)!r}: choose from {', '.join(KINDS)}.")
     check_scorer(scorer)
     if perceptual:
-        lpips(*[[Image.new("RGB", (64, 64))]] * 2)  # says at once what it lacks
+        lpips(*[[Image.new("RGB", (64, 64))]] * 2)  # fails early if LPIPS is unavailable
     loaded = load_model(model, device=device, dtype="float32", local=True)
     judge = scorer_named(scorer, embedded=loaded.card.embedded, options=Loading(device=loaded.device))
     pipe, guidance = loaded.pipe, loaded.card.guidance
@@ -97,7 +100,7 @@ def command(
 
 
 def figure(done: dict[str, Any], settings: dict[str, Any]) -> Figure:
-    """Every strategy by its error after fine-tuning and by its distance in features, SSIM where there is no scorer."""
+    """A figure of every strategy's error after fine-tuning and distance in features, or SSIM without a scorer."""
     from matplotlib.figure import Figure
 
     drawn = Figure(figsize=(7, 4.5), layout="constrained")
@@ -120,7 +123,7 @@ def figure(done: dict[str, Any], settings: dict[str, Any]) -> Figure:
 
 
 def _resumed(path: Path, settings: dict[str, Any]) -> dict[str, Any]:
-    """The strategies that an earlier run measured. ValueError where its settings were others."""
+    """The strategies measured by an earlier run. ValueError if its settings differ."""
     if not path.is_file():
         return {}
     found = json.loads(path.read_text(encoding="utf-8"))

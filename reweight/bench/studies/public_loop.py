@@ -1,6 +1,6 @@
-"""The probe in the loop order of the paper's public code: one U-Net call a sample, the teacher again every iteration.
+"""The probe in the loop order of the paper's public code: one U-Net call per sample, teacher included every iteration.
 
-Written apart from `probing`, a number at a time, so that the two can be compared.
+Written independently of `probing`, with scalar loops, so that the two can be compared.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ class Searched:
 
 
 def search(teacher: Teacher, m: int, *, runs: int, iterations: int, seed: int) -> Searched:
-    """The loop of METHOD sec. 3, preset "paper-code", over the inputs of a recorded teacher, which is evaluated anew."""
+    """The loop of METHOD sec. 3, preset "paper-code", on the inputs of a recorded teacher, which is evaluated again."""
     T, samples, thresholds = teacher.steps, 0, []
     with torch.inference_mode(), BlockControl(teacher.unet) as control:
         for stream in np.random.SeedSequence(seed).spawn(runs):

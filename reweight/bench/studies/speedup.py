@@ -1,4 +1,4 @@
-"""How much faster the probe is than the public code's loop order, with the same result."""
+"""The probe's speedup over the public code's loop order, with the same result."""
 
 from __future__ import annotations
 
@@ -23,18 +23,18 @@ PUBLIC, SAME, ADAPTIVE = "public code's order", "ours, equal work", "ours, adapt
 SURROGATE, BOTH = "ours, with a surrogate", "with a surrogate, adaptive runs"
 CALIBRATED, CALIBRATED_ADAPTIVE = "calibrated", "calibrated, adaptive runs"
 SCALED, BYPASSED = "directly, scaled by 2%", "directly, bypassed"
-FULL = {  # elsewhere the public code's loop order
+FULL = {  # for other presets: the public code's loop order
     CALIBRATED: CALIBRATED, CALIBRATED_ADAPTIVE: CALIBRATED, SCALED: BYPASSED, BYPASSED: BYPASSED,
 }  # fmt: skip
 
 
 @dataclass(frozen=True)
 class Timing:
-    """One way of probing.
+    """The measured cost of one way of probing.
 
-    seconds: wall-clock, one for each repetition. cpu: processor seconds, likewise. samples: U-Net samples evaluated.
-    megabytes: peak memory, or None. runs: that voted, 0 where nothing votes. tau: Kendall's tau-b of its scores with
-    those of the same preset's full number of runs; of scaling, with those of bypassing.
+    seconds: wall-clock time of each repetition. cpu: processor time of each. samples: U-Net samples evaluated.
+    megabytes: peak memory, or None. runs: the number that voted, 0 if there is no vote. tau: Kendall's tau-b of its
+    scores with those of the preset's full number of runs; for direct scaling, with those of bypassing.
     """
 
     name: str
@@ -59,10 +59,10 @@ class Timing:
 
 @dataclass(frozen=True)
 class Comparison:
-    """Timings in the order of measurement, the first of them the public code's loop order.
+    """Timings in the order of measurement, the first of which is the public code's loop order.
 
-    threshold_gap: the largest difference between its thresholds and ours of as many runs. same_votes: whether all these
-    vote the same.
+    threshold_gap: the largest difference between its thresholds and ours with the same number of runs. same_votes:
+    whether their votes are equal.
     """
 
     timings: tuple[Timing, ...]
@@ -94,7 +94,7 @@ def compare(
     repeats: int = 3,
     on_progress: Callable[[str, float], None] = lambda *_: None,
 ) -> Comparison:
-    """Probe one prompt each way, in turns, `repeats` times: "paper-code" in both loop orders, "calibrated", directly.
+    """Probe one prompt in each way, interleaved, `repeats` times: "paper-code" in both loop orders, "calibrated", direct.
 
     precision: of the adaptive runs, as in `iter_probe`. ValueError for fewer than 1 repetition.
     """
@@ -136,7 +136,7 @@ def compare(
         SCALED: lambda: directly(bypass=False),
         BYPASSED: lambda: directly(bypass=True),
     }
-    record_teacher(pipe, Trajectory(prompt=prompt, steps=1, seed=seed, guidance_scale=guidance))  # warms up
+    record_teacher(pipe, Trajectory(prompt=prompt, steps=1, seed=seed, guidance_scale=guidance))  # warm-up
     taken: dict[str, list[tuple[float, float]]] = {name: [] for name in ways}
     results: dict[str, Any] = {}
     for turn in range(repeats):

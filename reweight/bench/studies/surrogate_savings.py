@@ -1,6 +1,6 @@
-"""`python -m reweight bench surrogate`: whether a probe with a surrogate finds what the full search finds.
+"""`python -m reweight bench surrogate`: whether a probe with a surrogate gives the same result as the full search.
 
-A surrogate predicts most candidates' errors by a linear approximation instead of evaluating them.
+A surrogate estimates most candidates' errors by a linear approximation instead of evaluating them.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class SearchPair:
-    """One prompt probed by one preset, by the full search and with a surrogate.
+    """One prompt probed with one preset, by the full search and with a surrogate.
 
-    full, surrogate: U-Net samples. gap: the largest difference between the two's thresholds.
+    full, surrogate: U-Net samples. gap: the largest difference between their thresholds.
     """
 
     preset: str
@@ -35,12 +35,12 @@ def command(
     limit: Annotated[int, typer.Option(help="Held-out captions of the embedded model's world.")] = 24,
     steps: Annotated[int | None, typer.Option(help="Denoising steps; by default the model's.")] = None,
     guidance: Annotated[float | None, typer.Option(help="Classifier-free guidance; by default the model's.")] = None,
-    preset: Annotated[list[str] | None, typer.Option(help="A preset, again for each; by default the paper's.")] = None,
+    preset: Annotated[list[str] | None, typer.Option(help="A preset; repeat for more; by default the paper's.")] = None,
     runs: Annotated[int | None, typer.Option(help="Runs that vote; by default the preset's.")] = None,
-    device: Annotated[str | None, typer.Option(help="cuda, mps or cpu; by default the best there is.")] = None,
+    device: Annotated[str | None, typer.Option(help="cuda, mps or cpu; by default the fastest available.")] = None,
     out: Annotated[Path | None, typer.Option(help="A JSON file for the figures.")] = None,
 ) -> None:
-    """U-Net samples that a surrogate saves, and on how many prompts the thresholds differ."""
+    """Measure the U-Net samples that a surrogate saves, and on how many prompts the thresholds differ."""
     import numpy as np
     from rich.console import Console
     from rich.progress import Progress
@@ -89,7 +89,7 @@ def compare(
     loaded: LoadedModel, prompts: Sequence[str], presets: Sequence[str], *, steps: int, guidance: float,
     runs: int | None = None, seed: int = 42,
 ) -> Iterator[SearchPair]:  # fmt: skip
-    """Probe every prompt by every preset, by the full search and with a surrogate."""
+    """Probe every prompt with every preset, by the full search and with a surrogate."""
     import numpy as np
 
     from ...probing.importance_probe import iter_probe

@@ -1,1 +1,1 @@
-"""The paper's tables and figures, ours beside its numbers."""
+"""The paper's tables and figures, measured by us and compared with its numbers."""

@@ -1,4 +1,4 @@
-"""Rows of pictures into a table: ours beside the paper's, on the screen, as CSV and as a figure."""
+"""Aggregates rows of pictures into a table with the paper's numbers: for the terminal, as CSV and as a figure."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ SAID = {"score": "score", "ssim": "SSIM with vanilla", "seconds": "seconds (medi
 
 @dataclass(frozen=True)
 class Cell:
-    """n pictures of one row and column: each measure's mean over them (seconds: the median).
+    """Means of each measure over n pictures of one row and column (seconds: the median).
 
-    intervals: the 95% interval of that mean or median, (low, high), over the prompts; for one prompt the value itself.
+    intervals: the 95% interval of each mean or median, (low, high), over the prompts; for one prompt, the value.
     """
 
     n: int
@@ -40,14 +40,14 @@ Cells = dict[tuple[str, str], Cell]
 
 
 def column_of(experiment: Experiment, row: Row) -> str:
-    """The column that a row's picture counts in."""
+    """The table column of a picture's row."""
     if experiment.columns == "steps":
         return f"{row['steps']} steps"
     return f"{row['category']} {_split(row['seed'])}"
 
 
 def cells(experiment: Experiment, rows: Iterable[Row]) -> Cells:
-    """Averages by (row, column), in the table's order; with categories, "avg" is the mean over their pictures."""
+    """Averages by (row, column), in the table's order; with categories, "avg" is the mean over all their pictures."""
     gathered: dict[tuple[str, str], list[Row]] = {}
     columns: dict[str, None] = {}
     for row in rows:
@@ -67,7 +67,7 @@ def cells(experiment: Experiment, rows: Iterable[Row]) -> Cells:
 
 
 def measure_of(experiment: Experiment, found: Cells) -> str:
-    """What the table shows: the score, or SSIM where there is none; seconds or SSIM where it is about those."""
+    """The measure that the table shows: the score, or SSIM without scores; seconds or SSIM if the table is about them."""
     if experiment.measure == "seconds":
         return "seconds"
     scored = any("score" in cell.values for cell in found.values())
@@ -75,7 +75,7 @@ def measure_of(experiment: Experiment, found: Cells) -> str:
 
 
 def screen(experiment: Experiment, found: Cells, scorer: str) -> Table:
-    """The table to print; the paper's number in brackets under ours."""
+    """The table for the terminal, with the paper's numbers in brackets under ours."""
     measure = measure_of(experiment, found)
     title = f"{experiment.title}: {SAID[measure]}"
     title += f" by {scorer}" if measure == "score" else f"; score: {scorer}"
@@ -97,7 +97,7 @@ def screen(experiment: Experiment, found: Cells, scorer: str) -> Table:
 
 
 def as_csv(experiment: Experiment, found: Cells) -> str:
-    """A line for each cell: every measure with its 95% interval, and the paper's number where it prints one."""
+    """The table as CSV, a line for each cell: every measure with its 95% interval, and the paper's number if any."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     head = [measure + end for measure in MEASURES for end in ("", "_low", "_high")]
@@ -113,7 +113,7 @@ def as_csv(experiment: Experiment, found: Cells) -> str:
 
 
 def as_json(found: Cells) -> list[dict[str, Any]]:
-    """A cell for each: its row, its column, how many pictures, and each measure as [value, low, high]."""
+    """The cells as JSON: row, column, number of pictures, and each measure as [value, low, high]."""
     return [
         {"row": label, "column": column, "pictures": cell.n}
         | {measure: [value, *cell.intervals[measure]] for measure, value in cell.values.items()}
@@ -122,7 +122,7 @@ def as_json(found: Cells) -> list[dict[str, Any]]:
 
 
 def figure(experiment: Experiment, found: Cells, scorer: str) -> Figure:
-    """The table as a figure: pictures' distances (Fig. 3), lines over low (Fig. 4), or a line for each row."""
+    """The table as a figure: distances of pictures (Fig. 3), lines over low (Fig. 4), or a line for each row."""
     from matplotlib.figure import Figure
 
     measure = measure_of(experiment, found)
@@ -150,9 +150,9 @@ def figure(experiment: Experiment, found: Cells, scorer: str) -> Figure:
 
 
 def sheet(rows: Iterable[Row], experiment: Experiment, folder: Path, names: Mapping[int, str]) -> Figure:
-    """Pictures of the first prompt and seed: a row for each variant, a column for each number of steps.
+    """A contact sheet of the first prompt and seed: a row for each variant, a column for each number of steps.
 
-    names: by the row's place in `rows`, the picture's file in folder.
+    names: the picture's file in folder, by the row's index in `rows`.
     """
     from matplotlib.figure import Figure
     from PIL import Image
@@ -216,7 +216,7 @@ def _cell(rows: list[Row]) -> Cell:
 
 
 def _reach(cell: Cell, measure: str) -> tuple[float, float]:
-    """How far the interval of a measure reaches below and above its value."""
+    """The distances from a measure's value to its interval's lower and upper end."""
     low, high = cell.intervals[measure]
     return max(cell.values[measure] - low, 0.0), max(high - cell.values[measure], 0.0)
 
@@ -240,7 +240,7 @@ def _split(seed: int) -> str:
 
 
 def _place(column: str) -> tuple:
-    """By number of steps; or by category, "avg" last, "train" and "test" before other seeds."""
+    """Sort key: by number of steps; or by category, with "avg" last, "train" and "test" before other seeds."""
     category, _, split = column.rpartition(" ")
     number = int(category) if split == "steps" else 0
     return number, category == "avg", category, {"train": 0, "test": 1}.get(split, 2), split

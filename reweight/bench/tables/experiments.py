@@ -1,4 +1,4 @@
-"""What is drawn for each table and figure of the paper, and which of its numbers stand beside ours."""
+"""The variants drawn for each table and figure of the paper, and the paper's numbers for them."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ HIGHS = (1.1, 1.15, 1.2)
 DRAW = ", draw "
 LOWS = (0.95, 0.975, 1.0, 1.025, 1.05)  # Fig. 4's range at high = 1.1
 INVERTED_FLAT = "flat at inverted's mean"
-WIDE = {"toy": (0.9, 1.5)}  # by family, where the effect of the paper's range cannot be seen
+WIDE = {"toy": (0.9, 1.5)}  # by family, if the paper's range has no visible effect
 
 
 def range_of(card: ModelCard) -> tuple[float, float]:
-    """Low and high of the rows that the paper draws with its usual range: the model's own, or a wider one."""
+    """(low, high) for the rows that the paper draws with its usual range: the model's own range, or a wider one."""
     return WIDE.get(card.family, (card.low, card.high))
 
 
@@ -30,8 +30,8 @@ def range_of(card: ModelCard) -> tuple[float, float]:
 class Variant:
     """One row of a table at a number of steps.
 
-    column: what is drawn. table: of re-weighting, makes weights or, as bool, a bypass mask (T, m) of scores (T, m) and
-    a seed for what is random. probed: whether the scores are needed. draw: which of several random orders,
+    column: of methods. table: for re-weighting, a function that makes weights, or a bypass mask (bool), (T, m) from
+    scores (T, m) and a seed. probed: whether the scores are needed. draw: which of several random orders, which are
     averaged in the row's figures.
     """
 
@@ -44,18 +44,19 @@ class Variant:
 
     @property
     def name(self) -> str:
-        """What the rows on disk call it: the label, and which draw it is."""
+        """The name in rows on disk: the label and the draw."""
         return self.label if self.draw is None else f"{self.label}{DRAW}{self.draw + 1}"
 
 
 def label_of(name: str) -> str:
-    """The label of the table's row that a `Variant.name` belongs to."""
+    """The label of the table row of a `Variant.name`."""
     return name.partition(DRAW)[0]
 
 
 @dataclass(frozen=True)
 class Experiment:
-    """variants in the order of the rows; columns: what a cell averages over. numbers: the paper's, of paper_model."""
+    """A table or figure. variants: in the order of the rows. columns: how pictures are grouped into columns. numbers:
+    the paper's, for paper_model."""
 
     name: str
     title: str
@@ -68,7 +69,7 @@ class Experiment:
 
     @property
     def labels(self) -> tuple[str, ...]:
-        """The rows, each once."""
+        """The unique row labels."""
         return tuple(dict.fromkeys(variant.label for variant in self.variants))
 
 
@@ -76,10 +77,11 @@ NAMES = ("table1", "table3", "table4", "table5", "table6", "fig1", "fig3", "fig4
 
 
 def experiment(name: str, card: ModelCard, blocks: Sequence[str], steps: tuple[int, ...] = ()) -> Experiment:
-    """One of NAMES for a model with these block labels. ValueError of one sentence for another name.
+    """The experiment of that name (one of NAMES) for a model with these block labels. ValueError of one sentence
+    otherwise.
 
-    steps: replaces the paper's numbers of steps, 1, 2 and 3 for turbo models and 10, 15 and 20 for others where it
-    compares them, elsewhere 2 for turbo models and the model's own for others.
+    steps: replaces the default numbers of steps. Where the paper compares several: 1, 2 and 3 for turbo models, 10, 15
+    and 20 for others; elsewhere 2 for turbo models and the model's default for others.
     """
     turbo = card.guidance <= 1
     ladder = steps or ((1, 2, 3) if turbo else (10, 15, 20))
@@ -143,8 +145,8 @@ def _ranges(
 
 
 def controls() -> list[str]:
-    """The rows of Tables V and VI: every registered schedule that starts from whatever scores were probed, and the flat
-    counterpart of the one that has another mean than the rest."""
+    """The rows of Tables V and VI: every registered schedule that is computed from probed scores, and the flat
+    counterpart of the one whose mean differs from the others'."""
     keys = [key for key, control in schedule.CONTROLS.items() if control.probed and not control.preset]
     keys.insert(keys.index("flat") + 1, INVERTED_FLAT)
     return keys
@@ -193,7 +195,7 @@ def _fig3(blocks: Sequence[str], steps: int) -> Experiment:
 
 
 def ranked(scores: np.ndarray, ranks: Sequence[Sequence[int]]) -> np.ndarray:
-    """A mask (T, m) of the blocks that hold these ranks at each step, 0 the least important (Sec. III-G)."""
+    """A mask (T, m) of the blocks with these ranks at each step, 0 being the least important (Sec. III-G)."""
     mask = np.zeros(scores.shape, bool)
     for step, places in enumerate(ranks):
         mask[step, np.argsort(scores[step], kind="stable")[list(places)]] = True

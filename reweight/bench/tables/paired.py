@@ -19,8 +19,8 @@ Pictures = dict[tuple[str, int], list[Row]]  # by prompt and seed; several where
 
 @dataclass(frozen=True)
 class Paired:
-    """One row at one number of steps: the mean paired difference in score (x - vanilla) with its 95% interval low to
-    high, and its mean SSIM with vanilla."""
+    """One row at one number of steps: mean paired difference in score (x - vanilla) with its 95% interval, low to high,
+    and mean SSIM with vanilla."""
 
     variant: str
     steps: int
@@ -32,7 +32,7 @@ class Paired:
 
 
 def differences(experiment: Experiment, rows: Iterable[Row]) -> list[Paired]:
-    """In the experiment's order; nothing where there are no scores, or not two prompts to tell an interval from."""
+    """Paired differences in the experiment's order; empty without scores, or with fewer than two prompts."""
     scored: dict[tuple[str, int], Pictures] = {}
     for row in rows:
         if row["score"] is not None:
@@ -51,7 +51,7 @@ def differences(experiment: Experiment, rows: Iterable[Row]) -> list[Paired]:
 
 
 def screen(found: Sequence[Paired], scorer: str) -> Table:
-    """The table to print."""
+    """The table for the terminal."""
     table = Table(title=f"Paired difference in score (x - vanilla), same noise, with 95% intervals; by {scorer}")
     for name in ("", "steps", "prompts", "x - vanilla", "SSIM with vanilla"):
         table.add_column(name, justify="right" if name else "left")
@@ -62,7 +62,7 @@ def screen(found: Sequence[Paired], scorer: str) -> Table:
 
 
 def as_csv(found: Sequence[Paired]) -> str:
-    """A line for each."""
+    """The differences as CSV, one line each."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow([field.name for field in fields(Paired)])
@@ -71,5 +71,5 @@ def as_csv(found: Sequence[Paired]) -> str:
 
 
 def _means(pictures: Pictures, measure: str) -> dict[tuple[str, int], float]:
-    """By prompt and seed, the draws of a random order averaged."""
+    """A measure by prompt and seed, with the draws of a random order averaged."""
     return {place: float(np.mean([row[measure] for row in drawn])) for place, drawn in pictures.items()}

@@ -1,4 +1,4 @@
-"""The numbers that the paper prints (arXiv 2504.03471, Tables I to VI), by row and column."""
+"""The paper's published numbers (arXiv 2504.03471, Tables I to VI), by row and column."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Numbers = dict[tuple[str, str], float]
 
 @cache
 def paper_tables() -> Mapping[str, Any]:
-    """What was read off the paper, with its source."""
+    """The paper's numbers, with the source."""
     return json.loads(files(__package__).joinpath("paper_tables.json").read_text(encoding="utf-8"))
 
 
@@ -29,7 +29,7 @@ def table_1(family: str) -> tuple[str, Numbers]:
         if name == model:
             rows = {row: values[i] for row, values in table.items() if row == "vanilla" or row.startswith("blk-")}
             found |= {(row, f"{steps} steps"): value for row, value in rows.items() if value is not None}
-    if model.startswith("SDXL"):  # whose blocks count from 1; the printed blk-0 repeats another row
+    if model.startswith("SDXL"):  # its blocks are numbered from 1; the printed blk-0 repeats another row
         found = {place: value for place, value in found.items() if place[0] != "blk-0"}
     return model, found
 
@@ -46,7 +46,7 @@ def by_category(key: str, model: str, suffix: str = "") -> tuple[str, Numbers]:
 
 
 def table_2(family: str, steps: int) -> tuple[tuple[str, ...], ...]:
-    """Table II: for each step the block numbers, least important first; empty where the paper prints none."""
+    """Table II: for each step the block numbers, least important first; empty if the paper has none."""
     table = paper_tables()["table_2"]
     printed = table["SD-Turbo"] if FAMILIES.get(family, "SD-Turbo") == "SD-Turbo" and steps == table["steps"] else []
     return tuple(tuple(str(block) for block in row) for row in printed)

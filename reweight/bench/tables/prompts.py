@@ -1,4 +1,4 @@
-"""Prompts to draw: HPD v2's benchmark, a set in the embedded model's own words, or a file of one's own."""
+"""Benchmark prompts: HPD v2, a set in the embedded models' vocabulary, or a user's file."""
 
 from __future__ import annotations
 
@@ -14,21 +14,21 @@ from ...toy.world.scenes import SETTINGS, STYLES, draw_scene
 
 CATEGORIES = ("anime", "concept-art", "paintings", "photo")
 STYLE_OF = {"anime": "anime", "concept-art": "concept art", "paintings": "painting", "photo": "photo"}
-EMBEDDED = 200  # a category, as many as the paper draws
+EMBEDDED = 200  # per category, as in the paper
 REPOSITORIES = ("ymhao/HPDv2", "zhwang/HPDv2")
 MAX_BYTES = 5_000_000
 Prompts = dict[str, list[str]]
 
 
 def read_prompts(source: str, limit: int) -> Prompts:
-    """The first `limit` prompts of each category, in an order drawn once, so that a larger limit keeps the smaller's.
+    """The first `limit` prompts of each category, in a fixed random order, so that a larger limit includes a smaller's.
 
-    source: "embedded"; "hpd", from the hpsv2 package's folder where it is there, else downloaded; a folder with
-    anime.json, concept-art.json, paintings.json and photo.json; or a file of one category, a JSON list or a prompt a
-    line. ValueError of one sentence for what cannot be read, or has fewer prompts than asked for.
+    source: "embedded"; "hpd", from the hpsv2 package's folder if it exists, else downloaded; a folder with anime.json,
+    concept-art.json, paintings.json and photo.json; or a file with one category, a JSON list or one prompt per line.
+    ValueError of one sentence if it cannot be read or has too few prompts.
     """
     if limit < 1:
-        raise ValueError(f"The limit is a number of prompts a category, at least 1, not {limit}.")
+        raise ValueError(f"The limit is the number of prompts per category, at least 1, not {limit}.")
     found = _all(source)
     for category, prompts in found.items():
         if limit > len(prompts):
@@ -37,7 +37,7 @@ def read_prompts(source: str, limit: int) -> Prompts:
 
 
 def embedded() -> Prompts:
-    """200 prompts in each category in the words of `toy.world`, always the same."""
+    """200 fixed prompts in each category, in the vocabulary of `toy.world`."""
     found: Prompts = {}
     for number, (category, style) in enumerate(STYLE_OF.items()):
         rng = np.random.default_rng([number, EMBEDDED])
@@ -87,9 +87,9 @@ def _read(path: Path) -> list[str]:
         text = data.decode("utf-8-sig")
         found = json.loads(text) if path.suffix == ".json" else text.splitlines()
     except (ValueError, RecursionError) as error:
-        raise ValueError(f"{path.name} cannot be read: it is no UTF-8 text, or no JSON.") from error
+        raise ValueError(f"{path.name} cannot be read: it is not UTF-8 text, or not JSON.") from error
     if not isinstance(found, list) or not all(isinstance(prompt, str) for prompt in found):
-        raise ValueError(f'{path.name} is no list of prompts: it should be ["a prompt", …], or a prompt a line.')
+        raise ValueError(f'{path.name} is not a list of prompts: give ["a prompt", …], or one prompt per line.')
     return list(dict.fromkeys(prompt.strip() for prompt in found if prompt.strip()))
 
 

@@ -1,4 +1,4 @@
-"""Draws what a table needs, picture by picture, and judges it."""
+"""Draws and scores the pictures of a table."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from .score_source import Ranking
 
 @dataclass(frozen=True)
 class Item:
-    """One prompt with one noise: the unit that processes share out."""
+    """One prompt with one noise: the unit of work that is distributed over processes."""
 
     category: str
     prompt: str
@@ -38,13 +38,13 @@ class Item:
 
 
 def items(prompts: Prompts, seeds: Sequence[int]) -> list[Item]:
-    """Every prompt with every seed, seed by seed, the categories in turn."""
+    """Every prompt with every seed, ordered by seed, alternating between categories."""
     order = [(category, prompt) for category, listed in prompts.items() for prompt in listed]
     return [Item(category, prompt, seed) for seed in seeds for category, prompt in order]
 
 
 def keys(experiment: Experiment, work: Sequence[Item]) -> list[Key]:
-    """The keys of all rows that an experiment will have."""
+    """The keys of all rows of an experiment."""
     variants = experiment.variants
     return [
         (item.category, item.prompt, item.seed, variant.steps, variant.name) for item in work for variant in variants
@@ -52,9 +52,9 @@ def keys(experiment: Experiment, work: Sequence[Item]) -> list[Key]:
 
 
 class Sampler:
-    """Draws an item's variants from the same noise. batch_size: how many re-weighted ones are drawn together.
+    """Draws an item's variants from the same noise. batch_size: how many re-weighted ones are drawn in one batch.
 
-    Vanilla is drawn without any patch, and for each item anew if another variant has to be compared with it.
+    Vanilla is drawn unpatched for each item, if any variant has to be compared with it.
     """
 
     def __init__(
@@ -67,7 +67,7 @@ class Sampler:
         self.batch_size, self.pictures, self._pictures = batch_size, pictures, Pictures()
 
     def rows(self, item: Item, done: Collection[Key]) -> Iterator[Row]:
-        """A row for each variant that is not done yet, as soon as its picture is judged."""
+        """Yield a row for each variant that is not done, as soon as its picture is scored."""
         for steps in dict.fromkeys(variant.steps for variant in self.experiment.variants):
             variants = [variant for variant in self.experiment.variants if variant.steps == steps]
             missing = [variant for variant in variants if key_of(_row_of(item, variant)) not in done]
@@ -96,18 +96,18 @@ class Sampler:
                 yield row
 
     def request(self, prompt: str, seed: int, steps: int) -> Request:
-        """What is asked of the model. ValueError of one sentence where it cannot do that."""
+        """The request of a picture. ValueError of one sentence if the model cannot draw it."""
         card = self.loaded.card
         return validate(card, prompt=prompt, model=card.key, seed=seed, steps=steps)
 
     def _cosines(self, pictures: list[Image.Image], vanilla: Image.Image) -> list[float] | None:
-        """Cosines with vanilla in the scorer's image features, None where it has no such features."""
+        """Cosines with vanilla in the scorer's image features; None if it has none."""
         if not isinstance(self.scorer, ImageFeatures):
             return None
         return feature_cosine(pictures, [vanilla] * len(pictures), self.scorer).tolist()
 
     def _groups(self, missing: list[Variant]) -> Iterator[list[Variant]]:
-        """Variants that are drawn together: those with weights, as many as the batch size; any other alone."""
+        """Groups of variants to draw together: up to batch_size of those with weights; others alone."""
         for variant in missing:
             if variant.table is None:
                 yield [variant]
@@ -116,7 +116,7 @@ class Sampler:
             yield weighted[i : i + self.batch_size]
 
     def _draw(self, request: Request, group: list[Variant]) -> list[Image.Image]:
-        """A picture for each variant of a group; a group of one is drawn as the app draws."""
+        """A picture for each variant of a group; a group of one is drawn as in the app."""
         column = group[0].column
         if group[0].table is None:
             return draw(self.loaded, request, column, self._drawing(request)).images

@@ -1,4 +1,4 @@
-"""The importance scores that a prompt is drawn with, kept on disk where they were probed."""
+"""The importance scores for a prompt of a table; probed ones are stored on disk."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ...engine.drawing import sentences
+from ...engine.fallbacks import sentences
 from ...engine.request import REWEIGHTED, SEED, Request
 from ...engine.resolving import choose
 from ...models.loading import LoadedModel
@@ -22,15 +22,15 @@ SOURCES = ("probe", "shipped", "empirical")
 
 
 class Ranking:
-    """Where scores come from: "probe", each prompt's own, at the paper's seed; "shipped", the tables that come with
-    the model; "empirical", the paper's strategy without a probe.
+    """The source of scores: "probe", each prompt's own with the paper's seed; "shipped", the tables that ship with the
+    model; "empirical", the paper's strategy without a probe.
 
-    folder: where probed tables are kept, shared by all processes. runs: of a probe, by default the paper's code's.
+    folder: of probed tables, shared by all processes. runs: of a probe, by default as in the paper's code.
     """
 
     def __init__(self, source: str, folder: Path, runs: int | None = None) -> None:
         if source not in SOURCES:
-            raise ValueError(f"There is no importance from {source!r}: choose one of {', '.join(SOURCES)}.")
+            raise ValueError(f"There are no scores from {source!r}: choose one of {', '.join(SOURCES)}.")
         self.source, self.folder, self.runs = source, folder, runs
 
     def scores(self, loaded: LoadedModel, request: Request) -> np.ndarray:
@@ -45,7 +45,7 @@ class Ranking:
     def table(
         self, loaded: LoadedModel, request: Request, on_progress: Callable[[ProbeSnapshot], object] = lambda _: None
     ) -> ImportanceTable:
-        """The probed table of a request's prompt, from the folder where it is there."""
+        """The probed table of a request's prompt, from the folder if it is there."""
         path = self.folder / f"{self._identity(loaded, request)}.json"
         if path.is_file():
             return ImportanceTable.load(path)

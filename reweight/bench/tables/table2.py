@@ -1,4 +1,4 @@
-"""`python -m reweight bench table2`: the blocks of each step, least important first, beside the paper's Table II."""
+"""`python -m reweight bench table2`: the ranking of the blocks at each step, compared with the paper's Table II."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ PROMPT = paper_tables()["table_2"]["prompt"]
 
 
 def as_csv(table: ImportanceTable, printed: tuple[tuple[str, ...], ...]) -> str:
-    """A line for each step: the ranking, least important first, and the paper's where it prints one."""
+    """The rankings as CSV, a line for each step, least important first, with the paper's if it has one."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(["step", "ours", "paper"])
@@ -32,7 +32,7 @@ def as_csv(table: ImportanceTable, printed: tuple[tuple[str, ...], ...]) -> str:
 
 
 def tau(table: ImportanceTable, printed: tuple[tuple[str, ...], ...]) -> float | None:
-    """Kendall's tau-b of our scores with the paper's ranks, over the steps; None where these are not the same blocks."""
+    """Kendall's tau-b of our scores with the paper's ranks, mean over the steps; None if the blocks are not the same."""
     from ...probing.ablation import agreement
 
     if len(printed) != table.steps or any(set(row) != set(table.blocks) for row in printed):
@@ -46,7 +46,7 @@ def command(
     steps: int = typer.Option(2, help="Denoising steps; the paper's are 2."), runs: Runs = None, dtype: Dtype = None,
     device: Device = None, out: Out = Path("bench"),
 ) -> None:  # fmt: skip
-    """Table II: the ranking of the blocks at each step, by the Importance Probe."""
+    """Measure Table II: the ranking of the blocks at each step by the Importance Probe."""
     from rich.console import Console
     from rich.progress import Progress
     from rich.table import Table

@@ -1,4 +1,4 @@
-"""`python -m reweight bench table1 | table3 | …`: a table or figure of the paper, ours beside its numbers."""
+"""`python -m reweight bench table1 | table3 | …`: measures a table or figure of the paper."""
 
 from __future__ import annotations
 
@@ -22,18 +22,18 @@ SUMMARY = {
 
 Model = Annotated[str, typer.Option(help="A name, a folder, or owner/name on the hub.")]
 PromptSource = Annotated[str, typer.Option("--prompts", help="embedded, hpd, a folder of HPD v2's files, or a file.")]
-Limit = Annotated[int, typer.Option(help="Prompts a category; the paper draws 200.")]
+Limit = Annotated[int, typer.Option(help="Prompts per category; the paper has 200.")]
 Seeds = Annotated[str, typer.Option(help="Seeds of the noise; 42 is the paper's train, 21 its test.")]
 Steps = Annotated[str, typer.Option(help="Numbers of steps, such as 1,2,3; by default the paper's.")]
-Importance = Annotated[str, typer.Option(help="probe, shipped or empirical: where importance comes from.")]
+Importance = Annotated[str, typer.Option(help="The source of the scores: probe, shipped or empirical.")]
 Runs = Annotated[int | None, typer.Option(help="Runs of each probe; by default the paper's code's.")]
 ScorerName = Annotated[str, typer.Option("--scorer", help="auto, toy, hps, hps-v2.1, hpsv2, hpsv2-v2.1 or none.")]
-Checkpoint = Annotated[Path | None, typer.Option(help="The HPS checkpoint's file, where it is not to be downloaded.")]
-Tokenizer = Annotated[Path | None, typer.Option(help="The folder of CLIP's tokenizer, likewise.")]
+Checkpoint = Annotated[Path | None, typer.Option(help="A local HPS checkpoint file.")]
+Tokenizer = Annotated[Path | None, typer.Option(help="A local folder of CLIP's tokenizer.")]
 Dtype = Annotated[str | None, typer.Option(help="float16 or float32; by default the device's.")]
-Device = Annotated[str | None, typer.Option(help="cuda, mps or cpu; by default the best there is.")]
-Batch = Annotated[int, typer.Option("--batch-size", help="Re-weighted pictures drawn together.")]
-Out = Annotated[Path, typer.Option(help="The folder for the results; one that has some goes on.")]
+Device = Annotated[str | None, typer.Option(help="cuda, mps or cpu; by default the fastest available.")]
+Batch = Annotated[int, typer.Option("--batch-size", help="Re-weighted pictures per batch.")]
+Out = Annotated[Path, typer.Option(help="The folder for the results, from which a later run resumes.")]
 
 
 def command_for(name: str) -> Callable[..., None]:
@@ -78,7 +78,7 @@ def command_for(name: str) -> Callable[..., None]:
 
 
 def whole_numbers(text: str, what: str) -> tuple[int, ...]:
-    """Numbers of a text such as "42,21". ValueError of one sentence for anything else."""
+    """Integers from a text such as "42,21". ValueError of one sentence for anything else."""
     try:
         return tuple(dict.fromkeys(int(part) for part in text.split(",") if part.strip()))
     except ValueError as error:
@@ -107,5 +107,5 @@ def _finish(bench) -> None:
         console.print(cells.screen(bench.experiment, found, bench.scored_by))
         if pairs:
             console.print(paired.screen(pairs, bench.scored_by))
-    left = "" if there == wanted else f" of {wanted}; the same command goes on from here"
+    left = "" if there == wanted else f" of {wanted}; run the same command to resume"
     said.print(f"{there} pictures{left}: {bench.folder}.", markup=False, highlight=False, soft_wrap=True)

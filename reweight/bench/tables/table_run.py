@@ -1,4 +1,4 @@
-"""One table from its first picture to its files; goes on where it stopped, alone or as one process of several."""
+"""Makes one table, from its pictures to its files; resumable, in one process or several."""
 
 from __future__ import annotations
 
@@ -29,30 +29,30 @@ NO_SCORER = "none (not asked for, or no weights here)"
 
 @dataclass(frozen=True)
 class Share:
-    """This process's place among several: process of processes, counted from 0."""
+    """This process's index, from 0, and the number of processes."""
 
     process: int = 0
     processes: int = 1
 
     @property
     def device(self) -> str | None:
-        """The GPU that is this process's own, where there are several processes and a GPU."""
+        """This process's GPU, if there are several processes and a GPU; else None."""
         if self.processes == 1 or not torch.cuda.is_available():
             return None
         return f"cuda:{int(os.environ.get('LOCAL_RANK', 0)) % torch.cuda.device_count()}"
 
 
 def share() -> Share:
-    """The place that `accelerate launch` or `torchrun` gave this process, by RANK and WORLD_SIZE."""
+    """The share of this process under `accelerate launch` or `torchrun`, from RANK and WORLD_SIZE."""
     return Share(int(os.environ.get("RANK", 0)), int(os.environ.get("WORLD_SIZE", 1)))
 
 
 class Bench:
-    """A table or figure being made in a folder.
+    """A table or figure that is being made in a folder.
 
-    Processes need not know of each other: each draws every processes-th (prompt, seed), and whichever ends last finds
-    all rows there. They share the folder, and so may be started again in any number. ValueError of one sentence where
-    the folder holds rows that were made otherwise.
+    Processes do not communicate: each draws every processes-th (prompt, seed), and the last to finish finds all rows in
+    the shared folder. They can be restarted in any number. ValueError of one sentence if the folder has rows with other
+    settings.
     """
 
     def __init__(
@@ -81,13 +81,13 @@ class Bench:
 
     @property
     def scored_by(self) -> str:
-        """The scorer with its version, or that there is none."""
+        """The scorer's name and version, or a note that there is none."""
         return f"{self.scorer.name} {self.scorer.version}" if self.scorer else NO_SCORER
 
     def draw(self, on_progress: Callable[[int, int], object] = lambda done, total: None) -> None:
-        """Draw this process's share of what is missing; on_progress(rows there, rows wanted) of the share.
+        """Draw this process's share of the missing rows; on_progress(rows done, rows in the share).
 
-        Stopping it loses no row that on_progress was called for.
+        If it is stopped, no row that was reported to on_progress is lost.
         """
         done = read_rows(self.folder)
         file = RowFile(self.folder, self.place.process)
@@ -102,15 +102,15 @@ class Bench:
                 on_progress(count, len(wanted))
 
     def rows(self) -> list[Row]:
-        """The rows of this table that are there, of all processes, in a fixed order."""
+        """All processes' rows of this table, in a fixed order."""
         wanted = set(self.keys)
         return [row for key, row in read_rows(self.folder).items() if key in wanted]
 
     def write(self) -> tuple[cells.Cells, list[paired.Paired]]:
-        """Write table.csv, table.png and results.json from the rows that are there, atomically.
+        """Write table.csv, table.png and results.json from the existing rows, atomically.
 
-        And paired.csv, where there are scores of two prompts or more. results.json holds what both CSV files hold, and
-        where it comes from. Gives what the two CSV files hold.
+        Also paired.csv, if there are scores of two or more prompts. results.json has the content of both CSV files, with
+        provenance. Returns the content of the two CSV files.
         """
         rows = self.rows()
         found, pairs = cells.cells(self.experiment, rows), paired.differences(self.experiment, rows)
@@ -136,7 +136,7 @@ class Bench:
         return cells.sheet(rows, self.experiment, pictures, names)
 
     def _settings(self) -> dict[str, Any]:
-        """What every row of a folder has in common."""
+        """The settings common to all rows of a folder."""
         low, high = range_of(self.loaded.card)
         request = self.sampler.request(self.work[0].prompt, self.work[0].seed, self.experiment.variants[0].steps)
         return {

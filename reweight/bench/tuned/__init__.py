@@ -1,1 +1,1 @@
-"""Are weights that are tuned worth it, and must they be dynamic? A study on the embedded models."""
+"""A study on the embedded models: whether tuned weights are worth it, and whether they need to be dynamic."""

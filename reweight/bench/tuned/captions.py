@@ -1,4 +1,4 @@
-"""Three disjoint sets of captions of the embedded world: to tune on, to validate on, to test on."""
+"""Three disjoint sets of captions in the embedded models' vocabulary: tuning, validation and test."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ TUNING, VALIDATION, TEST = 7911, 7912, 7913  # seeds of the sets
 
 @dataclass(frozen=True)
 class CaptionSets:
-    """tuning, validation and prompts are of combinations that the model was trained on, `combinations` of such as it
-    never saw, the same as in `bench importance`. No caption is in two."""
+    """tuning, validation, prompts: captions of combinations that the model was trained on; combinations: of held-out
+    ones, the same as in `bench importance`. No caption is in two sets."""
 
     tuning: tuple[str, ...]
     validation: tuple[str, ...]
@@ -24,12 +24,12 @@ class CaptionSets:
     combinations: tuple[str, ...]
 
     def test(self) -> list[tuple[str, str]]:
-        """(set, caption) of everything that is tested on."""
+        """(set, caption) of every test caption."""
         return [("prompts", p) for p in self.prompts] + [("combinations", p) for p in self.combinations]
 
 
 def caption_sets(tuning: int, validation: int, test: int) -> CaptionSets:
-    """So many of each; half of the test captions are of held-out combinations. Always the same for the same numbers."""
+    """Sets of the given sizes, always the same; half of the test captions are of held-out combinations."""
     if min(tuning, validation) < 1 or test < 2:
         raise ValueError("Give at least 1 caption to tune on, 1 to validate on and 2 to test on.")
     combinations = tuple(dict.fromkeys(captions(test // 2)))

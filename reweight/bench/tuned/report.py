@@ -1,4 +1,4 @@
-"""The study in tables, for a terminal."""
+"""The study as tables for the terminal."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def interval(value: Sequence[float] | None, digits: int = 4) -> str:
 
 
 def screen(result: dict[str, Any]) -> Iterator[Table]:
-    """Each number of steps, what dynamic adds, what was tuned with which of the paper's claims, and fewer steps."""
+    """Tables: effects at each number of steps, dynamic against others, tunings and the paper's claims, fewer steps."""
     for steps, found in result["steps"].items():
         for kind in ("all", "prompts", "combinations"):
             yield _effects(

@@ -1,4 +1,4 @@
-"""The study in pictures: tuned weights over the steps, what each table gains, and pairs vanilla | tuned."""
+"""Figures of the study: tuned weights over the steps, each table's gain, and pairs vanilla | tuned."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from ...methods.base import Drawing
 from ...models.loading import LoadedModel
 from ..stats.result_file import write_figure
 
-PAIRS = (0, 13, 26, 39, 52)  # of SHOWN test captions, chosen before any was drawn
+PAIRS = (0, 13, 26, 39, 52)  # indices into SHOWN test captions, chosen before any was drawn
 SHOWN = 64
 SEED = 42
 ORDER = ("dynamic", "static", "one number", "calibrated", "paper-code")
@@ -38,7 +38,7 @@ def figure(results: Sequence[dict[str, Any]], path: Path) -> None:
 
 
 def pairs(loaded: LoadedModel, captions: Sequence[str], steps: int, weights: np.ndarray, path: Path) -> None:
-    """Vanilla beside tuned for the captions numbered PAIRS, each with seed 42, as a picture; those there are."""
+    """A picture of vanilla | tuned pairs for the captions with indices PAIRS that exist, with seed 42."""
     chosen = [captions[i] for i in PAIRS if i < len(captions)]
     side, gap, foot = loaded.card.size, 6, 14
     sheet = Image.new("RGB", (len(chosen) * (2 * side + 2 * gap), side + foot), "white")
@@ -110,4 +110,5 @@ def _pareto(axes: Any, result: dict[str, Any]) -> None:
             axes.annotate(steps, (seconds, score), xytext=(4, -9), textcoords="offset points", fontsize=7, color=colour)
     axes.set(xlabel="seconds of a picture", ylabel="score", title="score against time; numbers are steps")
     axes.title.set_fontsize(9)
+    axes.margins(0.08, 0.14)
     axes.legend(fontsize=7)

@@ -1,4 +1,4 @@
-"""Draw every test caption with every table, from the same noise, and note what scorer and judge make of it."""
+"""Draws every test caption with every table from the same noise, and records the scorer's and judge's results."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ def draw_rows(
     tables: Mapping[str, np.ndarray], folder: Path, scorer: ToyScorer, judge: Judge,
     on_progress: Callable[[str, float], None],
 ) -> list[Row]:  # fmt: skip
-    """Rows of (set, caption) x seed x vanilla and each table (T, m), from a folder that keeps those there are.
+    """Rows of (set, caption) x seed x (vanilla and each table (T, m)); existing rows are read from the folder.
 
-    A row: score; match, the scorer's cosine with the caption; obeyed, the share of what is asked for that the judge sees; ssim
-    with vanilla; saturation, the mean of HSV's; features (128,) in the judge's eyes; cpu_seconds to draw.
+    A row: score; match, the scorer's cosine with the caption; obeyed, prompt adherence by the judge; ssim with vanilla;
+    saturation, HSV mean; features (128,) of the judge; cpu_seconds to draw.
     """
     folder.mkdir(parents=True, exist_ok=True)
     check_settings(folder, {

@@ -1,4 +1,4 @@
-"""`python -m reweight bench tuned`: are tuned weights worth it, and must they be dynamic?"""
+"""`python -m reweight bench tuned`: whether tuned weights are worth it, and whether they need to be dynamic."""
 
 from __future__ import annotations
 
@@ -13,26 +13,28 @@ from ..tables.table_commands import whole_numbers
 
 def command(
     out: Annotated[
-        Path, typer.Option(help="A folder for tables, rows and the result; a study that was stopped goes on.")
+        Path, typer.Option(help="A folder for tables, rows and the result, from which a later run resumes.")
     ],
     model: Annotated[str, typer.Option(help="An embedded model.")] = "toy-turbo",
     steps: Annotated[str, typer.Option(help="Numbers of steps to test at, such as 1,2,3.")] = "2",
-    tune_at: Annotated[str, typer.Option("--tune", help="Those of them to tune at; by default all.")] = "",
-    vanilla: Annotated[str, typer.Option(help="Numbers of steps to draw only vanilla at, to compare fewer with.")] = "",
+    tune_at: Annotated[str, typer.Option("--tune", help="Those at which to tune; by default all.")] = "",
+    vanilla: Annotated[
+        str, typer.Option(help="Numbers of steps at which only vanilla is drawn, to compare fewer steps with.")
+    ] = "",
     ways: Annotated[
-        str, typer.Option(help="What to tune, with semicolons; static@2 only at 2 steps.")
+        str, typer.Option(help="What to tune, separated by semicolons; static@2: only at 2 steps.")
     ] = "dynamic;static;one number",
     other: Annotated[list[Path] | None, typer.Option("--also", help="A table of another model to apply.")] = None,
     captions: Annotated[int, typer.Option(help="To tune on.")] = 96,
     validation: Annotated[int, typer.Option(help="Captions to validate on.")] = 24,
     limit: Annotated[int, typer.Option(help="Captions to test on, half of them of held-out combinations.")] = 64,
-    seeds: Annotated[str, typer.Option(help="Of the test's noise.")] = "42,21",
+    seeds: Annotated[str, typer.Option(help="Seeds of the test's noise.")] = "42,21",
     batch: Annotated[int, typer.Option(help="Pictures an iteration.")] = 8,
     iterations: Annotated[int, typer.Option(help="Gradient steps.")] = 20,
-    probed: Annotated[int, typer.Option(help="Tuning captions whose rankings are averaged; 0 leaves them out.")] = 4,
-    device: Annotated[str | None, typer.Option(help="cuda, mps or cpu; by default the best there is.")] = None,
+    probed: Annotated[int, typer.Option(help="Number of tuning captions whose rankings are averaged; 0 for none.")] = 4,
+    device: Annotated[str | None, typer.Option(help="cuda, mps or cpu; by default the fastest available.")] = None,
 ) -> None:
-    """Tune, then test on captions and noises apart: tuned, ranked and vanilla, in pairs from the same noise."""
+    """Tune weights, then compare tuned, ranked and vanilla on held-out captions and noises, paired by noise."""
     from rich.console import Console
     from rich.progress import Progress
 
@@ -76,7 +78,7 @@ def command(
         made: dict[tuple[str, int], WeightTable] = {}
         for way, only in asked:
             for count in whole_numbers(only or tune_at, "steps") or counts:
-                if count > 1 or way != "static":  # one step has no other static weights than the dynamic ones
+                if count > 1 or way != "static":  # with one step static and dynamic weights are the same
                     made[way, count] = tuned(
                         loaded, sets, scorer, way, out, steps=count, guidance=guidance, on_progress=say, batch=batch,
                         iterations=iterations,

@@ -1,4 +1,4 @@
-"""What the rows say: each table's paired difference from vanilla, dynamic against static, and N - 1 steps against N."""
+"""Summaries of the rows: each table's paired difference from vanilla, dynamic against static, N - 1 against N steps."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ DRAWS = 100  # of the bootstrap of Frechet distances
 
 
 def effects(rows: Sequence[Row], judge: Judge) -> list[dict[str, Any]]:
-    """Of each set of captions and each variant: means, and paired differences from vanilla with 95% intervals."""
+    """For each set of captions and each variant: means, and paired differences from vanilla with 95% intervals."""
     found = []
     for kind in SETS:
         by = _by_variant(rows, kind)
@@ -39,7 +39,7 @@ def effects(rows: Sequence[Row], judge: Judge) -> list[dict[str, Any]]:
 
 
 def differences(rows: Sequence[Row], pairs: Sequence[tuple[str, str]]) -> list[dict[str, Any]]:
-    """One variant over another, in pairs, on each set of captions."""
+    """Paired differences of pairs of variants on each set of captions."""
     found = []
     for kind in SETS:
         by = _by_variant(rows, kind)
@@ -74,9 +74,9 @@ def fewer_steps(
 
 
 def claims(w: np.ndarray, blocks: Sequence[TargetBlock]) -> list[dict[str, Any]]:
-    """The paper's claims about what matters when (Sec. III-F), read as claims about weights (T, m).
+    """The paper's claims about importance (Sec. III-F) as claims about weights (T, m).
 
-    Each with the difference that decides it: it holds where that is above 0. Claims about time need 2 steps.
+    Each with a difference: the claim is true if it is above 0. Claims about time need 2 steps.
     """
     deepest = max(block.level for block in blocks if block.stage != "mid")
     high = np.array([block.level == 0 for block in blocks])
@@ -96,7 +96,7 @@ def claims(w: np.ndarray, blocks: Sequence[TargetBlock]) -> list[dict[str, Any]]
 
 
 def likeness(a: np.ndarray, b: np.ndarray) -> dict[str, float]:
-    """Of two tables (T, m): the cosine of their differences from 1, and Kendall's tau-b over all cells."""
+    """Similarity of two tables (T, m): cosine of their differences from 1, and Kendall's tau-b over all cells."""
     x, y = (a - 1).ravel(), (b - 1).ravel()
     norm = np.linalg.norm(x) * np.linalg.norm(y)
     i, j = np.triu_indices(x.size, 1)
@@ -109,7 +109,7 @@ def likeness(a: np.ndarray, b: np.ndarray) -> dict[str, float]:
 
 
 def difference(own: Mapping[tuple[str, int], Row], base: Mapping[tuple[str, int], Row], measure: str) -> Interval:
-    """The paired difference of a measure, with its 95% interval."""
+    """The paired difference of a measure with its 95% interval."""
     return paired_difference(*({key: row[measure] for key, row in rows.items()} for rows in (own, base)))
 
 
@@ -126,7 +126,7 @@ def _mean(rows: Mapping[tuple[str, int], Row], measure: str) -> float:
 
 
 def _frechet(own: Mapping[Any, Row], vanilla: Mapping[Any, Row], judge: Judge) -> dict[str, Any]:
-    """The distance from real pictures, and its difference from vanilla's with a bootstrap interval over the pictures."""
+    """The Fréchet distance from real pictures, and its difference from vanilla's with a bootstrap interval."""
     keys = list(own)
     ours, theirs = (np.array([rows[key]["features"] for key in keys]) for rows in (own, vanilla))
 

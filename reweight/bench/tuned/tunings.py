@@ -1,4 +1,4 @@
-"""The tunings that the study compares, each resumable, and the tables that are only applied."""
+"""The compared tunings, each resumable, and tables by ranking, which are not tuned."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ WAYS = {
     "dynamic, other seed": {"seed": 1},
     "dynamic, CMA-ES": {"by": "cma"},
 }
-RANGE = (0.95, 1.15)  # in which the rankings did best in `bench importance`
+RANGE = (0.95, 1.15)  # the rankings' best range in `bench importance`
 Progress = Callable[[str, float], None]
 
 
 def settings_of(way: str, **named: object) -> Tuning:
-    """The settings of one of WAYS. One step has no other static schedule than the dynamic one."""
+    """The settings of one of WAYS. With one step the static and dynamic ways are the same."""
     return Tuning(**(dict(rate=0.03, floor=0.9, validate_every=5, patience=3, checkpointing=False) | named | WAYS[way]))
 
 
@@ -37,7 +37,7 @@ def tuned(
     loaded: LoadedModel, sets: CaptionSets, scorer: ToyScorer, way: str, folder: Path, *, steps: int, guidance: float,
     on_progress: Progress, **named: object,
 ) -> WeightTable:  # fmt: skip
-    """The table of one of WAYS: from the folder where it is done, else tuned, going on where it stopped."""
+    """The table of one of WAYS: from the folder if it is done, else tuned, resuming if it was interrupted."""
     name = f"{way.replace(', ', '-').replace(' ', '-')}-{steps}"
     done = folder / f"{name}.json"
     if done.is_file():
@@ -58,7 +58,7 @@ def tuned(
 def ranked(
     loaded: LoadedModel, prompts: Sequence[str], preset: str, folder: Path, *, steps: int, guidance: float
 ) -> np.ndarray:
-    """Weights (T, m) in RANGE by the mean of a preset's scores over prompts, each of which is probed."""
+    """Weights (T, m) in RANGE by the mean scores of a preset over prompts, each of which is probed."""
     scores = []
     for i, prompt in enumerate(prompts):
         file = folder / f"{preset}-{steps}-{i}.json"
@@ -75,7 +75,7 @@ def ranked(
 
 
 def resampled(w: np.ndarray, steps: int) -> np.ndarray:
-    """Weights (T, m) for another number of steps: interpolated linearly over the share of the way from first to last."""
+    """Weights (T, m) for another number of steps, by linear interpolation from the first step to the last."""
     here, there = (np.linspace(0, 1, n) if n > 1 else np.array([0.5]) for n in (len(w), steps))
     return np.stack([np.interp(there, here, column) for column in w.T], 1) if len(w) > 1 else np.repeat(w, steps, 0)
 

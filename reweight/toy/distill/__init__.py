@@ -1,1 +1,1 @@
-"""The turbo model: one to four steps, without guidance."""
+"""Distillation of the turbo model: one to four steps, without guidance."""

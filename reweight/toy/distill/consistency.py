@@ -1,7 +1,7 @@
-"""Consistency distillation: the same clean latents from every point of the guided teacher's trajectory.
+"""Consistency distillation: the student predicts the same clean latents from every point of the teacher's trajectory.
 
-Song et al. 2023, with guidance folded in as by Luo et al. 2023. The student's target is its own average one teacher's
-step further along.
+Song et al. 2023, with guidance distilled as in Luo et al. 2023. The target is the student's own moving average, one
+teacher step further along.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from .trajectory import GRID, GUIDANCE, Teacher, Trajectory, pseudo_huber
 
 
 def consistency_loss(student, target, velocity, way: Trajectory, x, noise, i, states) -> torch.Tensor:
-    """The student's clean latents at grid point i against its average's, one teacher's step later.
+    """The loss between the student's clean latents at grid point i and its average's, one teacher step later.
 
     velocity: the teacher's, called with x_t, t and states. x, noise: (n, c, h, w). i: (n,) indices into GRID.
     states: (n, tokens, width) of the prompt.
@@ -34,9 +34,9 @@ def consistency_loss(student, target, velocity, way: Trajectory, x, noise, i, st
 
 
 class Consistency:
-    """The loss on examples; a quarter of every batch is pure noise.
+    """The consistency loss on examples; a quarter of every batch is pure noise.
 
-    start: what the student begins as. batch: how many examples at once; guidance: the teacher's.
+    start: the student's initial network. batch: batch size. guidance: the teacher's.
     """
 
     rate, momentum = 3e-4, 0.9
@@ -50,7 +50,7 @@ class Consistency:
         self._batch, self._guidance = batch or BATCH[teacher.device], guidance
 
     def loss(self, student) -> torch.Tensor:
-        """Of one batch, drawn on the device."""
+        """The loss on one batch, sampled on the device."""
         x, ids = self._examples.draw(self._batch, PAIRS)
         n, device, way = len(ids), ids.device, self.teacher.way
         i = torch.where(torch.rand(n, device=device) < 0.25, 0, torch.randint(len(way.grid) - 1, (n,), device=device))
@@ -61,5 +61,5 @@ class Consistency:
 
     @staticmethod
     def scheduler(base: DDIMScheduler) -> LCMScheduler:
-        """Clean latents, new noise, and again, on the teacher's timesteps; at those its boundary scalings are 0 and 1."""
+        """Multistep consistency sampling on the teacher's timesteps, where the boundary scalings are 0 and 1."""
         return LCMScheduler.from_config(base.config, original_inference_steps=len(GRID))

@@ -1,4 +1,4 @@
-"""The critic of distribution matching: a U-Net that learns the student's latents, and heads that tell them from real ones."""
+"""The critic of distribution matching: a U-Net trained on the student's latents, with heads that classify real ones."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ WIDTH = 96
 
 
 class Critic(nn.Module):
-    """A U-Net, and a head on what each of its resolutions makes on the way down and in the middle."""
+    """A U-Net with a classification head on the features of every down stage and the mid block."""
 
     def __init__(self, unet: UNet2DConditionModel):
         super().__init__()
@@ -27,7 +27,7 @@ class Critic(nn.Module):
         self.to(unet.device)
 
     def forward(self, x_t: torch.Tensor, t: torch.Tensor, states: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """The velocity, of x_t's shape (n, c, h, w), and how real each looks, (n,): a logit."""
+        """The velocity, of x_t's shape (n, c, h, w), and the logits (n,) of being real."""
         seen: list[torch.Tensor] = []
 
         def keep(block, given, made) -> None:

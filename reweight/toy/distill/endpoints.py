@@ -1,7 +1,7 @@
-"""Trajectory distillation: the student's own DDIM steps are to lead where the guided teacher's twenty led.
+"""Trajectory distillation: the student's DDIM steps should reach the endpoint of the guided teacher's twenty steps.
 
-Plain regression on pairs of noise and endpoint made beforehand (Luhman & Luhman 2021), at every step that the student
-takes when it samples in 1, 2 or 4 steps, and from the latents to which its own earlier steps brought it.
+Regression on precomputed pairs of noise and endpoint (Luhman & Luhman 2021), at every step that the student takes when
+it samples in 1, 2 or 4 steps, from the latents that its own earlier steps produce.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ CHUNK = 256
 
 
 def trajectory_loss(student, way: Trajectory, noise, endpoint, states, steps: int) -> torch.Tensor:
-    """The clean latents at each of the student's `steps` against the teacher's endpoint (n, c, h, w).
+    """The loss between the clean latents at each of the student's `steps` and the teacher's endpoint (n, c, h, w).
 
-    Each step has its own, equal share of the batch, and starts where the student's earlier steps lead.
+    Each step gets an equal share of the batch, and starts from the result of the student's earlier steps.
     """
     timesteps = range(999, 0, -(1000 // steps))
     x, starts, ts = noise, [], []
@@ -44,7 +44,7 @@ def trajectory_loss(student, way: Trajectory, noise, endpoint, states, steps: in
 
 
 class Endpoints:
-    """The loss on `count` pairs of noise and endpoint, which are made first and kept at `path`."""
+    """The loss on `count` pairs of noise and endpoint, which are computed first and stored at `path`."""
 
     rate, momentum = 3e-4, 0.9
 
@@ -69,7 +69,7 @@ class Endpoints:
         self.ends = torch.from_numpy(ends).to(teacher.device)
 
     def loss(self, student) -> torch.Tensor:
-        """Of one batch, drawn on the device: an equal share for each number of steps."""
+        """The loss on one batch, sampled on the device, with an equal share for each number of steps."""
         rows = torch.randint(len(self.ends), (BATCH[self.teacher.device],), device=self.ends.device)
         parts = rows.tensor_split(len(STEPS))
         losses = [

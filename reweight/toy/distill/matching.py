@@ -1,7 +1,7 @@
-"""Distribution matching: the student's pictures become likelier for the guided teacher than for a critic that knows them.
+"""Distribution matching distillation: the gradient is the difference between a critic's and the guided teacher's estimate.
 
-Yin et al. 2024 (DMD; drawn from the student's own latents at its later steps, and against real latents, as in DMD2), beside
-the loss of consistency.
+Yin et al. 2024 (DMD; with samples from the student's own latents at later steps and an adversarial loss, as in DMD2),
+added to the consistency loss.
 """
 
 from __future__ import annotations
@@ -18,26 +18,26 @@ from .consistency import Consistency
 from .critic import Critic
 from .trajectory import GRID, Teacher, Trajectory
 
-GUIDANCE = 2.0  # with the 3 of the trajectories colours burn out
-EARLIEST, SHAPES, LATEST = 980, 450, 20  # timesteps: of the comparison, half of it above the middle one
-TOLD = 650  # above this timestep real and drawn latents are not told apart
-OWN = GRID[5::5]  # where the student goes on from its own latents, when it samples in two steps or in four
+GUIDANCE = 2.0  # with 3, as in the trajectories, colours oversaturate
+EARLIEST, SHAPES, LATEST = 980, 450, 20  # timesteps of the comparison; half of them above the middle one
+ADVERSARIAL_BELOW = 650  # above this timestep there is no adversarial loss
+OWN = GRID[5::5]  # where the student continues from its own latents, when it samples in two or four steps
 REAL, TELLING, CONSISTENT = 0.35, 0.2, 0.7  # shares of the losses
-HEAD_START = 60  # steps that the critic learns alone
+HEAD_START = 60  # steps in which only the critic is trained
 
 
 def matching_loss(real, critic, way: Trajectory, x, noise, t, states) -> torch.Tensor:
-    """A loss whose gradient by the clean latents x (n, c, h, w) is the critic's estimate of them less the teacher's.
+    """A loss whose gradient by the clean latents x (n, c, h, w) is the critic's estimate of them minus the teacher's.
 
-    To it comes, REAL times as large, the gradient by which they would look more real. real: the teacher's velocity;
-    critic: as `Critic`; called with x_t, t (n,) and states (n, tokens, width). Each picture's gradient is divided by how
-    far x is from the teacher's estimate.
+    An adversarial gradient, scaled to REAL times its size, is added. real: the teacher's velocity; critic: a `Critic`;
+    both are called with x_t, t (n,) and states (n, tokens, width). Each picture's gradient is divided by the distance of
+    x from the teacher's estimate.
     """
     leaf = x.detach().requires_grad_(True)
     with torch.enable_grad():
         x_t = way.noised(leaf, noise, t)
         v, logits = critic(x_t, t, states)
-        (less_real,) = torch.autograd.grad((F.softplus(-logits) * (t < TOLD)).sum(), leaf)
+        (less_real,) = torch.autograd.grad((F.softplus(-logits) * (t < ADVERSARIAL_BELOW)).sum(), leaf)
     with torch.no_grad():
         wanted = way.clean(x_t, real(x_t, t, states), t)
         far = (x - wanted).abs().mean((1, 2, 3), keepdim=True).clamp_min(0.02)
@@ -48,21 +48,21 @@ def matching_loss(real, critic, way: Trajectory, x, noise, t, states) -> torch.T
 
 
 def critic_loss(critic: Critic, way: Trajectory, drawn, real, t, noise, states) -> torch.Tensor:
-    """The velocity's squared error on drawn latents, and how poorly they are distinguished from real ones.
+    """The velocity's squared error on drawn latents, plus the loss of distinguishing them from real ones.
 
     drawn, real, noise: (n, c, h, w). t: (n,) timesteps. states: (n, tokens, width) of the prompts.
     """
     both, twice = torch.cat([drawn, real]), torch.cat([t, t])
     v, logits = critic(way.noised(both, torch.cat([noise, noise]), twice), twice, torch.cat([states, states]))
-    n, told = len(t), (t < TOLD).float()
-    telling = ((F.softplus(logits[:n]) + F.softplus(-logits[n:])) * told).sum() / told.sum().clamp_min(1)
+    n, included = len(t), (t < ADVERSARIAL_BELOW).float()
+    telling = ((F.softplus(logits[:n]) + F.softplus(-logits[n:])) * included).sum() / included.sum().clamp_min(1)
     return F.mse_loss(v[:n], way.velocity(drawn, noise, t)) + TELLING * telling
 
 
 class Matching:
-    """The losses of student and critic on examples, in one: neither reaches the other's weights.
+    """The sum of the student's and the critic's losses on examples; neither has gradients in the other's weights.
 
-    start: what the student begins as.
+    start: the student's initial network.
     """
 
     rate, momentum = 1.5e-4, 0.5
@@ -76,7 +76,7 @@ class Matching:
         self.averages, self.learners = self._consistency.averages, {"critic": self.critic}
 
     def loss(self, student) -> torch.Tensor:
-        """Of one batch, drawn on the device."""
+        """The loss on one batch, sampled on the device."""
         n, device, way = BATCH[self.teacher.device], self.teacher.device, self.teacher.way
         latents, ids = self._examples.draw(n, PAIRS)
         states = self.teacher.states(ids)
@@ -92,7 +92,7 @@ class Matching:
         return own * (self.critic.steps > HEAD_START) + its + CONSISTENT * self._consistency.loss(student)
 
     def _drawn(self, student, states) -> torch.Tensor:
-        """The student's clean latents: half of them of pure noise, half of its own latents at a later timestep."""
+        """The student's clean latents: half of them from pure noise, half from its own latents at a later timestep."""
         config, way, n, device = student.config, self.teacher.way, len(states), states.device
 
         def clean(x_t, t, states):

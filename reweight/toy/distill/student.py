@@ -34,11 +34,11 @@ def distill(
 ) -> None:  # fmt: skip
     """Train a student of the model in `base` on the latents in `work` and write it to `folder`.
 
-    Checkpoints are kept in `work`, apart for each method and each base: kill it and call it again. minutes: of
-    training in all, restarts counted. pairs: how many endpoints the method "trajectory" makes first. go_on: start from
-    the student in `folder` instead of from the teacher. keep: the share, 0 to 1, of the weights that it started from in
-    those that are written (Wortsman et al. 2022, "Robust fine-tuning of zero-shot models"). ValueError of one sentence
-    where the latents are missing, unfinished or another autoencoder's.
+    Checkpoints are stored in `work`, separately for each method and base, and training resumes from them. minutes: total
+    training time, including earlier runs. pairs: the number of endpoints for the method "trajectory". go_on: start from
+    the student in `folder` instead of from the teacher. keep: the share, 0 to 1, of the initial weights in the written
+    ones (Wortsman et al. 2022, "Robust fine-tuning of zero-shot models"). ValueError of one sentence if the latents are
+    missing, incomplete or of another autoencoder.
     """
     loaded = load_model(str(base), device=device, dtype="float32", local=True)
     pipe = loaded.pipe
@@ -70,13 +70,13 @@ def distill(
 
 
 def read_latents(work: Path, vae: AutoencoderKL) -> np.ndarray:
-    """The latents that the base model was trained on, (n, 8, 16, 16) float16, once they are known to be this vae's."""
+    """The base model's training latents, (n, 8, 16, 16) float16, after checking that they are this vae's."""
     path, done = work / "latents.npy", work / "latents.done"
     if not path.is_file() or not (work / "vae").is_dir():
         raise ValueError("There are no latents in the work folder: train the base model there first.")
     latents = np.load(path, mmap_mode="c")
     if done.exists() and int(done.read_text(encoding="utf-8")) < len(latents):
-        raise ValueError("The latents in the work folder are not all made yet: let the base model's training go on.")
+        raise ValueError("The latents in the work folder are incomplete: continue the base model's training.")
     ours = AutoencoderKL.from_pretrained(shipped(work)).state_dict()
     encoder = {name: weight for name, weight in vae.state_dict().items() if not name.startswith(("decoder", "post_"))}
     if any(not torch.equal(ours[name].half(), weight.cpu().half()) for name, weight in encoder.items()):
@@ -88,10 +88,11 @@ def train_turbo(
     path: Path, objective: Objective, start: UNet2DConditionModel, held: torch.Tensor, *, minutes: float, seed: int,
     on_progress,
 ) -> UNet2DConditionModel:  # fmt: skip
-    """Train for `minutes` in all, restarts counted, with checkpoints every three minutes; returns the averaged weights.
+    """Train for `minutes` in total, including earlier runs, with checkpoints every three minutes; returns the averaged
+    weights.
 
-    path: of the checkpoint. start: what the student begins as; it takes the weights that the checkpoint began with. held:
-    token ids (n, 24) of captions on which the student is compared with its teacher at every checkpoint.
+    path: the checkpoint. start: the student's initial network; its weights are replaced by the checkpoint's initial ones.
+    held: token ids (n, 24) of captions on which the student is compared with its teacher at every checkpoint.
     """
     teacher = objective.teacher
     judged = Held(teacher, held[:JUDGED])
@@ -123,12 +124,12 @@ def train_turbo(
             text = f"step {step}, one step against the teacher's twenty: MSE {judged.error(average):.4f}"
             on_progress("turbo", training.fraction, text)
     if not training.step:
-        raise ValueError("Nothing was learned in that time: give the training more minutes.")
+        raise ValueError("No training step was finished in that time: give the training more minutes.")
     return average
 
 
 class Held:
-    """Captions under fixed noise, on which a student's one step is compared with the teacher's twenty."""
+    """Held-out captions with fixed noise, on which one step of the student is compared with twenty of the teacher."""
 
     def __init__(self, teacher: Teacher, ids: torch.Tensor):
         config = teacher.unet.config

@@ -1,4 +1,4 @@
-"""What a student of few steps learns from: the guided base model and its deterministic trajectory of twenty steps."""
+"""The teacher of distillation: the guided base model and its deterministic trajectory of twenty steps."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ HUBER = 0.1
 
 
 class Trajectory:
-    """The schedule's algebra at timesteps, for v-prediction; -1 is the clean end."""
+    """Conversions between x_t, x_0 and velocity at given timesteps, for v-prediction; timestep -1 is the clean end."""
 
     def __init__(self, scheduler: DDIMScheduler, device: str):
         self._a = torch.cat([scheduler.alphas_cumprod.sqrt(), torch.ones(1)]).to(device)
@@ -39,7 +39,7 @@ class Trajectory:
         return a * noise - s * x
 
     def clean(self, x_t: torch.Tensor, v: torch.Tensor, t: torch.Tensor) -> torch.Tensor:
-        """The x_0 that a velocity at x_t means."""
+        """x_0 from x_t and the velocity."""
         a, s = self._at(t)
         return a * x_t - s * v
 
@@ -49,7 +49,7 @@ class Trajectory:
         return self.noised(a * x_t - s * v, s * x_t + a * v, to)
 
     def run(self, velocity, noise: torch.Tensor, timesteps) -> torch.Tensor:
-        """DDIM from noise (n, c, h, w) through all of the timesteps but the last, where it ends.
+        """DDIM from noise (n, c, h, w) through the timesteps; it ends at the last one.
 
         velocity: called with x_t and t (n,).
         """
@@ -61,7 +61,7 @@ class Trajectory:
 
 
 class Teacher:
-    """The base model under classifier-free guidance, frozen, on a device."""
+    """The frozen base model with classifier-free guidance, on a device."""
 
     def __init__(
         self, unet: UNet2DConditionModel, scheduler: DDIMScheduler, tokenizer: CLIPTokenizer, encoder: CLIPTextModel,
@@ -75,29 +75,29 @@ class Teacher:
         self._blank = self.states(tokens(tokenizer, [""]))
 
     def copy(self) -> UNet2DConditionModel:
-        """The U-Net again, frozen: what a student starts from."""
+        """A frozen copy of the U-Net."""
         return copy.deepcopy(self.unet)
 
     @torch.no_grad()
     def states(self, ids: torch.Tensor) -> torch.Tensor:
-        """What the U-Net is told of n captions, (n, tokens, width), given as token ids."""
+        """Text embeddings, (n, tokens, width), of n captions given as token ids."""
         return self._encoder(ids.to(self.device)).last_hidden_state
 
     @torch.no_grad()
     def velocity(
         self, x_t: torch.Tensor, t: torch.Tensor, states: torch.Tensor, guidance: float = GUIDANCE
     ) -> torch.Tensor:
-        """The velocity under guidance at x_t (n, c, h, w), t (n,)."""
-        told = torch.cat([self._blank.expand_as(states), states])
-        both = self.unet(torch.cat([x_t, x_t]), torch.cat([t, t]), told, return_dict=False)[0]
+        """The guided velocity at x_t (n, c, h, w), t (n,)."""
+        embeddings = torch.cat([self._blank.expand_as(states), states])
+        both = self.unet(torch.cat([x_t, x_t]), torch.cat([t, t]), embeddings, return_dict=False)[0]
         unconditional, conditional = both.float().chunk(2)
         return unconditional + guidance * (conditional - unconditional)
 
     def endpoint(self, noise: torch.Tensor, states: torch.Tensor) -> torch.Tensor:
-        """The clean latents, (n, c, h, w), to which twenty steps lead from noise."""
+        """The clean latents, (n, c, h, w), after twenty steps from noise."""
         return self.way.run(lambda x_t, t: self.velocity(x_t, t, states), noise, (*GRID, -1))
 
 
 def pseudo_huber(difference: torch.Tensor) -> torch.Tensor:
-    """sqrt(d^2 + c^2) - c, averaged: near zero a square, far from it an absolute value."""
+    """The mean of sqrt(d^2 + c^2) - c: quadratic near zero, linear far from it."""
     return ((difference.square() + HUBER**2).sqrt() - HUBER).mean()

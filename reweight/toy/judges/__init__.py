@@ -1,1 +1,1 @@
-"""The classifier and the scorer of the embedded model's world."""
+"""Training of the classifier (the judge) and of the toy scorer."""

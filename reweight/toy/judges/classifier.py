@@ -1,6 +1,6 @@
-"""The judge of the figures: a small conv net that reads a scene back from its picture, trained apart from the generator.
+"""The judge: a small convolutional classifier of a picture's scene, trained separately from the generator.
 
-It names what it sees by place, since that is all that a picture shows: the first thing is the left or the upper one.
+It labels subjects by position: the first is the left or the upper one.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ HEADS = {
 }  # fmt: skip
 ATTRIBUTES = ("subject", "colour", "setting", "style")
 BATCH, PEAK = 64, 3e-3
-HELD_OUT_SEED = 101  # of the real pictures that give the ceilings and the reference of the Frechet distance
+HELD_OUT_SEED = 101  # of the real pictures for the ceilings and for the reference of the Fréchet distance
 
 
 class Classifier(nn.Module):
@@ -48,9 +48,9 @@ class Classifier(nn.Module):
 
 @dataclass(frozen=True)
 class Judge:
-    """The trained classifier and what real pictures of held-out scenes give it.
+    """The trained classifier, and its results on real pictures of held-out scenes.
 
-    ceilings: (right, of) by figure, as `tally` counts. mean (128,), covariance (128, 128): of the features of real
+    ceilings: (right, of) by figure, as counted by `tally`. mean (128,), covariance (128, 128): of the features of real
     single subjects. digest: the checksum of its weights.
     """
 
@@ -67,15 +67,15 @@ class Judge:
 
 
 def labels(scenes: list[Scene]) -> np.ndarray:
-    """What is right to answer, (2, n, heads): two orders, which differ where a caption leaves the places open."""
+    """The correct labels, (2, n, heads): in two orders, which differ if the caption does not fix the positions."""
     return np.stack([[_label(scene, turn) for scene in scenes] for turn in (False, True)])
 
 
 def tally(scenes: list[Scene], answers: np.ndarray) -> dict[str, tuple[int, int]]:
-    """Right answers and how many were asked for, by figure; answers (n, heads).
+    """Numbers of correct answers and of questions, by figure; answers (n, heads).
 
-    Attributes are those of single subjects. "relation" asks for both subjects of a pair in their places; "relation of
-    those seen" for the places alone, of pairs whose two subjects were recognised.
+    Attributes are those of single subjects. "relation" requires both subjects of a pair in the right positions; "relation
+    of those seen" only the positions, for pairs in which both subjects were recognised.
     """
     hits = answers == labels(scenes)  # (2, n, heads)
     single = np.array([len(scene.things) == 1 for scene in scenes])
@@ -95,9 +95,9 @@ def tally(scenes: list[Scene], answers: np.ndarray) -> dict[str, tuple[int, int]
 
 
 def obeyed(captions: Sequence[str], answers: np.ndarray) -> np.ndarray:
-    """The share, (n,), of what each caption asks for that was seen; answers (n, heads).
+    """The share of each caption's attributes that were recognised, (n,); answers (n, heads).
 
-    Asked for are the subjects, their colours and places, the style, and the setting where the caption names one.
+    The attributes are the subjects, their colours and positions, the style, and the setting if the caption names one.
     """
     shares, names = [], list(HEADS)
     for caption, row in zip(captions, answers, strict=True):
@@ -111,7 +111,7 @@ def obeyed(captions: Sequence[str], answers: np.ndarray) -> np.ndarray:
 
 
 def unspoilt(seed: int, count: int, *, pairs: float, held_out: bool = True) -> dict[int, Scene]:
-    """Those of the first `count` scenes of a set that are not damaged, by number."""
+    """The undamaged ones of the first `count` scenes of a set, by index."""
     scenes = {i: scene_at(seed, i, pairs, held_out) for i in range(count)}
     return {i: scene for i, scene in scenes.items() if not scene.damage}
 
@@ -119,7 +119,7 @@ def unspoilt(seed: int, count: int, *, pairs: float, held_out: bool = True) -> d
 def train_classifier(
     work: Path, pictures: np.ndarray, scenes: list[Scene], *, minutes: float, device: str, seed: int, on_progress
 ) -> Classifier:
-    """Train for `minutes` in all, restarts counted, with a checkpoint a minute; the last pictures are kept apart, at most 512."""
+    """Train for `minutes` in total, including earlier runs, with a checkpoint every minute; up to 512 pictures are held out."""
     torch.manual_seed(seed)
     classifier = Classifier().to(device, memory_format=torch.channels_last)
     optimizer = torch.optim.AdamW(classifier.parameters(), lr=PEAK, weight_decay=1e-2)
@@ -146,7 +146,7 @@ def train_classifier(
 
 
 def either_order_loss(logits: tuple[torch.Tensor, ...], known: torch.Tensor) -> torch.Tensor:
-    """Cross-entropy summed over the heads, of the order that fits better; known: labels (2, n, heads)."""
+    """Cross-entropy summed over the heads, for the order with the smaller loss; known: labels (2, n, heads)."""
     orders = [
         sum(F.cross_entropy(out.float(), order[:, i], reduction="none") for i, out in enumerate(logits))
         for order in known
@@ -155,7 +155,7 @@ def either_order_loss(logits: tuple[torch.Tensor, ...], known: torch.Tensor) -> 
 
 
 def varied(x: torch.Tensor, rng: np.random.Generator) -> torch.Tensor:
-    """The batch a little shifted, brighter or darker, and half of the time softened: content counts, not sharpness."""
+    """Augmentation: random shift and brightness, and blur for half of the batches, so that sharpness does not matter."""
     dy, dx = rng.integers(0, 9, 2)
     x = F.pad(x, (4, 4, 4, 4), mode="replicate")[..., dy : dy + x.shape[2], dx : dx + x.shape[3]]
     x = ((x + 1) * float(rng.uniform(0.9, 1.1)) - 1).clamp(-1, 1)
@@ -167,7 +167,7 @@ def varied(x: torch.Tensor, rng: np.random.Generator) -> torch.Tensor:
 def export_classifier(
     work: Path, folder: Path, singles: tuple[list[Scene], np.ndarray], pairs: tuple[list[Scene], np.ndarray]
 ) -> None:
-    """Write the weights in half precision, and what they make of real pictures of held-out scenes.
+    """Write the weights in half precision, and the results on real pictures of held-out scenes.
 
     singles, pairs: scenes with one subject and with two, and their pictures, uint8 (n, 128, 128, 3).
     """
@@ -189,10 +189,10 @@ def export_classifier(
 
 
 def load_judge(folder: Path = FOLDER) -> Judge:
-    """The judge in a folder, its files compared with their checksums. ModelError of one sentence where it is not."""
+    """Load the judge from a folder, verifying checksums. ModelError of one sentence otherwise."""
     weights = folder / "model.safetensors"
     if not weights.is_file():
-        raise ModelError("The judge of the figures is not there: make it with `python -m reweight.toy classifier`.")
+        raise ModelError("The judge is missing: make it with `python -m reweight.toy classifier`.")
     check_sums(folder, "The judge")
     classifier = Classifier()
     classifier.load_state_dict({name: t.float() for name, t in load_file(weights).items()})

@@ -1,4 +1,4 @@
-"""Graded damage to pictures, from none to spoilt: what the toy scorer's quality is taught on and measured with."""
+"""Graded damage to pictures, with which the toy scorer's quality is trained and measured."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import torch.nn.functional as F
 
 
 def blur(x: torch.Tensor, level: float, generator: torch.Generator) -> torch.Tensor:
-    """A Gaussian of up to 4 pixels."""
+    """Gaussian blur of up to 4 pixels."""
     at = torch.arange(-12, 13, dtype=x.dtype, device=x.device)
     kernel = torch.exp(-0.5 * (at / max(4 * level, 1e-3)) ** 2)
     kernel = (kernel / kernel.sum()).expand(x.shape[1], 1, -1)
@@ -22,19 +22,19 @@ def noise(x: torch.Tensor, level: float, generator: torch.Generator) -> torch.Te
 
 
 def pixels(x: torch.Tensor, level: float, generator: torch.Generator) -> torch.Tensor:
-    """Squares of up to 8 pixels."""
+    """Pixelation, with squares of up to 8 pixels."""
     side = round(x.shape[2] / (1 + 7 * level))
     return F.interpolate(F.interpolate(x, (side, side), mode="area"), x.shape[2:], mode="nearest")
 
 
 def fade(x: torch.Tensor, level: float, generator: torch.Generator) -> torch.Tensor:
-    """Towards a dull brown of the same light."""
+    """Fading towards a dull brown of the same brightness."""
     dull = (x.mean(1, keepdim=True) + 1) * torch.tensor([0.55, 0.48, 0.36]).to(x)[:, None, None] - 1
     return torch.lerp(x, dull, 0.9 * level)
 
 
 def glare(x: torch.Tensor, level: float, generator: torch.Generator) -> torch.Tensor:
-    """Colour and contrast beyond measure."""
+    """Excessive saturation and contrast."""
     grey = x.mean(1, keepdim=True)
     return (grey + (x - grey) * (1 + 1.8 * level)) * (1 + 0.8 * level)
 
@@ -43,5 +43,5 @@ DAMAGES = {"blur": blur, "noise": noise, "pixels": pixels, "fade": fade, "glare"
 
 
 def damaged(x: torch.Tensor, kind: str, level: float, generator: torch.Generator) -> torch.Tensor:
-    """Pictures (n, 3, h, w) in [-1, 1], damaged in one of the DAMAGES to a level from 0, untouched, to 1."""
+    """Pictures (n, 3, h, w) in [-1, 1] with one of the DAMAGES; level: from 0, none, to 1."""
     return x if level == 0 else DAMAGES[kind](x, level, generator).clamp(-1, 1)

@@ -1,4 +1,4 @@
-"""Train the toy scorer: captions against pictures by contrast, and quality on graded damage. No human preference in it."""
+"""Trains the toy scorer: contrastive learning of captions and pictures, and quality from graded damage."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ from .damage import DAMAGES, damaged
 
 BATCH, SPOILT = 64, 16
 PEAK = 2e-3
-HOTTEST = 4.6  # the logarithm of the largest contrast scale, 100
+HOTTEST = 4.6  # log of the largest logit scale, 100
 
 
 def train_scorer(
     work: Path, pictures: np.ndarray, scenes: list[Scene], *, minutes: float, device: str, seed: int, on_progress
 ) -> TwoTowers:
-    """Train for `minutes` in all, restarts counted, with a checkpoint a minute; the last pictures are kept apart, at most 512."""
+    """Train for `minutes` in total, including earlier runs, with a checkpoint every minute; up to 512 pictures are held out."""
     torch.manual_seed(seed)
     towers = TwoTowers(words()).to(device, memory_format=torch.channels_last)
     optimizer = torch.optim.AdamW(towers.parameters(), lr=PEAK, weight_decay=1e-2)
@@ -61,7 +61,8 @@ def train_scorer(
 
 
 def contrastive_loss(seen: torch.Tensor, read: torch.Tensor, other: torch.Tensor, scale: torch.Tensor) -> torch.Tensor:
-    """Symmetric cross-entropy of pictures (n, d) and captions (n, d), each picture also against one altered caption."""
+    """Symmetric contrastive loss of pictures (n, d) and captions (n, d), with one altered caption per picture as a hard
+    negative."""
     logits = scale * seen @ read.T
     altered = scale * (seen * other).sum(1, keepdim=True)
     right = torch.arange(len(seen), device=seen.device)
@@ -69,20 +70,20 @@ def contrastive_loss(seen: torch.Tensor, read: torch.Tensor, other: torch.Tensor
 
 
 def graded(x: torch.Tensor, rng: np.random.Generator, generator: torch.Generator) -> tuple[list[float], torch.Tensor]:
-    """Three levels, the first 0, and the pictures (n, …) at each of them, (3 n, …), by one kind of damage."""
+    """Three levels of one kind of damage, the first 0, and the pictures (n, …) at each level, (3 n, …)."""
     kind = str(rng.choice(list(DAMAGES)))
     levels = [0.0, *sorted(rng.uniform(0, 1, 2).tolist())]
     return levels, torch.cat([damaged(x, kind, level, generator) for level in levels])
 
 
 def quality_loss(quality: torch.Tensor, levels: list[float]) -> torch.Tensor:
-    """Quality (levels, n), before the sigmoid: 1 - level, and falling from each level to the next."""
+    """The loss of quality logits (levels, n): the target is 1 - level, decreasing from each level to the next."""
     target = 1 - torch.tensor(levels, device=quality.device)[:, None].expand_as(quality)
     return F.binary_cross_entropy_with_logits(quality, target) + F.softplus(quality[1:] - quality[:-1]).mean()
 
 
 def other_caption(scene: Scene, rng: np.random.Generator) -> str:
-    """A caption of the scene with one thing changed: the main subject, its colour, the setting, the style or the places."""
+    """A caption of the scene with one change: the main subject, its colour, the setting, the style or the positions."""
     main, rest = scene.things[0], scene.things[1:]
 
     def other(options: dict, now: str) -> str:
@@ -117,7 +118,7 @@ def export_scorer(work: Path, folder: Path) -> None:
 
 @torch.inference_mode()
 def _retrieved(towers: TwoTowers, pictures: np.ndarray, scenes: list[Scene]) -> float:
-    """The share of pictures whose caption is found among those of 64."""
+    """The share of pictures whose caption is ranked first among 64."""
     towers.eval()
     device, rng, right = towers.scale.device.type, np.random.default_rng(3), []
     for i in range(0, len(scenes), BATCH):

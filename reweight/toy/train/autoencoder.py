@@ -1,4 +1,4 @@
-"""Train the embedded model's AutoencoderKL: 128x128x3 pictures to 16x16x8 latents, from smooth to fine."""
+"""Trains the embedded models' AutoencoderKL: 128x128x3 pictures to 16x16x8 latents, channels sorted by smoothness."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from .replay import Gradient
 CROP, CROP_SHARE = 64, 0.45
 BATCH = {"cpu": (16, 6), "cuda": (192, 64)}  # of crops, of whole pictures
 FINEST = 0.4
-SHARPENED = "vae-sharpened"  # in a work folder; the latents there are those of "vae"
-ANCHOR = 0.1  # of the squared distance from the latents before, while the autoencoder is sharpened
-KEPT = 3  # weight of what the U-Net drew, decoded as it was
-EQUIVARIANCE = 0.5  # latents made smaller must decode to the picture made smaller: keeps them smooth
+SHARPENED = "vae-sharpened"  # in the work folder, whose latents are those of "vae"
+ANCHOR = 0.1  # weight of the squared distance from the original latents during sharpening
+KEPT = 3  # weight of keeping the decoding of latents drawn by the U-Net
+EQUIVARIANCE = 0.5  # weight of decoding downscaled latents to downscaled pictures, which keeps latents smooth
 
 
 def new_autoencoder() -> AutoencoderKL:
@@ -31,7 +31,7 @@ def new_autoencoder() -> AutoencoderKL:
 
 
 def shipped(work: Path) -> Path:
-    """The folder of the autoencoder that goes into the model."""
+    """The folder of the autoencoder that is exported."""
     return work / SHARPENED if (work / SHARPENED).is_dir() else work / "vae"
 
 
@@ -47,7 +47,7 @@ def _slopes(x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
 
 
 def reconstruction_loss(x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
-    """L1 + half the squared error + L1 of the slopes; all in the [-1, 1] scale."""
+    """L1 + half the squared error + L1 of the gradients, for pictures in [-1, 1]."""
     slopes = sum(F.l1_loss(a, b) for a, b in zip(_slopes(x), _slopes(y), strict=True))
     return F.l1_loss(x, y) + 0.5 * F.mse_loss(x, y) + slopes
 
@@ -65,11 +65,11 @@ def psnr(vae: AutoencoderKL, pictures: np.ndarray, device: str) -> float:
 
 @torch.no_grad()
 def order(vae: AutoencoderKL, pictures: np.ndarray, device: str) -> None:
-    """Fold a change of basis into quant_conv and post_quant_conv: uncorrelated channels, from smooth to fine.
+    """Fold a change of basis into quant_conv and post_quant_conv: uncorrelated channels, sorted from smooth to fine.
 
-    The directions are those of the generalised eigenproblem of the low-pass covariance against the whole one; a
-    channel's standard deviation is the root of its smooth share, relative to the smoothest's and at least FINEST. So
-    noise hides fine structure before coarse structure, as it does in natural images, and shapes are decided first.
+    The directions solve the generalised eigenproblem of the low-pass covariance against the full one; a channel's
+    standard deviation is the root of its smooth share, relative to the smoothest channel's and at least FINEST. Noise
+    then hides fine structure before coarse structure, as in natural images, so that shapes are decided first.
     """
     latents = torch.cat(
         [vae.encode(to_tensor(pictures[i : i + 32], device)).latent_dist.mode() for i in range(0, len(pictures), 32)]
@@ -97,7 +97,7 @@ def order(vae: AutoencoderKL, pictures: np.ndarray, device: str) -> None:
 
 
 def crops(pictures: torch.Tensor, n: int, side: int) -> torch.Tensor:
-    """n random squares, uint8 (n, side, side, 3), of random pictures (k, h, w, 3), drawn on their device."""
+    """n random square crops, uint8 (n, side, side, 3), of random pictures (k, h, w, 3), on their device."""
     device, (k, height, width) = pictures.device, pictures.shape[:3]
     rows, y, x = (torch.randint(most, (n,), device=device) for most in (k, height - side + 1, width - side + 1))
     along = torch.arange(side, device=device)
@@ -105,9 +105,9 @@ def crops(pictures: torch.Tensor, n: int, side: int) -> torch.Tensor:
 
 
 def autoencoder_loss(vae: AutoencoderKL, x: torch.Tensor) -> torch.Tensor:
-    """Of pictures (n, 3, h, w): reconstruction, a little KL, and pictures made smaller from latents made smaller.
+    """The loss on pictures (n, 3, h, w): reconstruction, a small KL term, and decoding of downscaled latents.
 
-    Half of the latents are halved, and a quarter of them quartered.
+    Half of the latents are downscaled by 2, and a quarter by 4.
     """
     posterior = vae.encode(x).latent_dist
     z = posterior.sample()
@@ -123,7 +123,8 @@ def autoencoder_loss(vae: AutoencoderKL, x: torch.Tensor) -> torch.Tensor:
 def train_autoencoder(
     work: Path, pictures: np.ndarray, *, minutes: float, device: str, seed: int, on_progress
 ) -> AutoencoderKL:
-    """Train for `minutes` in all, restarts counted; checkpoints every two minutes in `work`; returns it ordered."""
+    """Train for `minutes` in total, including earlier runs, with checkpoints every two minutes in `work`; returns the
+    autoencoder after `order`."""
     torch.manual_seed(seed)
     vae = new_autoencoder().to(device)
     average = copy.deepcopy(vae).requires_grad_(False)
@@ -157,7 +158,7 @@ def train_autoencoder(
 
 
 def sharpening_loss(x: torch.Tensor, y: torch.Tensor, z: torch.Tensor, before: torch.Tensor) -> torch.Tensor:
-    """Of pictures x, decoded as y from latents z that were `before`: the mean of the pictures' log errors, which is PSNR."""
+    """The mean log error (that is, PSNR) of pictures x decoded as y, plus reconstruction loss and distance of z from `before`."""
     errors = (x - y).square().mean((1, 2, 3))
     return errors.log().mean() + reconstruction_loss(x, y) + ANCHOR * F.mse_loss(z, before)
 
@@ -166,11 +167,10 @@ def sharpen(
     work: Path, vae: AutoencoderKL, pictures: np.ndarray, latents: np.ndarray, drawn: np.ndarray, *, minutes: float,
     device: str, seed: int, on_progress,
 ) -> AutoencoderKL:  # fmt: skip
-    """A copy of vae trained on for `minutes` in all: sharper, and of use to the U-Net that was trained with vae.
+    """A copy of vae, trained further for `minutes` in total: sharper, but compatible with the U-Net trained with vae.
 
-    latents: (n, 8, 16, 16) of the first n pictures, near which they stay. drawn: (k, 8, 16, 16) by the U-Net, which are
-    decoded as they were: a sixth of every batch. What is learned is PSNR itself, and no longer asks for latents made
-    smaller.
+    latents: (n, 8, 16, 16) of the first n pictures, which the new latents stay close to. drawn: (k, 8, 16, 16), latents
+    drawn by the U-Net, a sixth of every batch, whose decoding is kept. The loss is PSNR, without downscaled latents.
     """
     vae = vae.to(device).requires_grad_(False)
     model, average = copy.deepcopy(vae).requires_grad_(True), copy.deepcopy(vae)

@@ -1,4 +1,4 @@
-"""The stages of building the embedded model, and the ordinary diffusers folder that comes out."""
+"""The stages of building the embedded base model, and its export as a diffusers folder."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ FEWEST = 2000
 
 @dataclass(frozen=True)
 class Plan:
-    """How much of everything. minutes_*: training time in all, restarts counted. pictures: rendered and encoded."""
+    """The size of a build. minutes_*: total training time, including earlier runs. pictures: rendered and encoded."""
 
     pictures: int = 32000
     minutes_text: float = 3
@@ -41,13 +41,13 @@ class Plan:
 
 
 def train(work: Path, art: Path, plan: Plan, device: str, on_progress, start: Path | None = None) -> None:
-    """Run the stages that are not done yet in `work`, each with its own checkpoints: kill it and call it again.
+    """Run the stages that are not finished in `work`, each with its own checkpoints, from which it resumes.
 
-    start: a published model whose tokenizer and autoencoder are kept, and whose text encoder and U-Net are trained on.
-    ValueError of one sentence for too few pictures.
+    start: a published model whose tokenizer and autoencoder are kept, and whose text encoder and U-Net are trained
+    further. ValueError of one sentence for too few pictures.
     """
     if plan.pictures < FEWEST:
-        raise ValueError(f"{plan.pictures} pictures are too few to learn from: ask for at least {FEWEST}.")
+        raise ValueError(f"{plan.pictures} pictures are too few for training: give at least {FEWEST}.")
     work.mkdir(parents=True, exist_ok=True)
 
     def rendered(done: int, count: int) -> None:
@@ -96,7 +96,7 @@ def train(work: Path, art: Path, plan: Plan, device: str, on_progress, start: Pa
 
 @torch.inference_mode()
 def encode(work: Path, pictures: np.ndarray, device: str, on_progress) -> np.ndarray:
-    """The latents of all pictures, (n, 8, 16, 16) float16; made once, resumed after the last whole chunk."""
+    """The latents of all pictures, (n, 8, 16, 16) float16; computed once, resuming after the last complete chunk."""
     chunk = 1280
 
     def made(start: int):
@@ -115,7 +115,7 @@ def encode(work: Path, pictures: np.ndarray, device: str, on_progress) -> np.nda
 
 
 def export(work: Path, folder: Path) -> None:
-    """Write the model's folder from the averaged weights of the last checkpoint. ValueError where there is none."""
+    """Write the model's folder from the averaged weights of the last checkpoint. ValueError if there is none."""
     saved = checkpoint.load(work / "unet.pt")
     if saved is None:
         raise ValueError("There is no U-Net checkpoint to export yet: train first.")

@@ -1,4 +1,4 @@
-"""Training that survives a kill: one file with everything, written atomically, and a clock that goes on where it was."""
+"""Resumable training: one checkpoint file with the whole state, written atomically, and a clock of the training time."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ import torch
 
 
 class Training:
-    """Goes through the steps of a training and keeps it on disk: modules, optimizer, step and seconds spent.
+    """Iterates over training steps, and saves modules, optimizer, step and time spent.
 
         training = Training(path, optimizer, minutes=20, model=net, average=copy)
         for step in training:
-            training.learn(loss)  # or training.move(), where the gradient is there already
+            training.learn(loss)  # or training.move(), if the gradient is computed already
             if training.due:
                 training.save()
 
-    path: the checkpoint; where it exists, everything goes on from it. minutes: of the whole training, restarts counted.
-    every: seconds between two checkpoints. The learning rates are the optimizer's own, warmed up, held until `hold` of
-    the time and lowered. The modules, by name, are what is kept; `learn` moves the one called "model".
+    path: the checkpoint; if it exists, training resumes from it. minutes: total training time, including earlier runs.
+    every: seconds between checkpoints. Learning rates start from the optimizer's own: warm-up, constant until `hold` of
+    the time, then decay. The named modules are saved; `learn` updates the one called "model".
     """
 
     def __init__(
@@ -42,12 +42,12 @@ class Training:
 
     @property
     def fraction(self) -> float:
-        """How much of the time has passed, 0 to 1."""
+        """The share of the training time that has passed, 0 to 1."""
         return self._clock.fraction
 
     @property
     def due(self) -> bool:
-        """Whether it is time for a checkpoint; always at the end."""
+        """Whether a checkpoint is due; always at the end."""
         return self._clock.spent - self._saved > self._every or self.fraction >= 1
 
     def __iter__(self) -> Iterator[int]:
@@ -58,20 +58,20 @@ class Training:
             yield self.step
 
     def learn(self, loss: torch.Tensor) -> None:
-        """One step down the gradient of a loss."""
+        """One optimizer step on a loss."""
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()
         self.move()
 
     def move(self) -> None:
-        """One step down the gradient that is there, clipped to norm 1."""
+        """One optimizer step on the existing gradient, clipped to norm 1."""
         for group in self.optimizer.param_groups:
             torch.nn.utils.clip_grad_norm_(group["params"], 1.0)
         self.optimizer.step()
         self.step += 1
 
     def average(self, name: str, decay: float) -> None:
-        """Move a module towards the model: an exponential average, faster in the first steps."""
+        """Update a module as an exponential moving average of the model, faster in the first steps."""
         update_average(self.modules[name], self.modules["model"], min(decay, self.step / (self.step + 20)))
 
     def save(self) -> None:
@@ -82,14 +82,14 @@ class Training:
 
 
 class Clock:
-    """Counts the seconds of a training across restarts; `fraction` runs from 0 to 1 over the minutes planned."""
+    """Counts the training time across restarts; `fraction` goes from 0 to 1 over the planned minutes."""
 
     def __init__(self, minutes: float, spent: float = 0.0):
         self.total = minutes * 60
         self.restart(spent)
 
     def restart(self, spent: float) -> None:
-        """Count from now on."""
+        """Continue counting from now, after `spent` seconds."""
         self.began = time.monotonic() - spent
 
     @property
@@ -110,7 +110,7 @@ def save(path: Path, **parts) -> None:
 
 
 def load(path: Path) -> dict | None:
-    """Read a checkpoint, or None where there is none."""
+    """Read a checkpoint; None if there is none."""
     return torch.load(path, map_location="cpu", weights_only=True) if path.exists() else None
 
 

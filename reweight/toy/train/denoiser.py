@@ -1,4 +1,4 @@
-"""Train the embedded U-Net, of seven target blocks, and its text encoder: v-prediction on latents, zero terminal SNR."""
+"""Trains the embedded U-Net, with seven target blocks, and its text encoder: v-prediction, zero terminal SNR."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ from .replay import Gradient
 from .text import WIDTH
 from .training_examples import Examples
 
-SHAPE = "unet"  # where the U-Net's configuration is kept, beside its checkpoint
+SHAPE = "unet"  # the folder of the U-Net's configuration, beside its checkpoint
 BATCH = {"cpu": 64, "cuda": 512}
 SINGLES_FIRST = 0.3
-PAIRS = 0.35  # the share of pictures with two subjects, after that
+PAIRS = 0.35  # the share of pictures with two subjects after that
 Velocity = Callable[[torch.Tensor, torch.Tensor, torch.Tensor], torch.Tensor]  # of x_t, t and token ids
 
 
 def new_unet() -> UNet2DConditionModel:
-    """Stable Diffusion's three stages with attention, without its fourth: from 16x16 latents that would have 2x2 places."""
+    """Stable Diffusion's three stages with attention; its fourth would have only 2x2 positions for 16x16 latents."""
     return UNet2DConditionModel(
         sample_size=16, in_channels=8, out_channels=8, layers_per_block=1, block_out_channels=(64, 96, 128),
         norm_num_groups=16, cross_attention_dim=WIDTH, attention_head_dim=(2, 3, 4),
@@ -45,7 +45,7 @@ def new_scheduler() -> DDIMScheduler:
 
 
 class Denoiser(nn.Module):
-    """The U-Net and the text encoder that it is trained with."""
+    """The U-Net together with the text encoder, which are trained jointly."""
 
     def __init__(self, unet: UNet2DConditionModel, encoder: CLIPTextModel):
         super().__init__()
@@ -57,7 +57,7 @@ class Denoiser(nn.Module):
 
 
 def draw_timesteps(n: int, device: str) -> torch.Tensor:
-    """n stratified timesteps, (n,) int: half of them uniform, half crowded about the middle, where shapes are decided."""
+    """n stratified timesteps, (n,) int: half uniform, half concentrated in the middle, where shapes are decided."""
     i = torch.arange(n, device=device)
     u = (i + torch.rand(n, device=device)) / n
     middle = torch.sigmoid(torch.special.ndtri(u.clamp(1e-4, 1 - 1e-4)))
@@ -72,10 +72,11 @@ def v_loss(velocity: Velocity, way: Trajectory, latents, ids, t, noise) -> torch
 def train_denoiser(
     work: Path, examples: Examples, start: Denoiser, *, minutes: float, device: str, seed: int, on_progress
 ) -> Denoiser:
-    """Train for `minutes` in all, restarts counted, with checkpoints every three minutes; returns the averaged weights.
+    """Train for `minutes` in total, including earlier runs, with checkpoints every three minutes; returns the averaged
+    weights.
 
-    The last HELD examples are kept for validation. start: what it goes on from, such as a new U-Net and the
-    pre-trained text encoder.
+    The last HELD examples are used for validation. start: the initial networks, such as a new U-Net and the pre-trained
+    text encoder.
     """
     start.unet.save_config(work / SHAPE)
     model = copy.deepcopy(start).to(device).train().requires_grad_(True)
@@ -112,7 +113,7 @@ def train_denoiser(
 
 @torch.no_grad()
 def validation_loss(velocity: Velocity, way: Trajectory, held: Examples) -> float:
-    """The v-loss of each example's first caption, on fixed noise and evenly spread timesteps."""
+    """The v-loss on each example's first caption, with fixed noise and evenly spaced timesteps."""
     generator, losses = torch.Generator().manual_seed(5), []
     for latents, ids in zip(held.latents.float().split(64), held.ids[:, 0].split(64), strict=True):
         t = ((torch.arange(len(ids)) + 0.5) / len(ids) * 1000).long().to(ids.device)

@@ -1,4 +1,4 @@
-"""Loss and gradient of one training step; on CUDA captured once and replayed, as thousands of launches cost more than the work."""
+"""Loss and gradient of a training step; on CUDA captured as a graph, since the kernel launches cost more than the work."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ WARM_UP = 3
 
 
 class Gradient:
-    """Called, it computes `loss()` anew and leaves its gradient in the optimizer's parameters; gives the loss.
+    """Calling it computes `loss()` and its gradient in the optimizer's parameters, and returns the loss.
 
-    What `loss` draws and reads must lie on the device: after the first calls there nothing of its Python runs again.
+    `loss` must sample and read on the device: after the first calls on CUDA its Python code does not run again.
     """
 
     def __init__(self, loss: Callable[[], torch.Tensor], optimizer: torch.optim.Optimizer, device: str):

@@ -1,4 +1,4 @@
-"""Write a model as an ordinary diffusers folder: half precision, files under 10 MB, checksums, its vocabulary."""
+"""Writes a model as a diffusers folder: half precision, files under 10 MB, checksums, vocabulary."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from ...models.folder import SUMS, sha256, shaping_files
 from ..world.scenes import vocabulary
 
 SHARD = "9MB"
-STEPS = 16  # in a standard deviation, at least
+STEPS = 16  # minimum number of quantisation steps in a standard deviation
 
 
 def write_folder(folder: Path, *, unet, vae, text_encoder, tokenizer, scheduler) -> None:
-    """The parts as a folder that `StableDiffusionPipeline.from_pretrained` opens; other files there stay.
+    """Write the components as a folder for `StableDiffusionPipeline.from_pretrained`; other files there are kept.
 
-    SHA256SUMS.json lists the checksum of every file that shapes a picture. The parts are in half precision afterwards.
+    SHA256SUMS.json has the checksum of every file that affects pictures. The components are converted to half precision.
     """
     pipe = StableDiffusionPipeline(
         unet=unet, vae=vae, text_encoder=text_encoder, tokenizer=tokenizer, scheduler=scheduler, safety_checker=None,
@@ -39,16 +39,16 @@ def write_folder(folder: Path, *, unet, vae, text_encoder, tokenizer, scheduler)
 
 
 def write_sums(folder: Path) -> None:
-    """Write SHA256SUMS.json for the files as they are."""
+    """Write SHA256SUMS.json for the current files."""
     sums = {path.relative_to(folder).as_posix(): sha256(path) for path in shaping_files(folder)}
     (folder / SUMS).write_text(json.dumps(sums, indent=1) + "\n", encoding="utf-8")
 
 
 @torch.no_grad()
 def coarsen(model: torch.nn.Module) -> None:
-    """Round every matrix and kernel, in place, to steps of a power of two, STEPS to 2 STEPS in a standard deviation.
+    """Round every matrix and kernel, in place, to multiples of a power of two, STEPS to 2 STEPS per standard deviation.
 
-    In half precision the rounded weights compress to 0.55 of their size, others to 0.92.
+    In half precision the rounded weights compress to 0.55 of their size, unrounded ones to 0.92.
     """
     for weight in model.parameters():
         if weight.ndim > 1:

@@ -1,4 +1,4 @@
-"""Pre-train the embedded model's CLIPTextModel to name every attribute of a caption; it goes on learning with the U-Net."""
+"""Pre-trains the embedded models' CLIPTextModel to classify every attribute of a caption; it is fine-tuned with the U-Net."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def _labels(caption: str) -> list[int]:
 
 
 def train_text_encoder(work: Path, tokenizer: CLIPTokenizer, *, minutes: float, device: str, seed: int, on_progress):
-    """Train for `minutes` in all, restarts counted; returns the encoder."""
+    """Train for `minutes` in total, including earlier runs; returns the encoder."""
     torch.manual_seed(seed)
     encoder = new_text_encoder(tokenizer).to(device)
     heads = torch.nn.ModuleList([torch.nn.Linear(WIDTH, len(options)) for options in HEADS.values()]).to(device)

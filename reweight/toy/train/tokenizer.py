@@ -1,4 +1,4 @@
-"""A CLIPTokenizer whose vocabulary is the world's: every word of `world.words()` is one token."""
+"""A CLIPTokenizer in which every word of `world.words()` is one token."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ START, END = "<|startoftext|>", "<|endoftext|>"
 
 
 def build_tokenizer() -> CLIPTokenizer:
-    """Byte-level BPE over the world's words; an unknown word falls apart into letters, which have tokens too."""
+    """Byte-level BPE over the captions' words; unknown words are split into letters, which have tokens too."""
     alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
     learner = Tokenizer(BPE(end_of_word_suffix=END_OF_WORD))
     learner.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
     last = [letter + END_OF_WORD for letter in alphabet]
-    trainer = BpeTrainer(  # all letters in a fixed order: ties between merges go by it
+    trainer = BpeTrainer(  # all letters in a fixed order, which breaks ties between merges
         vocab_size=9999, end_of_word_suffix=END_OF_WORD, special_tokens=[*alphabet, *last], show_progress=False
     )  # fmt: skip
     learner.train_from_iterator(words(), trainer)

@@ -1,4 +1,4 @@
-"""What the U-Net and its students learn from: latents, several captions of each as token ids, and batches drawn from them."""
+"""Training examples of the U-Net and its students: latents, several captions of each as token ids, and batches."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ CHUNK = 1000
 class Examples:
     """Latents (n, c, h, w) float16, ids (n, VARIANTS, 24) int64 of their captions, blank (24,) of the empty caption.
 
-    singles, pairs: the numbers of those with one subject and with two, (k,) int64.
+    singles, pairs: the indices of the examples with one and with two subjects, (k,) int64.
     """
 
     latents: torch.Tensor
@@ -37,7 +37,7 @@ class Examples:
     pairs: torch.Tensor
 
     def split(self) -> tuple[Examples, Examples]:
-        """Those to learn from, and the last HELD."""
+        """The training examples, and the last HELD for validation."""
         kept = len(self.ids) - HELD
         return self._part(slice(0, kept)), self._part(slice(kept, None))
 
@@ -45,7 +45,7 @@ class Examples:
         return Examples(*(part.to(device) for part in vars(self).values()))
 
     def draw(self, n: int, pairs: float) -> tuple[torch.Tensor, torch.Tensor]:
-        """Latents (n, c, h, w) float32 and ids (n, 24), drawn on the device; `pairs` is the share with two subjects."""
+        """A batch of latents (n, c, h, w) float32 and ids (n, 24), sampled on the device; pairs: the share with two subjects."""
         device = self.ids.device
         rows = _any(self.singles, n)
         if pairs:
@@ -65,7 +65,7 @@ def _any(rows: torch.Tensor, n: int) -> torch.Tensor:
 
 
 def read_examples(work: Path, latents: np.ndarray, tokenizer: CLIPTokenizer, *, seed: int, workers: int) -> Examples:
-    """The examples of the first len(latents) scenes of a seed; the captions are drawn once and kept in `work`."""
+    """The examples of the first len(latents) scenes of a seed; captions are sampled once and stored in `work`."""
     count = len(latents)
     write = partial(_captions, tokenizer=tokenizer, seed=seed)
 

@@ -1,1 +1,1 @@
-"""The captioned pictures that the embedded model learns from."""
+"""The captioned pictures on which the embedded models are trained."""

@@ -1,4 +1,4 @@
-"""Render the world once, in parallel, into a memory-mapped array that training reads."""
+"""Renders the training pictures once, in parallel, into a memory-mapped array."""
 
 from __future__ import annotations
 
@@ -9,14 +9,15 @@ from pathlib import Path
 import numpy as np
 
 from ..train.memmap import fill
-from .paint import SIDE, World, read_art
+from .backgrounds import SIDE
+from .paint import World, read_art
 from .scenes import Scene, draw_scene
 
 CHUNK = 500
 
 
 def scene_at(seed: int, index: int, pairs: float = 0.25, held_out: bool = False) -> Scene:
-    """Scene number `index` of a set: the first draw of its own stream on the asked side of the held-out split."""
+    """Scene number `index` of a set: the first one of its random stream on the requested side of the held-out split."""
     rng = np.random.default_rng([seed, index])
     while True:
         scene = draw_scene(rng, pairs)
@@ -40,7 +41,7 @@ def _render_chunk(start: int, stop: int, *, art: Path, seed: int, pairs: float, 
 
 
 def render(path: Path, count: int, *, art: Path, seed: int, workers: int, pairs=0.25, held_out=False, on_progress=None):
-    """Write pictures 0..count-1 of a set to `path`, uint8 (count, 128, 128, 3), resuming after the last whole chunk."""
+    """Write pictures 0..count-1 of a set to `path`, uint8 (count, 128, 128, 3), resuming after the last complete chunk."""
     work = partial(_render_chunk, art=art, seed=seed, pairs=pairs, held_out=held_out)
 
     def made(start: int):

@@ -1,4 +1,4 @@
-"""What ships beside the weights: a grid of uncurated samples, and the probed tables of the example prompts."""
+"""Files that ship with a model: a grid of uncurated samples, probed tables and thumbnails of the example prompts."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ from .dataset import scene_at
 from .scenes import draw_caption
 from .sheet import captioned
 
-SEED, SIDE = 7, 96  # of the page at first; pixels
+SEED, SIDE = 7, 96  # the page's default seed; pixels of a thumbnail
 
 
 def sample_grid(
     pipe, count: int, *, seed: int, steps: int, guidance: float, held_out: bool, columns: int = 8
 ) -> Image.Image:
-    """`count` pictures with their captions under them, nothing chosen or left out."""
+    """`count` uncurated pictures with their captions under them."""
     scenes = [scene_at(seed + 900, i, held_out=held_out) for i in range(count)]
     captions = [draw_caption(scene, np.random.default_rng([seed, i, 3])) for i, scene in enumerate(scenes)]
     images: list[Image.Image] = []
@@ -43,7 +43,7 @@ def sample_grid(
 def probe_examples(model: str, folder: Path) -> Iterator[Path]:
     """Probe the app's example prompts with the paper's public settings and with ours; yields each file written.
 
-    A table that is there already, of the same model, is left as it is.
+    Existing tables of the same model are not probed again.
     """
     engine = Engine((model,))
     folder.mkdir(parents=True, exist_ok=True)
@@ -64,7 +64,7 @@ def probe_examples(model: str, folder: Path) -> Iterator[Path]:
 
 
 def draw_examples(model: str, folder: Path) -> Iterator[Path]:
-    """The small pictures under the page's prompt, as the model draws the example prompts; yields each file written."""
+    """Draw the thumbnails of the example prompts; yields each file written."""
     engine = Engine((model,))
     loaded = engine.opened(model)
     folder.mkdir(parents=True, exist_ok=True)
@@ -73,7 +73,7 @@ def draw_examples(model: str, folder: Path) -> Iterator[Path]:
         path = folder / f"{slug(prompt)}.webp"
         draw(loaded, request).images[0].resize((SIDE, SIDE), Image.Resampling.LANCZOS).save(path, quality=85, method=6)
         yield path
-    told = {
+    about = {
         "prompts": list(EXAMPLES),
         "model": model,
         "revision": loaded.revision,
@@ -82,7 +82,7 @@ def draw_examples(model: str, folder: Path) -> Iterator[Path]:
     }
     path = folder / "provenance.json"
     path.write_text(
-        json.dumps(told | {"steps": loaded.card.steps, "guidance": loaded.card.guidance}, indent=1) + "\n",
+        json.dumps(about | {"steps": loaded.card.steps, "guidance": loaded.card.guidance}, indent=1) + "\n",
         encoding="utf-8",
     )
     yield path

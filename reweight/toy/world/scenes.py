@@ -1,7 +1,7 @@
-"""Captioned scenes: what can be in a picture, how a caption says it, and how a caption is read back.
+"""Scenes and their captions: sampling scenes, writing captions, and parsing captions.
 
 A scene is one or two subjects, each with a colour and a size, in a setting and a style (the paper's four prompt
-categories). Pure Python and numpy's random generator; `reweight.toy.paint` turns a scene into pixels.
+categories). Pure Python and numpy's random generator; `paint` renders a scene.
 """
 
 from __future__ import annotations
@@ -80,14 +80,14 @@ class Scene:
 
     @property
     def held_out(self) -> bool:
-        """Whether this combination is kept from training: about one in twenty, by a hash of its main attributes."""
+        """Whether this combination is held out from training: about one in twenty, by a hash of its main attributes."""
         main = self.things[0]
         key = f"{main.subject}|{main.colour}|{self.setting}|{self.style}"
         return hashlib.sha256(key.encode()).digest()[0] < 13
 
 
 def draw_scene(rng: np.random.Generator, pairs: float = 0.25, damage: float = 0.04) -> Scene:
-    """Draw a scene; `pairs` is the share with two subjects and `damage` the share of spoilt pictures."""
+    """Sample a scene; pairs: the probability of two subjects, damage: of a damaged picture."""
     names = list(SUBJECTS)
 
     def thing(subject: str, sizes: bool) -> Thing:
@@ -107,7 +107,7 @@ def draw_scene(rng: np.random.Generator, pairs: float = 0.25, damage: float = 0.
 
 
 def draw_caption(scene: Scene, rng: np.random.Generator) -> str:
-    """Say a scene in words as people do in prompts: now and then with praise, or with a word that means nothing."""
+    """A random caption in the style of prompts, sometimes with quality words or filler words."""
     text = plain_caption(scene, rng)
     if not scene.damage and rng.random() < 0.12:
         text += f", {rng.choice(PRAISE)}"
@@ -118,7 +118,7 @@ def draw_caption(scene: Scene, rng: np.random.Generator) -> str:
 
 
 def plain_caption(scene: Scene, rng: np.random.Generator) -> str:
-    """Say a scene in words; now and then the setting, or the style of a photo, goes unsaid."""
+    """A random plain caption; sometimes the setting, or the style of a photo, is omitted."""
     text = scene.things[0].phrase()
     if scene.relation:
         text += f" {rng.choice(RELATIONS[scene.relation])} {scene.things[1].phrase()}"
@@ -130,9 +130,9 @@ def plain_caption(scene: Scene, rng: np.random.Generator) -> str:
 
 
 def parse(caption: str) -> Scene:
-    """Read a caption back. Unsaid settings and colours come back as ""; an unsaid style is "photo".
+    """Parse a caption. Omitted settings and colours are ""; an omitted style is "photo".
 
-    Raises ValueError when the caption names no subject.
+    ValueError if the caption has no subject.
     """
     text = " " + re.sub(r"[^a-z ]+", " ", caption.lower()) + " "
     text = re.sub(r" +", " ", text)
@@ -158,7 +158,7 @@ def parse(caption: str) -> Scene:
 
 
 def words() -> list[str]:
-    """Every word a caption can hold, sorted; the tokenizer gives each one a token of its own."""
+    """Every word of the captions, sorted; each is one token of the tokenizer."""
     phrases = [*SUBJECTS, *COLOURS, *SIZES, *DAMAGE, *PRAISE, "a", "an", "the", "and", "two", "picture", "image", "of"]
     for options in (SETTINGS, STYLES, RELATIONS):
         phrases += [phrase for variants in options.values() for phrase in variants]
@@ -166,7 +166,7 @@ def words() -> list[str]:
 
 
 def vocabulary() -> Vocabulary:
-    """What ships beside a model of this world, so that the app can say what it knows."""
+    """The vocabulary file of a model trained on these captions, from which the page shows what it can draw."""
     return Vocabulary(
         subjects=tuple(SUBJECTS), colours=tuple(COLOURS), sizes=tuple(filter(None, SIZES)), settings=SETTINGS,
         styles=STYLES, relations=RELATIONS, words=tuple(words()),

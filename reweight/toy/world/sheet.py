@@ -1,4 +1,4 @@
-"""Pictures with their captions under them; and a sheet of the world, setting by setting and style by style."""
+"""Contact sheets: pictures with captions, and training pictures of every setting and style."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ GAP, LINE, FONT = 8, 13, 11
 
 
 def captioned(images: list[Image.Image], captions: list[str], columns: int) -> Image.Image:
-    """Pictures of one size, row by row, each caption centred under its picture, wrapped to its width."""
+    """A sheet of pictures of one size, each with its caption centred and wrapped under it."""
     side, font = images[0].width, ImageFont.load_default(FONT)
     wrapped = [_lines(caption, lambda text: font.getlength(text) <= side) for caption in captions]
     starts = range(0, len(images), columns)
@@ -46,7 +46,7 @@ def _lines(caption: str, fits: Callable[[str], bool]) -> list[str]:
 
 
 def world_scenes() -> list[Scene]:
-    """48 scenes: every style in every setting; then relations; then sizes and damage. Every subject, every colour."""
+    """48 scenes: every style in every setting, then relations, then sizes and damage, with every subject and colour."""
     subjects = itertools.cycle(SUBJECTS)
     colours = itertools.cycle(["", *COLOURS, ""])
     settings = list(SETTINGS)
@@ -66,7 +66,7 @@ def world_scenes() -> list[Scene]:
 
 
 def world_sheet(art: Path, seed: int) -> Image.Image:
-    """The scenes of `world_scenes`, rendered. ValueError where the art is missing."""
+    """A sheet of the scenes of `world_scenes`. ValueError if the art is missing."""
     world, scenes = World(read_art(art)), world_scenes()
     rngs = [np.random.default_rng([seed, i]) for i in range(len(scenes))]
     captions = [_full_caption(scene, rng) for scene, rng in zip(scenes, rngs, strict=True)]
@@ -75,7 +75,7 @@ def world_sheet(art: Path, seed: int) -> Image.Image:
 
 
 def _full_caption(scene: Scene, rng: np.random.Generator) -> str:
-    """A plain caption that leaves nothing unsaid."""
+    """A plain caption that describes the scene completely."""
     while parse(caption := plain_caption(scene, rng)) != scene:
         pass
     return caption

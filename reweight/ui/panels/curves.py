@@ -8,7 +8,7 @@ from html import escape
 
 import numpy as np
 
-WIDTH = 640
+WIDTH = 400  # at the size of a phone its text is still read
 WEIGHTS = (0.0, 2.0)  # the range of the weights' axis
 
 
@@ -68,7 +68,7 @@ def ranks(scores: np.ndarray, names: Sequence[str]) -> str:
     parts = [
         f'<svg class="rw-ranks" viewBox="0 0 {WIDTH} {height}" role="img" aria-label="Rank of each block at each step" '
         f'data-table="{escape(json.dumps(rows))}">',
-        '<text class="rw-title" x="40" y="15">Rank: most important on top, equal ranks together</text>',
+        '<text class="rw-title" x="40" y="15">Rank (1 = most important; ties share a rank)</text>',
     ]
     for k in range(m):
         parts.append(f'<text class="rw-tick" x="24" y="{top + gap * k + 4}">{k + 1}</text>')

@@ -24,13 +24,14 @@ def weight_shade(w: float) -> float:
 
 def heatmap(
     values: np.ndarray, names: Sequence[str], *, kind: str, title: str, notes: np.ndarray | None = None,
-    interval: tuple[np.ndarray, np.ndarray] | None = None,
+    interval: tuple[np.ndarray, np.ndarray] | None = None, alone: bool = False,
 ) -> str:  # fmt: skip
     """Values (T, m). kind "importance" shades [0, 1]; "weight" shades weights about 1, and its cells can be painted.
 
     names: the m row labels. notes: (T, m) texts that explain a cell. interval: both ends of every score's interval, each
     (T, m), a line across the foot of the cell, whose left edge is 0 and whose right edge is 1. The headers of rows and
-    columns of weights are buttons that act on a whole block or step.
+    columns of weights are buttons that act on a whole block or step. alone: each value was measured once, so that its CSV
+    can have no interval.
     """
     T, m = values.shape
     wide = min(CELL[1], (WIDTH - LEFT) / T)
@@ -38,7 +39,7 @@ def heatmap(
     painted = kind == "weight"
     parts = [
         f'<svg class="rw-heat rw-{kind}" viewBox="0 0 {width:g} {height}" style="max-width:{max(width, 250) * 1.1:g}px" '
-        f'role="grid" aria-label="{escape(title)}" data-span="{WEIGHT_SPAN}" data-pale="{PALE_FROM[kind]}">'
+        f'role="grid" aria-label="{escape(title)}" data-span="{WEIGHT_SPAN}" data-pale="{PALE_FROM[kind]}"{" data-alone" if alone else ""}>'
     ]
     every = 1 if wide >= 18 else 5 if T > 25 else 2
     parts.append('<g role="row">' if painted else "<g>")

@@ -42,7 +42,7 @@ def _part(part: Part, side: int) -> str:
         return _item("transformer", "Transformer", f"{after} channels{layers}", '× <b class="rw-w">1.00</b>')
     smaller = part.kind == "smaller"
     other = max(1, side // 2) if smaller else side * 2
-    return _item("size", "Halve" if smaller else "Double", f"{side}×{side} → {other}×{other}", "a convolution")
+    return _item("size", "Downsample" if smaller else "Upsample", f"{side}×{side} → {other}×{other}", "a convolution")
 
 
 def _item(kind: str, name: str, width: str, does: str) -> str:
@@ -51,7 +51,7 @@ def _item(kind: str, name: str, width: str, does: str) -> str:
 
 def _transformer(part: Part, side: int, tokens: int, stage: str, title: str) -> str:
     width, places = part.channels[1], side * side
-    steps = [_box("map", f"{width} × {side} × {side}", "what comes in: <i>h</i>")]
+    steps = [_box("map", f"{width} × {side} × {side}", "input: <i>h</i>")]
     steps.append(_box("map", f"{places} tokens of {width}", "each position is a token"))
     if part.attention:
         looks = f"every token attends to all {places}"

@@ -6,11 +6,12 @@ import json
 from collections.abc import Mapping, Sequence
 from html import escape
 
-WIDTH, HEIGHT, LEFT, BOTTOM, RIGHT, TOP = 560, 310, 48, 44, 130, 40
+ALONE = "n = 1, no interval"
+WIDTH, HEIGHT, LEFT, BOTTOM, RIGHT, TOP = 440, 290, 40, 44, 118, 40
 
 
 def scatter(series: Mapping[str, Sequence[tuple[float, float, int]]], across: str, up: str, title: str) -> str:
-    """Series by name of (x, y, number), x and y from 0 to 1; the number is written at the point."""
+    """Series by name of (x, y, number), x and y from 0 to 1; the number is written at the point. Each is one measurement."""
 
     def x(value: float) -> float:
         return LEFT + (WIDTH - LEFT - RIGHT) * min(max(value, 0), 1)
@@ -18,7 +19,8 @@ def scatter(series: Mapping[str, Sequence[tuple[float, float, int]]], across: st
     def y(value: float) -> float:
         return TOP + (HEIGHT - TOP - BOTTOM) * (1 - min(max(value, 0), 1))
 
-    rows = [["series", "k", across, up], *([name, k, a, b] for name, points in series.items() for a, b, k in points)]
+    rows = [["series", "k", across, up, "interval_95"]]
+    rows += [[name, k, a, b, ALONE] for name, points in series.items() for a, b, k in points]
     parts = [
         f'<svg class="rw-scatter" viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{escape(title)}" '
         f'data-table="{escape(json.dumps(rows))}">'

@@ -107,6 +107,6 @@ def _text(blocks: Sequence[dict[str, Any]], boxes: Sequence[Box]) -> str:
             edge = x + w if block["stage"] == "down" else x
             lines += f'<line x1="{MIDDLE}" x2="{edge:g}" y1="{y + h / 2 + 7:g}" y2="{y + h / 2 + 7:g}"/>'
     return (
-        f'<g class="rw-attention">{lines}</g><rect class="rw-prompt" x="{MIDDLE - 48}" y="{HEAD - 15}" width="96" height="22" rx="11"/>'
+        f'<g class="rw-attention">{lines}</g><rect class="rw-prompt" x="{MIDDLE - 54}" y="{HEAD - 15}" width="108" height="22" rx="11"/>'
         f'<text class="rw-small" x="{MIDDLE}" y="{HEAD}">your prompt</text>'
     )

@@ -38,12 +38,12 @@ class Ablate(Screen):
   <span id="ablate-view" role="radiogroup" aria-label="What the cells show"><label class="rw-seg"><input type="radio" name="rw-ablate" value="picture" checked><span>pictures</span></label><label class="rw-seg"><input type="radio" name="rw-ablate" value="difference"><span>differences</span></label></span></div>
   <div class="rw-line rw-ablate-begin"><button type="button" id="ablate">Switch every block off, one by one</button> <span class="rw-note" id="ablate-cost"></span></div>
   <div class="rw-ablate"><div><div class="rw-scroll"><div id="ablations" role="group" aria-label="The picture without each block"></div></div>
-  <p class="rw-note">The numbers are SSIM with the whole picture: 1.00 is the same picture. The lower, the more the block does.</p></div>
+  <p class="rw-note">The numbers are SSIM with the vanilla picture: 1.00 means identical. The lower, the more the block does.</p></div>
   <div class="rw-beside" id="ablate-large"><figure><img alt="" id="ablate-vanilla"><figcaption>with every block</figcaption></figure>
-  <figure><img alt="" id="ablate-one"><figcaption id="ablate-says">Point at a small picture to see it large. A click switches that block off in the U-Net below.</figcaption></figure></div></div></div>
+  <figure><img alt="" id="ablate-one"><figcaption id="ablate-says">Point at a small picture to enlarge it. A click switches that block off in the U-Net below.</figcaption></figure></div></div></div>
 <div class="rw-slot"></div>
 <details class="rw-card" id="prune"><summary>Prune: leave out the k least important blocks</summary>
-  <p class="rw-soft">At every step the k blocks of least importance are switched off, by four rankings. Fidelity is the SSIM with the whole picture; the time is measured here, on one picture each.</p>
+  <p class="rw-soft">At every step the k least important blocks are switched off, according to four rankings. Fidelity is the SSIM with the vanilla picture; time is measured here. Each point is one picture.</p>
   <div class="rw-line"><button type="button" id="prune-start">Measure</button></div><div id="prune-chart"></div></details>
 """)
 
@@ -125,9 +125,7 @@ def prune(call: Call) -> Iterator[Event | None]:
             "done": (event.first + 1) / len(jobs),
             "text": f"Pruning: {event.first} of {len(jobs) - 1}",
         }
-    chart = scatter(
-        points, "time saved (share)", "SSIM with the whole picture", "Leaving out the k least important blocks"
-    )
+    chart = scatter(points, "time saved (share)", "SSIM with vanilla", "Leaving out the k least important blocks")
     yield {"kind": "chart", "svg": chart}
 
 

@@ -23,9 +23,9 @@ MOST, MOST_PUBLIC = 400, 48  # pictures; the command line has room for more
 MOST_PROMPTS = 100
 MARKUP = """
 <details class="rw-card" id="batch"><summary>A batch: many prompts and seeds, as one ZIP</summary>
-  <p class="rw-soft">Every prompt with every seed, by each column that Compare shows, at the settings of the page. The ZIP holds named PNG files with their
+  <p class="rw-soft">Every prompt with every seed, in each column that Compare shows, with the settings on the page. The ZIP holds named PNG files with their
   settings, a CSV with scores and distances from vanilla, and a manifest.</p>
-  <label class="rw-label" for="batch-prompts">Prompts, one a line</label><textarea id="batch-prompts" rows="4" maxlength="20000" spellcheck="false"></textarea>
+  <label class="rw-label" for="batch-prompts">Prompts, one per line</label><textarea id="batch-prompts" rows="4" maxlength="20000" spellcheck="false"></textarea>
   <div class="rw-line"><label for="batch-seeds">seeds</label><input type="text" id="batch-seeds" value="1-2" size="12" autocomplete="off">
   <button type="button" id="batch-draw">Draw the batch</button><span id="batch-cost" class="rw-soft" aria-live="polite"></span></div></details>
 """
@@ -35,10 +35,10 @@ def items_of(call: Call) -> list[Item]:
     """Every picture that is asked for. given: `prompts`, a line each; `seeds`, such as "1-4". RequestError otherwise."""
     prompts, seeds = call.given.get("prompts"), call.given.get("seeds")
     if not isinstance(prompts, str) or not isinstance(seeds, str):
-        raise RequestError("Give prompts, one a line, and seeds, such as 1-4.")
+        raise RequestError("Give prompts, one per line, and seeds, such as 1-4.")
     lines = [line.strip() for line in prompts.splitlines() if line.strip()]
     if not lines:
-        raise RequestError("There are no prompts: give one a line.")
+        raise RequestError("There are no prompts: give one per line.")
     if len(lines) > MOST_PROMPTS:
         raise RequestError(f"These are {len(lines)} prompts: give at most {MOST_PROMPTS} at once.")
     try:
@@ -61,7 +61,7 @@ def cost(call: Call) -> Iterator[Event | None]:
     most = MOST if call.engine.local else MOST_PUBLIC
     yield {
         "kind": "cost",
-        "text": f"{len(items)} picture{'s' * (len(items) != 1)} (at most {most}), {steps} U-Net steps and those of vanilla to measure against{about_seconds(call, steps)}.",
+        "text": f"{len(items)} picture{'s' * (len(items) != 1)} (at most {most}), {steps} U-Net steps, plus the vanilla pictures to compare with{about_seconds(call, steps)}.",
     }
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import random
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -26,6 +27,8 @@ from ..session import Made
 from ..wording import caption, change, waiting
 from .base import Act, Call, Event, Page, Screen
 
+SOON = 0.15  # seconds that a drawing takes before the page says how far it is
+
 
 class Compare(Screen):
     """Pictures in columns of methods and rows of seeds; what differs between two of them."""
@@ -40,7 +43,7 @@ class Compare(Screen):
             'and the picture shows what it did.</p><div class="rw-tries"><h3>Try</h3><div id="tries" role="group" '
             'aria-label="Try"></div></div></div></div>'
             '<div class="rw-slot"></div>'
-            '<details class="rw-card" id="differ"><summary>What differs, side by side</summary><div class="rw-differ">'
+            '<details class="rw-card" id="differ"><summary>Differences, side by side</summary><div class="rw-differ">'
             '<div class="rw-row"><label class="rw-label" for="pair-left">Pair</label><span><select id="pair-left"></select> '
             '<select id="pair-right" aria-label="with"></select></span></div>'
             '<div class="rw-two"><figure><div id="image-slider"><img class="rw-under" alt=""><img class="rw-over" alt="">'
@@ -87,7 +90,7 @@ def draw(call: Call) -> Iterator[Event | None]:
     wanted.sort(key=lambda column: "reweighted" not in column)  # what the hand moves comes first
     shown: dict[tuple[str, int], Picture] = {}
     total = len(wanted) * len(seeds) * request.steps
-    done = 0
+    done, began = 0, time.monotonic()
     drawing = call.engine.compare(request, chosen, wanted, seeds=seeds[1:], preview=True, client=call.client)
     for event in drawing if wanted else ():
         if isinstance(event, Waiting):
@@ -96,11 +99,12 @@ def draw(call: Call) -> Iterator[Event | None]:
             yield {"kind": "notice", "text": event.text}
         elif isinstance(event, Step):
             done += 1
-            yield {
-                "kind": "status",
-                "done": min(1, done / total),
-                "text": f"{columns.title(event.column)}: step {event.step} of {event.steps}",
-            }
+            if time.monotonic() - began > SOON:
+                yield {
+                    "kind": "status",
+                    "done": min(1, done / total),
+                    "text": f"{columns.title(event.column)}: step {event.step} of {event.steps}",
+                }
         elif isinstance(event, Preview):
             yield {"kind": "preview", "column": event.column, "seed": event.seed, "picture": data_url(event.image)}
         elif isinstance(event, Picture):

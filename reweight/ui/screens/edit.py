@@ -37,16 +37,16 @@ class Edit(Screen):
 
     def build(self, page: Page) -> None:
         page.html("""
-<div class="rw-card"><p class="rw-lead">Begin with a picture instead of noise alone. Write what it should become into the prompt.</p>
+<div class="rw-card"><p class="rw-lead">Start from a picture instead of pure noise (image to image). The prompt says what it should become.</p>
   <div class="rw-line" data-takes-pictures="edit" id="edit-drop"><button type="button" id="edit-choose">Choose a picture</button>
   <input type="file" id="edit-file" accept="image/png,image/jpeg,image/webp" hidden>
-  <button type="button" id="edit-vanilla">begin with the vanilla picture</button><span class="rw-note">or drop one here. It is cut to a square in your browser.</span></div>
-  <div class="rw-slider" id="edit-strength"><label for="edit-strength-range">How much is drawn anew</label>
+  <button type="button" id="edit-vanilla">use the vanilla picture</button><span class="rw-note">or drop one here. It is cropped to a square in your browser.</span></div>
+  <div class="rw-slider" id="edit-strength"><label for="edit-strength-range">Strength: how much may change</label>
   <output id="edit-strength-says">0.60</output><input type="range" id="edit-strength-range" min="0.05" max="1" step="0.05" value="0.6"></div>
-  <div class="rw-line"><label class="rw-check"><input type="checkbox" id="edit-invert">invert it (DDIM): begin with the noise that draws your picture</label>
-  <span class="rw-note" id="edit-no-invert" hidden>This model has no DDIM scheduler: choose toy, for one.</span>
+  <div class="rw-line"><label class="rw-check"><input type="checkbox" id="edit-invert">DDIM inversion: start from the noise that reproduces your picture</label>
+  <span class="rw-note" id="edit-no-invert" hidden>This model has no DDIM scheduler: choose toy, for example.</span>
   <input type="text" id="edit-described" maxlength="2000" placeholder="what your picture shows" aria-label="What your picture shows" hidden></div>
-  <p class="rw-note">A PNG saved here carries your picture within, so that dropping it on the page brings everything back.</p>
+  <p class="rw-note">A PNG saved here contains your picture too: drop it on the page to restore everything.</p>
   <div class="rw-line"><button type="button" class="rw-primary" id="edit-draw" disabled>Draw</button><span id="edit-steps" class="rw-note" aria-live="polite"></span></div></div>
 <div class="rw-card" id="edit-result" hidden><div class="rw-pictures" id="edit-pictures"></div></div>
 <div class="rw-slot"></div>
@@ -72,14 +72,14 @@ def picture_in(given: Mapping[str, Any], size: int) -> Image.Image:
     except RequestError:
         raise
     except (binascii.Error, OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        raise RequestError("This is no picture that can be read: choose a PNG or a JPEG.") from error
+        raise RequestError("This picture cannot be read: choose a PNG or a JPEG.") from error
 
 
 def draw(call: Call) -> Iterator[Event | None]:
     """The picture drawn anew by every column. given: `picture`, base64; `strength`; `described`, what it shows, to invert it."""
     request, strength = call.request(), call.given.get("strength")
     if type(strength) not in (int, float) or not 0 < strength <= 1:
-        raise RequestError("How much is drawn anew is a number above 0 and up to 1.")
+        raise RequestError("The strength must be a number above 0 and at most 1.")
     described = call.given.get("described")
     if described is not None and (not isinstance(described, str) or len(described) > MOST_TEXT):
         raise RequestError(f"What your picture shows is a text of at most {MOST_TEXT} letters.")

@@ -32,13 +32,13 @@ class History(Screen):
 
     def build(self, page: Page) -> None:
         page.html("""
-<div class="rw-card"><p class="rw-lead">What you have made since you opened this page. A click brings its settings back.</p>
+<div class="rw-card"><p class="rw-lead">What you have made since you opened this page. Click a picture to restore its settings.</p>
   <div id="history-strip" role="group" aria-label="Pictures made"></div>
   <p class="rw-note" id="history-empty">Nothing yet: draw a picture.</p></div>
-<div class="rw-card" id="history-drop"><p class="rw-lead">Drop a PNG that was saved here anywhere on this page: it brings its settings back, exactly.</p>
+<div class="rw-card" id="history-drop"><p class="rw-lead">Drop a PNG that was saved here anywhere on this page: its exact settings are restored.</p>
   <div class="rw-line"><button type="button" id="history-choose">Choose a picture</button><input type="file" id="history-file" accept="image/png" hidden>
-  <span class="rw-note">Pictures of other tools bring prompt, seed, steps, guidance and size.</span></div></div>
-<div class="rw-card"><h3>Take this picture along</h3>
+  <span class="rw-note">From other tools' pictures, prompt, seed, steps, guidance and size are read.</span></div></div>
+<div class="rw-card"><h3>Share or reproduce this picture</h3>
   <div class="rw-line"><label for="history-column">picture</label> <select id="history-column"></select>
   <button type="button" id="history-script">run this in Python</button><button type="button" id="history-link">copy link</button>
   <button type="button" id="history-cite">cite</button></div>
@@ -90,13 +90,13 @@ def _brought(call: Call, settings: Mapping[str, Any]) -> Event:
     model = _model(call.engine, settings)
     asked = {name: value for name, value in settings["request"].items() if name not in ("columns", "model")}
     request = validate(call.engine.card(model), **asked, model=model)
-    weights = drawing_of(request, call.chosen(request), call.engine.opened(model)).weights
+    weights, _ = request.reweighting.tables(drawing_of(request, call.chosen(request), call.engine.opened(model)))
     note = ""
     if weights is not None and settings["weights"] is not None and REWEIGHTED in settings["method"].split("+"):
         changed, painted = with_weights({**settings, "request": asked}, request, weights)
         if painted:
             request = validate(call.engine.card(model), **changed, model=model)
-            note = " Its importance table is not here, so its weights are painted as they were."
+            note = " Its importance table is not available here, so its weights are painted."
     return _restored(call, request, model, settings["method"], note)
 
 
@@ -112,10 +112,8 @@ def _foreign(call: Call, text: str) -> Iterator[Event | None]:
             request = validate(card, **raw)
         except RequestError:
             left.append(name.replace("_", " "))
-    note = f" Left out, as this model cannot have it: {', '.join(left)}." if left else ""
-    yield _restored(
-        call, request, request.model, "vanilla", f" From another tool: the model and its noise are others.{note}"
-    )
+    note = f" Left out, as this model does not support it: {', '.join(left)}." if left else ""
+    yield _restored(call, request, request.model, "vanilla", f" From another tool, whose model and noise differ.{note}")
 
 
 def flat_settings(request: Request) -> dict[str, Any]:
@@ -132,7 +130,7 @@ def _model(engine: Engine, settings: Mapping[str, Any]) -> str:
             return served
     if isinstance(name, str) and (engine.is_open(name) or engine.local):
         return name
-    raise RequestError(f"The picture is of {str(name)[:60]}, which this demo does not serve: choose it where it runs.")
+    raise RequestError(f"The picture is of {str(name)[:60]}, which this demo does not offer: open it in one that does.")
 
 
 def _restored(call: Call, request: Request, model: str, column: str, note: str) -> Event:
@@ -140,8 +138,8 @@ def _restored(call: Call, request: Request, model: str, column: str, note: str) 
     try:
         title = columns.title(column)
     except ValueError:
-        column, title = "vanilla", "a method that is not here"
+        column, title = "vanilla", "a method that is not installed here"
     return {
         "kind": "restored", "settings": settings, "model": model, "column": column,
-        "text": f"Brought back: {title}, “{request.prompt[:80]}”, seed {request.seed}.{note}",
+        "text": f"Restored: {title}, “{request.prompt[:80]}”, seed {request.seed}.{note}",
     }  # fmt: skip

@@ -48,17 +48,17 @@ class Importance(Screen):
         page.html(f"""
 <div class="rw-card"><p id="verdict" aria-live="polite">Which block matters when?</p>
   <div id="rankings" class="rw-rankings"></div>{legend("importance")}
-  <p class="rw-note" id="cell-note" aria-live="polite">Choose a cell to have it explained.</p>
+  <p class="rw-note" id="cell-note" aria-live="polite">Click a cell for an explanation.</p>
   <div class="rw-line"><button type="button" id="probe">Probe this prompt</button>
     <span role="radiogroup" aria-label="Preset" id="preset">{presets}</span>
     <label class="rw-label" for="runs">Runs</label><input type="number" id="runs" min="1" max="{MOST_RUNS}" step="1" value="15">
     <span class="rw-note" id="probe-note"></span></div>
   <div class="rw-line"><button type="button" id="tune">Tune weights for this prompt</button>
-    <span class="rw-note" id="tune-note" aria-live="polite">Learns the weights themselves by gradient, from a few noises of this prompt, towards the model’s scorer.</span></div></div>
+    <span class="rw-note" id="tune-note" aria-live="polite">Optimises the weights by gradient for the model’s scorer, on a few seeds of this prompt.</span></div></div>
 <div class="rw-slot"></div>
-<div class="rw-card rw-two"><div><div id="ranks"></div><details><summary>How it was found, and how sure it is</summary><div id="findings" class="rw-findings"></div></details></div>
+<div class="rw-card rw-two"><div><div id="ranks"></div><details><summary>How it was measured, and how certain it is</summary><div id="findings" class="rw-findings"></div></details></div>
   <div id="curves" class="rw-curves-here"></div></div>
-<details class="rw-card" id="numbers"><summary>The numbers, and tables as files</summary><div class="rw-scroll" id="frame"></div>
+<details class="rw-card" id="numbers"><summary>Numbers, and tables as files</summary><div class="rw-scroll" id="frame"></div>
   <div class="rw-line"><button type="button" id="save-table">Save the table (JSON)</button><button type="button" id="save-csv">Save the numbers (CSV)</button>
   <button type="button" id="load-table">Load a table</button><input type="file" id="table-file" accept=".json" hidden></div></details>
 """)
@@ -117,11 +117,11 @@ def drawn(call: Call, request: Request) -> Event:
     if errors is not None:
         share = errors / errors.max() if errors.max() > 0 else errors
         notes = np.array(
-            [[f"{name}, step {t + 1}: switching it off moves the model's output by {e:.2g} (mean squared error)." for name, e in zip(names, row, strict=True)] for t, row in enumerate(errors)],
+            [[f"{name}, step {t + 1}: switching it off changes the model's output by {e:.2g} (mean squared error)." for name, e in zip(names, row, strict=True)] for t, row in enumerate(errors)],
             dtype=object,
         )  # fmt: skip
-        heat = heatmap(share, names, kind="importance", title="The direct check", notes=notes)
-        source = "the error of the model's output where that block alone is switched off, as a share of the largest"
+        heat = heatmap(share, names, kind="importance", title="The direct check", notes=notes, alone=True)
+        source = "error of the model's output with only that block switched off, relative to the largest"
         panels.append({"schedule": None, "title": "The direct check", "heat": heat, "source": source, "tau": ""})
     chosen = call.chosen(request)
     followed = SPOKEN.get(request.reweighting.schedule)
@@ -170,7 +170,7 @@ def probe(call: Call) -> Iterator[Event | None]:
         yield {
             "kind": "status",
             "done": event.done,
-            "text": f"Probing: run {event.run + 1} of {runs}, {event.runs_completed} have voted",
+            "text": f"Probing: run {event.run + 1} of {runs}, {event.runs_completed} finished",
         }
         if event.runs_completed > completed or (latest.diagnostics["runs_completed"] == 0 and event.iteration % 5 == 0):
             completed = event.runs_completed

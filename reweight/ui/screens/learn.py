@@ -21,16 +21,16 @@ class Learn(Screen):
 
     key = "learn"
     title = "Learn"
-    scripts = (STATIC / "learn.js", STATIC / "class_sheet.js", STATIC / "present.js")
+    scripts = (STATIC / "parabola.js", STATIC / "learn.js", STATIC / "class_sheet.js", STATIC / "present.js")
     styles = (STATIC / "learn.css", STATIC / "present.css")
 
     def build(self, page: Page) -> None:
         page.html("""
-<div class="rw-card"><p class="rw-lead">Short lessons on the live page: predict first, then see. Any order.</p>
+<div class="rw-card"><p class="rw-lead">Short lessons on the live page: predict first, then look. In any order.</p>
   <div id="lessons"></div>
-  <div class="rw-line"><button type="button" class="rw-link" id="lesson-load">bring a lesson of your own (JSON)</button>
+  <div class="rw-line"><button type="button" class="rw-link" id="lesson-load">load your own lesson (JSON)</button>
   <input type="file" id="lesson-file" accept=".json" hidden><button type="button" class="rw-link" id="lesson-sheet">print a sheet for the class</button>
-  <button type="button" class="rw-link" id="lesson-forget">forget my progress</button></div></div>
+  <button type="button" class="rw-link" id="lesson-forget">clear my progress</button></div></div>
 """)
 
     def acts(self) -> Mapping[str, Act]:
@@ -56,7 +56,7 @@ def parabola(call: Call) -> Iterator[Event | None]:
     yield {
         "kind": "status",
         "done": 0,
-        "text": f"Drawing {PICTURES} pictures, adding noise that we know, asking the U-Net for it…",
+        "text": f"Drawing {PICTURES} pictures, adding known noise, and measuring the U-Net's error…",
     }
     side = call.engine.side(request)
     names = [block_name(block, side) for block in call.engine.blocks(request.model)]
@@ -66,8 +66,10 @@ def parabola(call: Call) -> Iterator[Event | None]:
         if isinstance(event, Parabolas):
             at_one = event.variance[0][:, int(np.argmin(np.abs(event.w - 1)))]
             curves = event.variance[0] / at_one[:, None] - 1  # (m, K)
+            bottom, top = (end[0].round(6).tolist() for end in (event.relative_low, event.relative_high))
             yield {
-                "kind": "parabola", "w": event.w.tolist(), "curves": curves.round(6).tolist(), "names": names,
+                "kind": "parabola", "w": event.w.tolist(), "curves": curves.round(6).tolist(), "curves_low": bottom,
+                "curves_high": top, "names": names, "pictures": PICTURES,
                 "minimum": [None if np.isnan(x) else round(float(x), 3) for x in event.minimum[0]],
                 "low": [None if np.isnan(x) else round(float(x), 3) for x in event.low[0]],
                 "high": [None if np.isnan(x) else round(float(x), 3) for x in event.high[0]],

@@ -28,7 +28,7 @@ def tune(
         latest = event
         yield {
             "kind": "status", "done": event.done,
-            "text": f"Tuning: iteration {event.iteration} of {event.iterations}, score {event.gain:+.3f} from vanilla on its own noises",
+            "text": f"Tuning: iteration {event.iteration} of {event.iterations}, score {event.gain:+.3f} compared with vanilla on the training noise",
         }  # fmt: skip
         if event.best is best:
             continue
@@ -43,8 +43,8 @@ def tune(
 
 def _said(last: TuneSnapshot, prompt: str) -> str:
     if not last.validation_gain > 0:
-        return f"No weights beat vanilla on other noises of “{shortened(prompt)}”: all stay at 1."
+        return f"No weights beat vanilla on held-out noise for “{shortened(prompt)}”: all stay at 1."
     return (
-        f"Tuned for “{shortened(prompt)}”: score {last.validation_gain:+.3f} from vanilla on noises it was not tuned on. The "
-        "weights follow it now. It was tuned on this prompt alone, by one scorer: elsewhere it may be worse than vanilla."
+        f"Tuned for “{shortened(prompt)}”: score {last.validation_gain:+.3f} compared with vanilla, on held-out noise. The "
+        "weights follow it now. It was tuned for this prompt and one scorer: elsewhere it may be worse than vanilla."
     )

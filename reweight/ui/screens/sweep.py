@@ -34,6 +34,7 @@ class Sweep(Screen):
     scripts = (
         STATIC / "files.js",
         STATIC / "figures.js",
+        STATIC / "sweep_chart.js",
         STATIC / "sweep.js",
         STATIC / "batch.js",
         STATIC / "takeaway.js",
@@ -44,7 +45,7 @@ class Sweep(Screen):
         page.html(
             """
 <div class="rw-card" id="sweep">
-  <p class="rw-lead">Vary one setting across and another down; everything else, the noise too, stays as it is.</p>
+  <p class="rw-lead">Vary one setting across and another down; everything else, including the noise, stays fixed.</p>
   <div class="rw-line" role="group" aria-label="Ready-made sweeps" id="sweep-presets"></div>
   <div class="rw-axes">
     <label for="sweep-across">across</label><select id="sweep-across"></select>
@@ -53,7 +54,7 @@ class Sweep(Screen):
     <input type="text" id="sweep-down-values" aria-label="Values down" spellcheck="false" autocomplete="off">
     <label for="sweep-column">picture</label><select id="sweep-column"></select><span class="rw-note">values: 1, 2, 3 · 0.9-1.1 x5 · 1-9 (+2)</span>
   </div>
-  <div class="rw-line"><button type="button" id="sweep-draw" class="rw-primary">Draw the grid</button>
+  <div class="rw-line"><button type="button" id="sweep-draw" class="rw-primary" disabled>Draw the grid</button>
     <span id="sweep-cost" class="rw-soft" aria-live="polite"></span></div>
 </div>
 <div class="rw-card" id="sweep-result" hidden>
@@ -159,7 +160,7 @@ class Plan:
             top = tuple(columns.title(str(value)) for value in self.across.values)
         return {
             "kind": "grid", "across": title[self.across.name], "down": title.get(down.name, ""), "columns": top, "rows": labels,
-            "values": list(self.across.values), "name": self.across.name, "prompt": self.request.prompt, "seed": self.request.seed,
+            "values": list(self.across.values), "name": self.across.name, "name_down": down.name, "prompt": self.request.prompt, "seed": self.request.seed,
             "column": columns.title(self.request.columns[0]), "model": self.call.engine.card(self.request.model).title,
             "impossible": [{"at": place, "why": why} for place, why in self.cells.items() if isinstance(why, str)],
         }  # fmt: skip
@@ -175,10 +176,10 @@ def cost(call: Call) -> Iterator[Event | None]:
     if there:
         text += f", {there} of them drawn already"
     text += f": {steps} U-Net step{'s' * (steps != 1)}" if steps else ": nothing left to draw"
-    text += f", and {extra} for the vanilla pictures to measure against" if extra else ""
+    text += f", and {extra} for the vanilla pictures to compare with" if extra else ""
     text += about_seconds(call, steps + extra) if steps else ""
     impossible = len(plan.cells) - n
-    text += f". {impossible} of the cells cannot be drawn" if impossible else ""
+    text += f". {impossible} cell{'s' * (impossible != 1)} cannot be drawn" if impossible else ""
     yield {"kind": "cost", "text": f"{text}."}
 
 

@@ -21,8 +21,8 @@ class Watch(Screen):
 
     def build(self, page: Page) -> None:
         page.html("""
-<div class="rw-card"><div class="rw-line rw-tools-line"><b>What the model thinks the picture will be, at every step.</b>
-  <label class="rw-check"><input type="checkbox" id="watch-noisy">the noisy picture instead</label></div>
+<div class="rw-card"><div class="rw-line rw-tools-line"><b>The clean picture (x₀) that the model predicts at each step.</b>
+  <label class="rw-check"><input type="checkbox" id="watch-noisy">show the noisy latent instead</label></div>
   <div id="films" class="rw-pictures"></div>
   <div class="rw-line"><button type="button" id="watch-play" aria-pressed="false">Play</button>
   <input type="range" id="watch-step" min="1" max="2" value="1" step="1" aria-label="Step"><output id="watch-says"></output></div></div>

@@ -2,7 +2,7 @@
 (() => {
   const rw = window.reweight;
   const { $, all } = rw;
-  const PATIENCE = 250; // milliseconds that a drawing may take before a newer wish abandons it
+  const PATIENCE = 250; // milliseconds that a drawing may take before a newer request abandons it
   let shown = {}; // "column seed" -> {key, url, ...}
   let grid = null;
   let flight = null; // the drawing under way: {began, delivered}
@@ -27,14 +27,14 @@
     const other = names.find((name) => OTHERS[name]);
     if (!other || !$("#said")) return;
     act = null;
-    $("#said").textContent = `${OTHERS[other]}. Click a block of the U-Net: it is switched off, and the picture shows what it did.`;
+    $("#said").textContent = `${OTHERS[other]}. Click a block of the U-Net to switch it off and see what it did for the picture.`;
   });
   // The same act goes on: a drag, a stroke. why: what explains a slight change, if it is one.
   rw.react = (text, { off = null, why = "" } = {}) => act && Object.assign(act, { text, off, why });
   rw.coarse = () => !!$("#pictures .rw-coarse");
   rw.pictures = () => shown;
 
-  // Draw what the settings ask for. One drawing at a time: of the wishes that come meanwhile, the last one counts.
+  // Draw what the settings ask for. One drawing at a time: of the requests that come meanwhile, the last one counts.
   rw.draw = () => {
     if (!rw.settings) return;
     if (flight && !flight.delivered && performance.now() - flight.began < PATIENCE) return void (waiting = true);
@@ -198,13 +198,13 @@
       one.textContent = text;
       return one;
     };
-    const little = act.off && n === 0 ? `, so ${rw.table.data.blocks[act.off.block].name} matters little on this model${rw.table.where(act.off.at).replace(/ at (all|both) steps/, "")}` : "";
+    const little = act.off && n === 0 ? `, so ${rw.table.data.blocks[act.off.block].name} matters little for this picture${rw.table.where(act.off.at).replace(/ at (all|both) steps/, "")}` : "";
     line.replaceChildren(
       part("span", "", `${act.text}: `),
       part("b", "", phrase),
       part("span", "", `${n <= 1 && act.why ? `. ${act.why}` : little} `),
       part("span", "rw-bars", bars(n)),
-      part("span", "rw-soft rw-with", `SSIM ${ssim(s)} with the picture before`),
+      part("span", "rw-soft rw-with", `SSIM ${ssim(s)} with the previous picture`),
     );
   }
 

@@ -10,7 +10,7 @@
     try {
       await image.decode();
     } catch {
-      return rw.say("This is no picture that the browser can read: choose a PNG or a JPEG.", true);
+      return rw.say("The browser cannot read this picture: choose a PNG or a JPEG.", true);
     }
     const side = rw.settings.size;
     const cut = Math.min(image.naturalWidth, image.naturalHeight);
@@ -60,7 +60,7 @@
     if (event.kind === "start") {
       $("#edit-result").hidden = false;
       const { first, last, steps } = event;
-      $("#edit-steps").textContent = $("#edit-invert").checked ? `All ${steps} steps run, from the noise that inversion finds.` : first === last ? `Only step ${last} of ${steps} runs, with its own row of weights. More steps (under More) leave more to do.` : `Steps ${first} to ${last} of ${steps} run, each with its own row of weights.`;
+      $("#edit-steps").textContent = $("#edit-invert").checked ? `All ${steps} steps run, from the noise that inversion finds.` : first === last ? `Only step ${last} of ${steps} runs, with its own row of weights. Set more steps under More for a finer control.` : `Steps ${first} to ${last} of ${steps} run, each with its own row of weights.`;
       place.style.setProperty("--columns", event.columns.length + 1);
       place.replaceChildren(figure("Your picture", begun.url, `${begun.side} × ${begun.side}`));
       event.columns.forEach(({ key, title }) => {
@@ -76,8 +76,8 @@
       const url = URL.createObjectURL(new Blob([rw.bytes(event.png)], { type: "image/png" }));
       one.classList.remove("rw-stale");
       $("img", one).src = url;
-      const words = [`from yours: ${event.original.phrase}`];
-      if (event.vanilla) words.push(`from vanilla: ${event.vanilla.phrase}`);
+      const words = [`compared with yours: ${event.original.phrase}`];
+      if (event.vanilla) words.push(`with vanilla: ${event.vanilla.phrase}`);
       $(".rw-seed", one).textContent = words.join("; ");
       $(".rw-seed", one).title = event.caption;
       const save = document.createElement("a");

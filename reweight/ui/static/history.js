@@ -69,7 +69,7 @@
         line(`${settings.model.replace(/^.*[\\/](?=.)/, "")}, ${settings.steps} steps`);
         const whole = document.createElement("span");
         whole.className = "rw-unseen";
-        whole.textContent = `bring back ${words(settings)}`;
+        whole.textContent = `restore ${words(settings)}`;
         button.append(image, note, whole);
         return button;
       }),
@@ -86,7 +86,7 @@
     const columns = others.columns ?? rw.settings.columns;
     others.columns = column && !columns.includes(column) ? [...columns.slice(0, 7), column] : columns;
     $("#prompt").value = others.prompt;
-    rw.acted?.("Settings brought back");
+    rw.acted?.("Settings restored");
     said = text;
     rw.set(others);
     if (text) rw.say(text);
@@ -120,7 +120,7 @@
   async function bring(file) {
     if (!file) return;
     const found = file.size < 3e7 ? await chunks(file) : null;
-    if (!found) return rw.say("This is no PNG, a damaged one, or too large: choose a picture that was saved here.", true);
+    if (!found) return rw.say("This is not a PNG that can be read, or it is too large: choose a picture that was saved here.", true);
     const given = {};
     let source = null; // what an edited picture began with stays in the browser
     if ("reweight-edit" in found.texts) {
@@ -140,7 +140,7 @@
     let back = null;
     await rw.act("history", "restore", given, (event) => event.kind === "restored" && (back = event));
     if (back?.edit) rw.editLater(back.edit, source);
-    if (back) await rw.restore(back.settings, back.edit ? { ...back, text: source ? back.text : `${back.text} The picture that it began with is not in the file: choose it again.` } : back);
+    if (back) await rw.restore(back.settings, back.edit ? { ...back, text: source ? back.text : `${back.text} The picture it started from is not in the file: choose it again.` } : back);
     if (back?.edit) all('#screens [role="tab"], #screens .overflow-dropdown button').find((tab) => tab.textContent.trim() === "Edit")?.click();
   }
   const carries = (event) => [...(event.dataTransfer?.types ?? [])].includes("Files");
@@ -174,7 +174,7 @@
   document.addEventListener("click", async (event) => {
     const button = event.target.closest?.("button");
     if (!button) return;
-    if (button.dataset.made) rw.restore(JSON.parse(made[+button.dataset.made].settings), { text: "Brought back." });
+    if (button.dataset.made) rw.restore(JSON.parse(made[+button.dataset.made].settings), { text: "Restored." });
     if (button.id === "history-choose") $("#history-file").click();
     if (button.id === "history-script") rw.act("history", "script", { column: $("#history-column").value }, (said) => said.kind === "text" && told(said.text));
     if (button.id === "history-cite") rw.act("history", "cite", {}, (said) => said.kind === "text" && told(said.text));

@@ -49,9 +49,9 @@
   // The direct check where it was not made: what it takes, and the button that begins it.
   function unchecked() {
     const one = document.createElement("section");
-    one.innerHTML = '<h3>The direct check</h3><p class="rw-source">Switches every block off, one by one, and measures how far the model’s output moves.</p><button type="button" class="rw-small-button" id="direct">Check directly</button> <span class="rw-source"></span>';
+    one.innerHTML = '<h3>The direct check</h3><p class="rw-source">Switches every block off, one by one, and measures how much the model’s output changes.</p><button type="button" class="rw-small-button" id="direct">Check directly</button> <span class="rw-source"></span>';
     one.lastChild.textContent = latest.cost ?? "";
-    if (latest.cheap) $("button", one).replaceWith("Under way… ");
+    if (latest.cheap) $("button", one).replaceWith("Running… ");
     return one;
   }
 
@@ -82,7 +82,7 @@
     const follows = preset === "calibrated" ? "calibrated" : "importance";
     const who = follows === "calibrated" ? "our calibrated probe" : "the paper’s probe";
     const place = $("#probe-note");
-    if (place) place.textContent = follows === rw.settings.schedule ? "" : `The weights will follow ${who} then.`;
+    if (place) place.textContent = follows === rw.settings.schedule ? "" : `After that, the weights follow ${who}.`;
   }
   rw.on("changed", () => open() && note());
   document.addEventListener("input", (event) => event.target.name === "rw-preset" && note());

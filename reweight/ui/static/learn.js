@@ -175,7 +175,7 @@
     body.tabIndex = -1;
     if (card.text) body.append(element("p", "", card.text));
     if (card.ask) body.append(question(card.ask));
-    if (card.measure === "parabola") body.append(measure());
+    if (card.measure === "parabola") body.append(rw.parabola());
     const said = element("div", "rw-lesson-said");
     said.setAttribute("aria-live", "polite");
     body.append(said);
@@ -196,9 +196,18 @@
     body.focus({ preventScroll: true });
     await perform(card.do);
     if (lesson?.cards[at] !== card) return;
-    if (card.open) $(card.open)?.setAttribute("open", "");
+    if (card.open) bring(card.open, card);
     if (card.mark) mark(card.mark);
     look();
+  }
+
+  // What a card is about, unfolded and in view; on a screen that has just been chosen it is there a moment later.
+  function bring(selector, card, looks = 120) {
+    const one = $(selector);
+    if (lesson?.cards[at] !== card) return;
+    if (!one?.offsetParent) return void (looks && requestAnimationFrame(() => bring(selector, card, looks - 1)));
+    if (one.matches("details")) one.open = true;
+    one.scrollIntoView({ block: "center" });
   }
 
   function question({ question, options, answer, because }) {
@@ -231,41 +240,6 @@
     field.addEventListener("change", () => (reveal.disabled = false));
     field.append(reveal);
     return field;
-  }
-
-  function measure() {
-    const box = element("div");
-    const begin = button("Measure it", async () => {
-      begin.disabled = true;
-      await rw.act("learn", "parabola", {}, (event) => event.kind === "parabola" && box.replaceChildren(...parabola(event)));
-      begin.disabled = false;
-      rw.status("");
-    }, "rw-small-button");
-    box.append(begin);
-    return box;
-  }
-  function parabola({ w, curves, names, minimum, low, high, about }) {
-    const [width, height, left, right, top, bottom] = [340, 220, 46, 10, 12, 34];
-    const values = curves.flat();
-    const [least, most] = [Math.min(0, ...values), Math.max(...values, 1e-6)];
-    const [first, last] = [w[0], w.at(-1)];
-    const x = (value) => left + ((value - first) / (last - first)) * (width - left - right);
-    const y = (value) => top + ((most - value) / (most - least)) * (height - top - bottom);
-    const ticks = w.map((value) => `<text class="rw-small" x="${x(value)}" y="${height - 18}">${value}</text>`).join("");
-    const rule = `<line class="rw-rule rw-one" x1="${x(1)}" x2="${x(1)}" y1="${top}" y2="${height - bottom}"/><line class="rw-rule" x1="${left}" x2="${width - right}" y1="${y(0)}" y2="${y(0)}"/>`;
-    const scale = [0, most].map((value) => `<text class="rw-tick" x="${left - 5}" y="${y(value) + 4}">${value ? "+" : ""}${(100 * value).toFixed(1)}%</text>`).join("");
-    const lines = curves.map((row, i) => `<polyline class="rw-line rw-c${i % 7}" points="${row.map((value, k) => `${x(w[k]).toFixed(1)},${y(value).toFixed(1)}`).join(" ")}"/>`).join("");
-    const chart = element("div");
-    chart.innerHTML = `<svg viewBox="0 0 ${width} ${height}" class="rw-plot" data-name="parabola" role="img" aria-label="How much more wrong the U-Net is than at weight 1, by each block's weight">${rule}${ticks}${scale}${lines}<text class="rw-small" x="${(left + width - right) / 2}" y="${height - 2}">weight of the block</text></svg>`;
-    const told = element("ul", "rw-minima");
-    names.forEach((name, i) => {
-      const line = element("li", `rw-c${i % 7}`);
-      const sharp = Math.max(...curves[i]) > 1e-3 && low[i] !== null;
-      line.textContent = sharp ? `${name}: least wrong at ${minimum[i].toFixed(2)} (95% ${low[i].toFixed(2)} to ${high[i].toFixed(2)})` : `${name}: flat, so no minimum can be located`;
-      told.append(line);
-    });
-    chart.firstChild.dataset.table = JSON.stringify([["block", ...w], ...names.map((name, i) => [name, ...curves[i]])]);
-    return [chart, told, element("p", "rw-note", `${about}. With so few pictures the intervals are wide; they are not real photographs either.`)];
   }
 
   // ---- beginnings

@@ -13,7 +13,7 @@
       rw.show();
       $("#model-select").value = before;
       const said = $("#status")?.textContent;
-      return rw.say(`${said} ${before} keeps serving.`, true);
+      return rw.say(`${said} Still using ${before}.`, true);
     }
     const { prompt, seed, rows, columns, painted } = rw.settings;
     rw.settings = { ...structuredClone(facts.defaults), ...carried(facts), prompt, seed, rows, columns };
@@ -53,7 +53,7 @@
     Object.entries(facts.limits).forEach(([name, limit]) =>
       all(`[data-setting="${name}"]`).forEach((control) => (control.max = limit)),
     );
-    $("#blocks").innerHTML = "<legend>Blocks that are re-weighted</legend>";
+    $("#blocks").innerHTML = "<legend>Re-weighted blocks</legend>";
     facts.blocks.forEach(({ name }) => {
       const label = document.createElement("label");
       label.className = "rw-check";
@@ -103,7 +103,7 @@
     const [ok, facts] = await opening;
     // What stood in the HTML gives way once the same pictures are in their places.
     requestAnimationFrame(() => Promise.all(all("#pictures img").map((image) => image.decode().catch(() => {}))).then(() => $("#first")?.remove()));
-    if (!facts) return rw.say("The demo does not answer: see whether it still runs, then reload the page.", true);
+    if (!facts) return rw.say("The demo does not respond: check that it is running, then reload the page.", true);
     if (!ok) return rw.say(facts.text, true);
     rw.session = facts.session;
     rw.settings = facts.settings;

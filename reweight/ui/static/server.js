@@ -40,7 +40,7 @@
       }
     } catch (error) {
       if (error.name !== "AbortError") {
-        rw.say("The demo does not answer: see whether it still runs, then reload the page.", true);
+        rw.say("The demo does not respond: check that it is running, then reload the page.", true);
         end = "error";
       }
     } finally {

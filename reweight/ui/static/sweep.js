@@ -13,6 +13,7 @@
   let known = null; // the settings that can be varied
   let of = ""; // the model that they are of
   let pairs = false;
+  let drawing = false;
   let sweep = null; // what is shown: {about, cells: {"i j": {...}}}
   const key = ([i, j]) => `${i} ${j}`;
   const block = () => known.find(({ name }) => name.startsWith("block."))?.name;
@@ -49,7 +50,9 @@
         choose(PRESETS[0]);
       }
     });
-    if (known) price();
+    if (!known) return;
+    if (!drawing) $("#sweep-draw").disabled = false;
+    price();
   }
 
   function choose({ across, down, set, pairs: paired = false }) {
@@ -84,15 +87,15 @@
 
   function draw() {
     sweep = { cells: {}, began: performance.now() };
-    $("#sweep-draw").disabled = true;
+    drawing = $("#sweep-draw").disabled = true;
     rw.act("sweep", "draw", asked(), take).then((end) => {
-      $("#sweep-draw").disabled = false;
+      drawing = $("#sweep-draw").disabled = false;
       if (end === "done") {
         const seconds = (performance.now() - sweep.began) / 1000;
         rw.status(`The grid is drawn: ${Object.keys(sweep.cells).length} pictures in ${seconds.toFixed(1)} s.`);
         $("#sweep-result").dataset.seconds = seconds.toFixed(2);
         price();
-        chart();
+        $("#sweep-chart").replaceChildren(...rw.sweepCharts(sweep.about, (i, j) => sweep.cells[key([i, j])], sweep.scorer));
       }
     });
   }
@@ -120,7 +123,7 @@
     sweep.about = about;
     $("#sweep-result").hidden = false;
     $("#sweep-chart").replaceChildren();
-    $("#sweep-note").textContent = "A click on a picture brings its settings to the page.";
+    $("#sweep-note").textContent = "Click a picture to use its settings on the page.";
     const versus = about.down && !pairs ? `${about.across} × ${about.down}` : about.across;
     $("#sweep-title").textContent = `${pairs ? "N−1 steps re-weighted beside N steps vanilla" : versus}: “${about.prompt}”, seed ${about.seed}`;
     const head = (text, scope) => {
@@ -187,7 +190,7 @@
       const settings = { ...cell.settings };
       if (!rw.settings.columns.includes(cell.column)) settings.columns = [...rw.settings.columns.slice(0, 7), cell.column];
       if (Object.keys(settings).length) rw.set(settings);
-      $("#sweep-note").textContent = `Brought to the page: ${Object.entries(cell.changes).map(([name, value]) => `${name.replace("block.", "weight of block ")} ${value}`).join(", ")}. ${cell.caption}`;
+      $("#sweep-note").textContent = `Now used on the page: ${Object.entries(cell.changes).map(([name, value]) => `${name.replace("block.", "weight of block ")} ${value}`).join(", ")}. ${cell.caption}`;
     }
     const id = event.target.closest?.("button")?.id;
     if (id === "sweep-draw") draw();
@@ -211,7 +214,7 @@
     if (side || event.target.id?.startsWith("sweep-")) price();
   });
   document.addEventListener("input", (event) => event.target.id?.match(/^sweep-.*-values$/) && price());
-  document.addEventListener("keydown", (event) => event.key === "Enter" && event.target.id?.match(/^sweep-.*-values$/) && draw());
+  document.addEventListener("keydown", (event) => event.key === "Enter" && known && event.target.id?.match(/^sweep-.*-values$/) && draw());
 
   // ---- what can be taken away
   const ordered = () => Object.values(sweep.cells).sort((a, b) => a.at[0] - b.at[0] || a.at[1] - b.at[1]);
@@ -252,53 +255,6 @@
   async function grid() {
     const settings = JSON.stringify({ settings: rw.settings, ask: asked() });
     rw.download("sweep.png", rw.pngWithText(await rw.rasterised(await sheet()), { "reweight-sweep": settings }), "image/png");
-  }
-
-  // ---- figures over the values across, where these are numbers: each row pale, their mean strong
-  function chart() {
-    const { about, cells } = sweep;
-    const place = $("#sweep-chart");
-    place.replaceChildren();
-    if (about.values.length < 3 || about.values.some((value) => typeof value !== "number")) return;
-    const line = (i, figure) => about.values.map((_, j) => cells[key([i, j])]?.[figure]);
-    const box = document.createElement("div");
-    box.className = "rw-two";
-    for (const [figure, title] of [["ssim", "SSIM with vanilla"], ["score", sweep.scorer ? `Score by the ${sweep.scorer.replace(/ [0-9a-f]{8}$/, "")}` : ""]]) {
-      if (!title) continue;
-      const rows = about.rows.map((_, i) => line(i, figure));
-      if (rows.flat().every((value) => value === undefined)) continue;
-      const figureBox = document.createElement("div");
-      figureBox.append(plot(title, about, rows));
-      const numbers = () => [[about.across, ...about.rows.map((label) => `${about.down} ${label}`.trim())], ...about.values.map((value, j) => [value, ...rows.map((row) => row[j])])];
-      figureBox.append(rw.chartTools("save the chart", `sweep-${figure}`, () => rw.titled($("svg", figureBox), title), numbers));
-      box.append(figureBox);
-    }
-    place.append(box);
-  }
-  function plot(title, about, rows) {
-    const [w, h, left, right, top, bottom] = [420, 230, 52, 14, 30, 40];
-    const values = rows.flat().filter((value) => value !== undefined);
-    let [low, high] = [Math.min(...values), Math.max(...values)];
-    if (high - low < 1e-6) [low, high] = [low - 0.01, high + 0.01];
-    const [first, last] = [Math.min(...about.values), Math.max(...about.values)];
-    const x = (value) => left + ((value - first) / (last - first || 1)) * (w - left - right);
-    const y = (value) => top + ((high - value) / (high - low)) * (h - top - bottom);
-    const path = (row) => row.map((value, j) => value !== undefined && `${x(about.values[j]).toFixed(1)},${y(value).toFixed(1)}`).filter(Boolean).join(" ");
-    const mean = about.values.map((_, j) => {
-      const there = rows.map((row) => row[j]).filter((value) => value !== undefined);
-      return there.length ? there.reduce((sum, value) => sum + value, 0) / there.length : undefined;
-    });
-    const ticks = [low, (low + high) / 2, high].map((value) => `<line class="rw-rule" x1="${left}" x2="${w - right}" y1="${y(value)}" y2="${y(value)}"/><text class="rw-tick" x="${left - 6}" y="${y(value) + 4}">${value.toFixed(3)}</text>`);
-    const labels = about.values.map((value, j) => `<text class="rw-small" x="${x(value)}" y="${h - 22}">${about.columns[j]}</text>`);
-    const pale = rows.length > 1 ? rows.map((row) => `<polyline class="rw-line rw-pale-line" points="${path(row)}"/>`) : [];
-    const holder = document.createElement("div");
-    const many = rows.length > 1 ? "; strong: mean of the rows" : "";
-    holder.innerHTML = `<svg viewBox="0 0 ${w} ${h}" class="rw-plot" role="img"><text class="rw-title" x="${left}" y="16"></text>${ticks.join("")}${labels.join("")}${pale.join("")}<polyline class="rw-line rw-mean-line" points="${path(mean)}"/><text class="rw-small" x="${(left + w - right) / 2}" y="${h - 4}"></text></svg>`;
-    const svg = holder.firstChild;
-    svg.setAttribute("aria-label", `${title} over ${about.across}: ${mean.map((value, j) => value !== undefined && `${about.columns[j]}: ${value.toFixed(3)}`).filter(Boolean).join(", ")}`);
-    $(".rw-title", svg).textContent = `${title}${many}`;
-    svg.lastChild.textContent = about.across;
-    return svg;
   }
 
   const opened = () => {

@@ -5,11 +5,13 @@
   const steps = () => [...Array(rw.settings.steps).keys()];
   const blocks = () => rw.facts.blocks.map(({ name }) => name);
   const weights = () => [["step", "block", "weight"], ...steps().flatMap((t) => blocks().map((name, i) => [t + 1, name, rw.weight(t, i)]))];
-  // A heatmap's cells, with the ends of their 95% intervals where it has them.
+  const ALONE = "n = 1, no interval"; // of what is measured on one picture
+  // A heatmap's cells, with the ends of their 95% intervals where it has them; the direct check is one measurement.
   const cells = (svg) => {
     const drawn = all(".rw-cell", svg);
     const ends = drawn.some((cell) => cell.dataset.low) ? ["low", "high"] : [];
-    return [["step", "block", "value", ...ends.map((end) => `${end}_95`)], ...drawn.map(({ dataset }) => [+dataset.column + 1, dataset.name, dataset.value, ...ends.map((end) => dataset[end])])];
+    const alone = svg.hasAttribute("data-alone");
+    return [["step", "block", "value", ...ends.map((end) => `${end}_95`), ...(alone ? ["interval_95"] : [])], ...drawn.map(({ dataset }) => [+dataset.column + 1, dataset.name, dataset.value, ...ends.map((end) => dataset[end]), ...(alone ? [ALONE] : [])])];
   };
 
   // The charts that a screen may hold: a selector, a name for files, and the rows of its CSV.
@@ -42,7 +44,7 @@
   function menu() {
     const box = document.createElement("details");
     box.id = "take-along";
-    box.innerHTML = "<summary>take along</summary><div></div>";
+    box.innerHTML = "<summary>export</summary><div></div>";
     const line = (title, ...saving) => $("div", box).append(rw.chartTools(title, ...saving));
     line("the comparison as a slide", "slide", rw.slide);
     $("div", box).lastChild.querySelector("button").onclick = slidePng;
@@ -61,13 +63,13 @@
   // ---- the picture without each block
   const without = () => all("#ablations .rw-without").filter((cell) => cell.event);
   const when = (step) => (step === null ? "all steps" : `step ${step + 1}`);
-  const ablated = () => [["block", "step", "ssim", "mean_difference"], ...without().map(({ event: { block, step, far } }) => [blocks()[block], step === null ? "all" : step + 1, far.ssim, far.difference])];
+  const ablated = () => [["block", "step", "ssim", "mean_difference", "interval_95"], ...without().map(({ event: { block, step, far } }) => [blocks()[block], step === null ? "all" : step + 1, far.ssim, far.difference, ALONE])];
   function ablation() {
     const differences = $("#ablate-view input:checked").value === "difference";
     const columns = [...new Set(without().map(({ event }) => event.step))].sort((a, b) => (a ?? 1e9) - (b ?? 1e9));
     const found = (i, step) => without().find(({ event }) => event.block === i && event.step === step)?.event;
     return rw.sheet({
-      title: `The picture without each block${differences ? ": what differs" : ""}, and its SSIM with the whole picture`, rows: blocks(), columns: columns.map(when), side: 128, but: ["low", "high", "schedule", "painted"],
+      title: `The picture without each block${differences ? ": differences" : ""}, and its SSIM with vanilla`, rows: blocks(), columns: columns.map(when), side: 128, but: ["low", "high", "schedule", "painted"],
       cells: blocks().map((_, i) => columns.map((step) => {
         const one = found(i, step);
         return one && { url: differences ? one.difference : one.picture, text: `SSIM ${one.far.ssim.toFixed(2)}` };
@@ -80,7 +82,7 @@
     const { films, steps } = rw.films();
     const titles = Object.fromEntries(all("#films figure").map((one) => [one.dataset.column, $("h3", one).textContent]));
     const columns = [...Array(steps).keys()];
-    const what = $("#watch-noisy").checked ? "The noisy picture after each step" : "The picture that is predicted at each step";
+    const what = $("#watch-noisy").checked ? "The noisy latent after each step" : "The clean picture (x₀) predicted at each step";
     return rw.sheet({
       title: what, rows: Object.keys(films).map((key) => titles[key]), columns: columns.map((t) => `step ${t + 1}`), side: 128,
       cells: Object.values(films).map((pictures) => columns.map((t) => pictures[t] && { url: pictures[t] })),

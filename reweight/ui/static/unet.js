@@ -114,7 +114,7 @@
   document.addEventListener("change", (event) => event.target.id === "block-weight" && (sliding = false));
   document.addEventListener("click", (event) => event.target.id === "block-off" && table.block !== null && toggle(table.block));
 
-  // Which step a click acts on: a choice of few, or a slider.
+  // Which step a click applies to: a choice of few, or a slider.
   table.offerSteps = () => {
     const place = $("#steps-chosen");
     table.at = null;
@@ -123,6 +123,6 @@
         .slice(0, table.data.steps === 1 ? 1 : undefined)
         .map((text, n) => `<label class="rw-seg"><input type="radio" name="rw-at" value="${n || ""}"${n ? "" : " checked"}><span>${text}</span></label>`)
         .join("");
-    else place.innerHTML = `<input type="range" id="at-step" aria-label="The step that a click acts on" min="0" max="${table.data.steps}" value="0"> <output id="at-says">all steps</output>`;
+    else place.innerHTML = `<input type="range" id="at-step" aria-label="The step that a click applies to" min="0" max="${table.data.steps}" value="0"> <output id="at-says">all steps</output>`;
   };
 })();

@@ -79,7 +79,7 @@
   };
   table.clear = () => {
     table.remember();
-    rw.acted("What was painted is cleared");
+    rw.acted("Painted weights cleared");
     show(null);
     table.draw();
   };
