@@ -59,7 +59,7 @@ def offered(card: ModelCard, names: Sequence[str], columns: Sequence[str], steps
     low, high = card.low, card.high
     found = [
         Setting("low", "low", "Weights", "number", f"{max(0.4, low - 0.3):.2f}-{low + 0.1:.2f} x5"),
-        Setting("high", "high", "Weights", "number", f"{max(low, high - 0.4):.2f}-{min(2, high + 0.1):.2f} x5"),
+        Setting("high", "high", "Weights", "number", f"{max(low + 0.1, high - 0.4):.2f}-{min(2, high + 0.1):.2f} x5"),
         Setting("schedule", "weights by", "Weights", "choice", ", ".join(CONTROLS), tuple(CONTROLS)),
         Setting("first_step", "first re-weighted step", "Weights", "number", f"1-{min(steps, 5)}"),
         Setting("last_step", "last re-weighted step", "Weights", "number", f"1-{min(steps, 5)}"),

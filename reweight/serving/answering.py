@@ -18,7 +18,7 @@ Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
 
 class Answering:
-    """The answer to one request. started, done: how far it has got; stalled: nobody takes it."""
+    """The answer to one request. started, done: its progress; stalled: the client does not read it."""
 
     def __init__(self, scope: Scope, send: Send, house: House) -> None:
         self.scope, self.house, self.rules, self._send = scope, house, house.rules, send

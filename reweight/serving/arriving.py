@@ -24,7 +24,7 @@ NOTHING = "There is nothing of that name here."
 
 
 class Arriving:
-    """One request as it comes. address: to which quotas apply; receive: what gives the body, for whoever reads it."""
+    """An incoming request. address: the one to which quotas apply; receive: the function that gives its body."""
 
     def __init__(self, scope: Scope, receive: Receive, house: House) -> None:
         self.scope, self.receive, self.house, self.rules = scope, receive, house, house.rules
@@ -55,22 +55,23 @@ class Arriving:
             raise Refused(404, NOTHING, drain=self.method == "POST" and not self.expects)
 
     def vouch(self) -> None:
-        """Let the app know who asks, and nothing that only a proxy may say. Parts of files are not served, as what Gradio
-        answers then repeats the request's headers. Nothing here has cookies, and one of 60 kB took Python 8 s to read."""
+        """Pass the caller's address to the app, and remove headers that only a proxy may set. Range headers are removed,
+        because Gradio's answer would repeat the request's headers; so are cookies, which are not used here, since
+        Python took 8 s to parse one of 60 kB."""
         port = (self.scope.get("client") or ("", 0))[1]
         drop = {b"x-gradio-server", b"range", b"cookie"} | (set() if self.rules.behind_proxy else set(PROXY_HEADERS))
         self.scope["headers"] = [pair for pair in self.scope["headers"] if pair[0] not in drop]
         self.scope["client"] = (self.address, port)
 
     def stream(self) -> str | None:
-        """The visit whose messages it listens to, or that it keeps open; None for any other request."""
+        """The visit whose messages the request reads, or which it keeps open; None for any other request."""
         session = self._listened()
         if session and not SESSION.fullmatch(session):
             raise Refused(400, NAMED)
         if not self.path.startswith(f"{API}/call/") or session is None:
             return session
         place = self.house.places.held.get(session)
-        if place is None:  # of one that has ended, Gradio would have its listener wait for ever
+        if place is None:  # Gradio would let the listener of an ended event wait forever
             raise Refused(410, LOST)
         return place.session
 
@@ -105,7 +106,7 @@ class Arriving:
 
     def _at_most(self, most: int, what: str) -> Receive:
         if self._size() > most:
-            raise too_large(what, most, drain=not self.expects)  # who waits for leave to send it, sends nothing
+            raise too_large(what, most, drain=not self.expects)  # a client that waits for "100 Continue" sends nothing
         return counted(self.receive, most, what, self.rules.body_seconds)
 
     def _size(self) -> int:

@@ -36,15 +36,15 @@ def prepare() -> None:
 
 
 def unheeded(environment: Mapping[str, str] = os.environ) -> list[str]:
-    """The names of Gradio's settings that would make it another program: folders open to everybody, a public tunnel, a
-    page that rewrites the code, a start that never ends."""
+    """Names of Gradio's environment variables that the demo ignores, because they would open folders to everybody, start
+    a public tunnel, let the page edit the code, or block the start."""
     own = {*HEEDED, *ENVIRONMENT}
     return sorted(name for name in environment if name.startswith("GRADIO_") and name not in own)
 
 
 def have_console() -> None:
-    """Give a program that was started without a console one that leads nowhere, before a file or a connection takes its
-    number and is written into."""
+    """Open the null device for missing standard streams, before another file or connection gets their file descriptors
+    and output is written to it."""
     for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
         if getattr(sys, name) is None:
             setattr(sys, name, open(os.devnull, mode, encoding="utf-8"))  # noqa: SIM115
@@ -176,6 +176,6 @@ def _end(text: str) -> NoReturn:
 
 
 def _say(text: str) -> None:
-    with suppress(OSError):  # whoever read it has gone
+    with suppress(OSError):  # its reader is gone
         sys.stdout.write(f"{text}\n")
         sys.stdout.flush()

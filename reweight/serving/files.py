@@ -106,14 +106,14 @@ class Scratch:
             self._lock = None
 
     def _hold(self) -> None:
-        """Have the folder and its lock, which tells other processes that it is used; both anew where somebody has removed
-        them, such as a machine that tidies up. A tidy machine leaves a locked folder alone."""
+        """Create the folder and its lock, which shows other processes that it is in use, again if they were removed, as
+        by a cleanup of temporary files. Such a cleanup keeps a locked folder."""
         self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         if fcntl and not (self._lock is not None and os.path.samestat(os.fstat(self._lock), self.folder.stat())):
             if self._lock is not None:
                 os.close(self._lock)
             self._lock = os.open(self.folder, os.O_RDONLY)
-            with suppress(OSError):  # some network folders have no locks: nobody removes what lies there
+            with suppress(OSError):  # some network folders have no locks; then other processes keep the folder
                 fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         self.files.mkdir(mode=0o700, exist_ok=True)
 

@@ -18,7 +18,7 @@ from .rules import API, LIVE
 
 
 class Guard:
-    """The middleware itself; `house` is shared with whoever starts and stops the server."""
+    """The middleware; `house` is shared with the code that starts and stops the server."""
 
     def __init__(self, app: App, house: House) -> None:
         self.app, self.house = app, house

@@ -50,7 +50,9 @@ class House:
         """Start the periodic cleanup on the running event loop."""
         if self.loop is None:
             self.loop = asyncio.get_running_loop()
-            limiter = anyio.to_thread.current_default_thread_limiter()  # of the acts that stream, one thread each
+            limiter = (
+                anyio.to_thread.current_default_thread_limiter()
+            )  # for the acts that stream, which take one thread each
             limiter.total_tokens = max(limiter.total_tokens, self.rules.places + 32)
             self._keeper = self.loop.create_task(self._keep())
 
@@ -76,8 +78,9 @@ class House:
             self._let_go_of_lost(known)
 
     def _let_go_of_lost(self, known: Container[str]) -> None:
-        """Free the places of events that Gradio has dropped without a word, such as when another of the same visit was
-        left, and end the streams that would wait for them for ever. An event that only just ended gets a round more."""
+        """Free the places of events that Gradio dropped without a message, such as when another event of the same visit
+        lost its listener, and end streams that would wait for them forever. Events that have just ended get one more
+        round."""
         lost = {
             event
             for event, place in self.places.held.items()

@@ -31,8 +31,8 @@ class JsonLines(logging.Formatter):
 
 
 class Sparing(logging.Filter):
-    """Lets a warning of the same place and text through once a minute, and anything else MOST times, so that nobody fills
-    the disk with it; says with the next how many were left out."""
+    """Limits repeated records, so that they cannot fill the disk: the same warning once a minute, others MOST times; the
+    next record says how many were dropped."""
 
     def __init__(self) -> None:
         super().__init__()

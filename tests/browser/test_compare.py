@@ -81,7 +81,7 @@ def test_stop_stops_a_drawing_and_another_can_begin(visit):
     page = visit("steps=3&prompt=a+drawing+that+is+stopped")
     page.locator("#more > summary").click()
     at_first_progress(page, "document.querySelector('#stop').click()")
-    number(page, "steps").fill("50")
+    number(page, "steps").fill("24")
     expect(page.locator("#status")).to_have_text("Stopped.")
     page.wait_for_timeout(700)
     expect(page.locator("#status")).to_have_text("Stopped.")
@@ -112,7 +112,7 @@ def test_a_newer_wish_abandons_the_drawing_under_way(visit):
         box.value = 2;
         box.dispatchEvent(new InputEvent("input", { bubbles: true }));""",
     )
-    number(page, "steps").fill("50")
+    number(page, "steps").fill("24")
     wait_for_query(page, "steps", "2")
     has_drawn(page)
     assert read_png(png(page, "vanilla"))["request"]["steps"] == 2

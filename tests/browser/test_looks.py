@@ -30,6 +30,8 @@ def test_nothing_is_cut_off_and_three_columns_stand_side_by_side(visit):
         assert page.evaluate("() => document.documentElement.scrollWidth") <= width
         tops = {round(figure.bounding_box()["y"]) for figure in page.locator("#pictures figure").all()}
         assert len(tops) == 1
+        steps = page.locator("#steps-chosen .rw-seg").all()
+        assert len({round(step.bounding_box()["y"]) for step in steps}) == 1
         page.get_by_role("tab", name="Importance").click()
         expect(page.locator("#ranks svg")).to_be_visible()
         assert page.evaluate("() => document.documentElement.scrollWidth") <= width

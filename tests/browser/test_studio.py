@@ -287,6 +287,9 @@ def test_no_screen_has_a_serious_finding(visit, scheme, rules):
         screen(page, name)
         if name == "Sweep":
             swept(page, ("low", "0.5, 1"), ("seed", "1, 2"))
+            expect(page.locator("#sweep-title")).to_have_text(
+                f"low × seed: “{EXAMPLES[0]}”"
+            )  # each row has its own seed
         if name == "Learn":
             page.locator(".rw-lesson button").first.click()
         expect(page.locator(READY[name]).first).to_be_visible()

@@ -80,6 +80,10 @@ def test_cells_are_painted_by_dragging_over_them_and_undone(visit):
 
 def test_everything_can_be_done_by_keyboard(visit):
     page = visit("steps=2&low=1&high=1")
+    page.locator("#generate").focus()
+    page.keyboard.press("Tab")
+    seen = "() => { const { outlineStyle, outlineWidth } = getComputedStyle(document.activeElement); return [document.activeElement.id, outlineStyle, outlineWidth]; }"
+    assert page.evaluate(seen) == ["stop", "solid", "2px"]
     block(page, 0).focus()
     page.keyboard.press("ArrowUp")
     expect(cell(page, 0, 1)).to_have_text("1.05")

@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 
 from reweight.patching.patch import BlockControl
 from reweight.toy import __main__ as commands
-from reweight.toy.distill.trajectory import Trajectory
+from reweight.toy.distill.trajectory import Teacher, Trajectory
 from reweight.toy.study.arm import draw_batch
 from reweight.toy.study.arms import ARMS, chosen
 from reweight.toy.study.arms.alignment import Alignment, alignment
@@ -26,7 +26,8 @@ from reweight.toy.study.arms.plain import Plain
 from reweight.toy.study.arms.reflow import Reflow, huber, u_shaped
 from reweight.toy.study.material import Material, Pictures
 from reweight.toy.study.measures import one_step_errors, timesteps_of, v_losses
-from reweight.toy.study.run import results
+from reweight.toy.study.plot import draw as plot
+from reweight.toy.study.run import Size, Study, results, train
 from reweight.toy.study.training import ArmTraining
 from reweight.toy.train.denoiser import new_scheduler
 
@@ -219,7 +220,7 @@ class TestLosses:
 
 
 class TestTraining:
-    @pytest.mark.parametrize("kind", [Muon, Consistency], ids=lambda kind: kind.key)
+    @pytest.mark.parametrize("kind", [Muon, pytest.param(Consistency, marks=pytest.mark.thorough)])
     def test_a_resumed_training_is_bitwise_the_same(self, tmp_path, small, material, kind):
         straight = training(tmp_path / "straight.pt", begin(kind, small, material))
         straight.until(2)
@@ -251,6 +252,36 @@ class TestTraining:
         found.spent = 60.0
         with pytest.raises(ValueError, match=r"plain has had 1\.0 minutes and the study 2: ask for as many"):
             results(None, [found], 2)
+
+
+class Tiny(Study):
+    """A study of random pictures by a tiny U-Net, on a clock by which a step takes 20 seconds."""
+
+    def __init__(self, work, unet, material):
+        self.work, self.material, self.size, self.device, self.new = work, material, Size(batch=2), "cpu", True
+        self.base = SimpleNamespace(source="tiny", revision="r")
+        self._teacher, self.said = Teacher.__new__(Teacher), []
+        self._teacher.unet = unet
+        self.judge, self.scorer = SimpleNamespace(digest="judge"), SimpleNamespace(version="scorer")
+        first = material.held.latents[:1].float(), material.held.states[:1, 0].float(), material.held.memory[:1]
+        self.asked = SimpleNamespace(noise=first[0], states=first[1], memory=first[2])
+        self.on_progress = lambda stage, fraction, text: self.said.append(text)
+        seconds = itertools.count(0, 20)
+        self.clock, self._guided = lambda: next(seconds), None
+
+
+@pytest.mark.thorough
+def test_a_study_trains_in_turns_goes_on_and_draws_its_plot(tmp_path, small, material):
+    found = [results(Tiny(tmp_path, small, material), train(Tiny(tmp_path, small, material), [Plain, MinSnr], 1), 1)]
+    again = Tiny(tmp_path, small, material)
+    found.append(results(again, train(again, [Plain, MinSnr], 1), 1))
+    assert again.said == [] and [result.pop("load") for result in found] and found[0] == found[1]
+    for arm in found[0]["arms"]:
+        assert arm["steps"] == 3 and [row[:2] for row in arm["history"]] == [[0, 0], [60, 3]]
+        assert np.mean(arm["end"]["loss"]) == pytest.approx(arm["history"][-1][2], rel=1e-3)
+    assert found[0]["arms"][0]["begin"]["loss"] == found[0]["arms"][1]["begin"]["loss"]
+    plot(found[0], tmp_path / "plot.png")
+    assert (tmp_path / "plot.png").stat().st_size > 10_000
 
 
 def training(path, arm, watch=lambda rows: None, start="here"):
@@ -298,6 +329,7 @@ class TestCommand:
             (("--arms", "sgd"), "There is no arm 'sgd': choose from plain, muon"),
             (("--arms", ","), "There is no arm to train"),
             (("--minutes", "0"), "at least 1 minute, not 0"),
+            (("--new", "--arms", "plain,reflow"), "The arm 'reflow' needs a teacher: leave it out, or --new."),
             (("--pictures", "3"), "--pictures 3 is too few: ask for at least 64"),
         ],
     )

@@ -51,18 +51,19 @@ def test_a_rows_stages_add_up_and_the_model_is_left_as_it_was(loaded):
     assert all(torch.equal(weight, after[name]) for name, weight in before.items())
 
 
-def test_other_rows_of_the_same_machine_stay():
-    same = {"format": "f", "revision": "r", "device": "cpu", "processor": "p", "batch": 2}
-    speeds = {"1": {"bf16": 1.0}}
+def test_other_rows_of_the_same_machine_stay_and_the_fastest_product_counts():
+    same = {"format": "f", "revision": "r", "device": "cpu", "processor": "p", "batch": 2, "GFLOP a step": 6.0}
     first, second = VARIANTS[1].name, VARIANTS[0].name
-    before = same | {
-        "matrix GFLOP/s": speeds,
-        "rows": [{"variant": name, "threads": 1, "n": 0} for name in (first, second)],
-    }
-    found = same | {"matrix GFLOP/s": {"2": {}}, "rows": [{"variant": first, "threads": 1, "n": 1}]}
+
+    def row(name, n):
+        return {"variant": name, "threads": 1, "n": n, "latents a processor second": 5.0}
+
+    before = same | {"matrix GFLOP/s": {"1": {"float32": 60.0, "bf16": 1.0}}, "rows": [row(first, 0), row(second, 0)]}
+    found = same | {"matrix GFLOP/s": {"1": {"float32": 30.0, "bf16": 2.0}}, "rows": [row(first, 1)]}
     both = joined(before, found)
     assert [(row["variant"], row["n"]) for row in both["rows"]] == [(second, 0), (first, 1)]
-    assert set(both["matrix GFLOP/s"]) == {"1", "2"}
+    assert both["matrix GFLOP/s"] == {"1": {"float32": 60.0, "bf16": 2.0}}
+    assert [row["share"] for row in both["rows"]] == [0.25, 0.25]
     assert joined(before | {"batch": 3}, found) == found
 
 

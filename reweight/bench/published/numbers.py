@@ -27,8 +27,9 @@ def numbers(results: Results) -> dict[str, str]:
             found |= {f"{name}.{key}": value for key, value in _paired(content)}
     if "table2-toy-turbo" in results.found:
         found["table2-toy-turbo.tau"] = f"{results['table2-toy-turbo']['kendall_tau_b']:.2f}"
-    if "toy-study" in results.found:
-        found |= {f"toy-study.{key}": value for key, value in training_tables.numbers(results["toy-study"])}
+    for name in ("toy-study", "toy-study-new"):
+        if name in results.found:
+            found |= {f"{name}.{key}": value for key, value in training_tables.numbers(results[name])}
     if "toy-throughput" in results.found:
         read = training_tables.throughput_numbers(results["toy-throughput"])
         found |= {f"toy-throughput.{key}": value for key, value in read}

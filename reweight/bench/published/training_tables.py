@@ -9,7 +9,12 @@ import numpy as np
 
 from .results import Results, markdown, mean_interval
 
-KINDS = {"base": "plain", "student": "consistency", "small": "assembly-paper"}  # what each is compared with
+KINDS = {
+    "base": "plain",
+    "student": "consistency",
+    "small": "assembly-paper",
+    "new": "plain",
+}  # what each is compared with
 STAGES = ("data", "text encoder", "forward", "backward", "optimiser")
 
 
@@ -34,7 +39,8 @@ def study(results: Results, kind: str) -> str:
     loss = "error of one step" if kind == "student" else "validation v-loss"
     head = ["arm", "steps", f"{loss}, before", "after", "after - before"]
     head += [f"after - {baseline['title']}"] if baseline else []
-    head += ["caption shown, before", "after", "after - before"]
+    judged = all("obeyed" in arm["end"] for arm in arms)
+    head += ["caption shown, before", "after", "after - before"] if judged else []
     head += ["GFLOP a call"] if kind == "small" else []
     rows = []
     for arm in arms:
@@ -48,16 +54,18 @@ def study(results: Results, kind: str) -> str:
         ]
         if baseline:
             cells.append("" if arm is baseline else _difference(end, baseline["end"], "loss"))
-        cells += [f"{np.mean(begin['obeyed']):.1%}", f"{np.mean(end['obeyed']):.1%}"]
-        cells.append(_difference(end, begin, "obeyed", "{:+.1%}"))
+        if judged:
+            cells += [f"{np.mean(begin['obeyed']):.1%}", f"{np.mean(end['obeyed']):.1%}"]
+            cells.append(_difference(end, begin, "obeyed", "{:+.1%}"))
         cells += [f"{end['GFLOP a call']:.3f}"] if kind == "small" else []
         rows.append(cells)
     return markdown(head, rows)
 
 
 def of_kind(results: Results, kind: str) -> list[dict[str, Any]]:
-    """The arms of a kind, none where the study is not there."""
-    return [arm for arm in results.found.get("toy-study", {}).get("arms", []) if arm["kind"] == kind]
+    """The arms of a kind, none where the study is not there; "new" are those that began with random weights."""
+    name, kind = ("toy-study-new", "base") if kind == "new" else ("toy-study", kind)
+    return [arm for arm in results.found.get(name, {}).get("arms", []) if arm["kind"] == kind]
 
 
 def throughput_numbers(found: dict[str, Any]) -> Iterator[tuple[str, str]]:
@@ -79,13 +87,14 @@ def numbers(found: dict[str, Any]) -> Iterator[tuple[str, str]]:
     yield "minutes", str(found["minutes"])
     yield "pictures", str(found["size"]["pictures"])
     yield "held", str(len(found["arms"][0]["end"]["loss"]))
-    yield "captions", str(len(found["arms"][0]["end"]["obeyed"]))
-    yield "subjects", str(len(found["arms"][0]["end"]["subject"]))
+    yield "captions", str(len(found["arms"][0]["end"].get("obeyed", ())))
     yield "sampling steps", str(found["sampling steps"])
     baselines = {arm["kind"]: arm for arm in found["arms"] if arm["arm"] == KINDS[arm["kind"]]}
     for arm in found["arms"]:
         yield f"{arm['arm']}.steps", str(arm["steps"])
         for name, form in (("loss", "{:+.4f}"), ("obeyed", "{:+.1%}"), ("subject", "{:+.1%}")):
+            if name not in arm["end"]:
+                continue
             yield f"{arm['arm']}.{name}", _difference(arm["end"], arm["begin"], name, form)
             if arm["kind"] in baselines and arm["arm"] != KINDS[arm["kind"]]:
                 against = baselines[arm["kind"]]["end"]

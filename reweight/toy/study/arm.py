@@ -60,7 +60,7 @@ class Arm:
     title: ClassVar[str]
     paper: ClassVar[str] = ""
     kind: ClassVar[Kind] = "base"
-    rate: ClassVar[float] = 3e-4
+    rate: float = 3e-4
 
     def __init__(self, unet: UNet2DConditionModel, material: Material, device: str):
         self.material, self.device = material, device

@@ -20,6 +20,9 @@ def study(
         "work/study"
     ),
     base: Annotated[str, typer.Option(help="The model whose weights every arm begins with.")] = "toy",
+    new: Annotated[
+        bool, typer.Option("--new", help="Begin with random weights instead; for arms of the base model.")
+    ] = False,
     out: Annotated[Path, typer.Option(help="The results, as JSON.")] = Path("docs/results/toy-study.json"),
     figure: Annotated[Path | None, typer.Option(help="The plot, as PNG.")] = None,
     pictures: int = 2048,
@@ -38,6 +41,8 @@ def study(
     for name, count, least in (("pictures", pictures, 64), ("held", held, 64), ("pairs", pairs, 64)):
         if count < least:
             raise ValueError(f"--{name} {count} is too few: ask for at least {least}.")
+    if new and (wrong := [arm.key for arm in wanted if arm.kind != "base"]):
+        raise ValueError(f"The arm {wrong[0]!r} needs a teacher: leave it out, or --new.")
     file_for(out)
     console = Console()
 
@@ -45,7 +50,7 @@ def study(
         console.print(f"{stage:>16} {fraction:6.1%}  {text}", highlight=False)
 
     size = Size(pictures=pictures, held=held, pairs=pairs, held_pairs=min(48, held))
-    study = Study(work, art, base, size, workers, report)
+    study = Study(work, art, base, size, workers, report, new)
     found = results(study, train(study, wanted, minutes), minutes)
     write_json(out, found)
     console.print(f"Wrote {out}.")
@@ -85,11 +90,11 @@ def throughput(
     file_for(out)
     console = Console()
     loaded = load_model(model, device="cuda" if torch.cuda.is_available() else "cpu", dtype="float32", local=True)
-    found = measure(
-        loaded, variants=variants, threads=counts, batch=batch, tries=tries,
-        on_progress=lambda text: console.print(text, highlight=False),
-    )  # fmt: skip
-    if out.exists():
-        found = joined(json.loads(out.read_text(encoding="utf-8")), found)
-    write_json(out, found)
+    for count in counts:
+        for variant in variants:
+            found = measure(loaded, variants=(variant,), threads=(count,), batch=batch, tries=tries)
+            if out.exists():
+                found = joined(json.loads(out.read_text(encoding="utf-8")), found)
+            write_json(out, found)
+            console.print(f"{count} threads, {variant.name}: written.", highlight=False)
     console.print(f"Wrote {out}.")

@@ -24,8 +24,9 @@ LOSSES = {
 def draw(found: dict[str, Any], path: Path) -> None:
     """A column for each kind of arm; above its losses minute by minute, below what the judge reads, with 95% intervals."""
     kinds = [kind for kind in KINDS if any(arm["kind"] == kind for arm in found["arms"])]
-    sheet = Figure(figsize=(5.2 * len(kinds), 6.4), layout="constrained")
-    axes = sheet.subplots(2, len(kinds), squeeze=False)
+    rows = 1 + all("obeyed" in arm["end"] for arm in found["arms"])
+    sheet = Figure(figsize=(5.2 * len(kinds), 3.2 * rows), layout="constrained")
+    axes = sheet.subplots(rows, len(kinds), squeeze=False)
     for column, kind in zip(axes.T, kinds, strict=True):
         arms = [arm for arm in found["arms"] if arm["kind"] == kind]
         for arm in arms:
@@ -34,7 +35,8 @@ def draw(found: dict[str, Any], path: Path) -> None:
             )
         column[0].set(title=KINDS[kind], xlabel="minutes of one processor", ylabel=LOSSES[kind])
         column[0].legend(fontsize=7)
-        _read(column[1], arms)
+        if rows == 2:
+            _read(column[1], arms)
     write_figure(path, sheet, dpi=110)
 
 
@@ -47,4 +49,4 @@ def _read(axis: Any, arms: list[dict[str, Any]]) -> None:
             axis.plot([low, high], [y + shift] * 2, color=colour, lw=2)
             axis.plot(rows.mean(), y + shift, "o", color=colour, ms=5)
     axis.set_yticks(range(len(arms)), [arm["title"] for arm in reversed(arms)], fontsize=7)
-    axis.set(xlabel="share of the caption that the judge sees; grey: before", ylim=(-0.6, len(arms) - 0.4))
+    axis.set(xlabel="share of the caption shown, by the judge (grey: before)", ylim=(-0.6, len(arms) - 0.4))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import hashlib
 import json
 import os
@@ -16,6 +15,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from diffusers import UNet2DConditionModel
 from torch.utils.flop_counter import FlopCounterMode
 
 from ...engine.provenance import current_versions
@@ -33,8 +33,9 @@ from .measures import NOISE_SEED as HELD_NOISE
 from .measures import STEPS, Asked, asked, guided_steps, judged, one_step_errors, two_steps, v_losses
 from .pairs import SEED as PAIRS_SEED
 from .pairs import endpoints, new_teacher, noises
-from .training import SEED, ArmTraining, clock_of
+from .training import SEED, ArmTraining, Clock, clock_of
 
+NEW_RATE = 10 / 3  # 1e-3, as the embedded model began
 SLICE = 20  # seconds of an arm at a time, so that all see the same load of the machine
 SHOWN = 4  # digits of each value in the results
 
@@ -47,17 +48,22 @@ class Size:
     held: int = 192
     pairs: int = 256
     held_pairs: int = 48
-    singles: int = 80
-    two: int = 32
+    singles: int = 56
+    two: int = 24
     batch: int = 64
 
 
 class Study:
-    """Everything that the arms share, made or read from `work`. ValueError of one sentence for what cannot be."""
+    """Everything that the arms share, made or read from `work`. ValueError of one sentence for what cannot be.
 
-    def __init__(self, work: Path, art: Path, base: str, size: Size, workers: int, on_progress: Callable):
+    new: the arms begin with random weights, the same for all, at NEW_RATE times their own rate.
+    """
+
+    def __init__(
+        self, work: Path, art: Path, base: str, size: Size, workers: int, on_progress: Callable, new: bool = False
+    ):  # fmt: skip
         device = "cuda" if torch.cuda.is_available() else "cpu"
-        self.work, self.size, self.device, self.on_progress = work, size, device, on_progress
+        self.work, self.size, self.device, self.on_progress, self.new = work, size, device, on_progress, new
         self.base: LoadedModel = load_model(base, device=device, dtype="float32", local=True)
         self.scorer: ToyScorer = load_toy_scorer(device=device)
         self.judge: Judge = load_judge()
@@ -77,6 +83,7 @@ class Study:
         self._teacher: Teacher = new_teacher(self.base)
         blank = self.material.blank.to(device)
         self._guided = guided_steps(self._teacher.way, blank)
+        self.clock: Clock = clock_of(device)
 
     def ends(self, held: bool) -> torch.Tensor:
         """The teacher's endpoints of known or held-out captions, made when they are first asked for."""
@@ -86,9 +93,16 @@ class Study:
         return endpoints(path, self._teacher, pictures, count, seed, self.on_progress)
 
     def begin(self, kind: type[Arm]) -> Arm:
-        """An arm with a copy of the base model's weights."""
-        unet = copy.deepcopy(self._teacher.unet)
+        """An arm as it begins."""
         torch.manual_seed(SEED)
+        unet = UNet2DConditionModel.from_config(self._teacher.unet.config) if self.new else self._teacher.copy()
+        torch.manual_seed(SEED)
+        arm = self._made(kind, unet)
+        if self.new:
+            arm.rate *= NEW_RATE
+        return arm
+
+    def _made(self, kind: type[Arm], unet: UNet2DConditionModel) -> Arm:
         if issubclass(kind, Consistency):
             return kind(unet, self.material, self.device, self._teacher)
         if issubclass(kind, Reflow):
@@ -103,8 +117,8 @@ class Study:
         size = self.size
         start = f"{arm.key} {self.base.revision} {size.pictures} {size.pairs} {size.batch}"
         draw = partial(draw_batch, self.material, arm.way, size.batch, self.device)
-        path = self.work / f"arm-{arm.key}.pt"
-        return ArmTraining(path, arm, start, draw, clock_of(self.device))
+        path = self.work / f"{'new' if self.new else 'arm'}-{arm.key}.pt"
+        return ArmTraining(path, arm, start, draw, self.clock)
 
     def loss(self, net: torch.nn.Module, arm: Arm) -> np.ndarray:
         """The validation loss at each held-out example: of the velocity, of a student its one step against the teacher's."""
@@ -113,9 +127,9 @@ class Study:
         return v_losses(net, arm.way, self.material, self.device)
 
     def measure(self, net: torch.nn.Module, arm: Arm) -> dict[str, Any]:
-        """The losses (n,) and what the judge reads of a network, kept in `work` under its weights' checksum."""
+        """The losses (n,) and what the judge reads of a network that began with the base model, kept in `work` under a checksum of its weights and of how it draws."""
         digest = _digest(net, arm, self.size)
-        path = self.work / f"measured-{arm.key}-{digest}.json"
+        path = self.work / f"measured-{digest}.json"
         if path.exists():
             return json.loads(path.read_text(encoding="utf-8"))
         draw = self._guided if arm.kind != "student" else two_steps(arm.two_steps)
@@ -124,7 +138,8 @@ class Study:
             found["loss with the picture's own memory"] = v_losses(
                 net, arm.way, self.material, self.device, own_memory=True
             ).tolist()
-        found |= judged(net, draw, self.asked, self.base.pipe.vae, self.judge, self.device)
+        if not self.new:
+            found |= judged(net, draw, self.asked, self.base.pipe.vae, self.judge, self.device)
         found["GFLOP a call"] = self._work(net)
         found = {name: _rounded(value) for name, value in found.items()}
         path.write_text(json.dumps(found), encoding="utf-8")
@@ -173,6 +188,7 @@ def results(study: Study, trainings: Sequence[ArmTraining], minutes: int) -> dic
         })  # fmt: skip
     return {
         "format": "reweight-toy-study-1", "model": study.base.source, "revision": study.base.revision, "minutes": minutes,
+        "start": "new" if study.new else "shipped",
         "rate": {training.arm.key: training.arm.rate for training in trainings}, "size": vars(study.size),
         "sampling steps": STEPS, "device": study.device, "threads": torch.get_num_threads(),
         "processor": platform.processor() or platform.machine(), "seed": SEED, "judge": study.judge.digest[:12],
@@ -182,7 +198,8 @@ def results(study: Study, trainings: Sequence[ArmTraining], minutes: int) -> dic
 
 
 def _digest(net: torch.nn.Module, arm: Arm, size: Size) -> str:
-    code = hashlib.sha256(f"{arm.key} {size}".encode())
+    drawn = arm.key if arm.kind == "student" else "guided"
+    code = hashlib.sha256(f"{drawn} {size}".encode())
     for weight in net.state_dict().values():
         code.update(weight.detach().cpu().contiguous().numpy().tobytes())
     return code.hexdigest()[:12]

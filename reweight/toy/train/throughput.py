@@ -6,7 +6,6 @@ import copy
 import os
 import platform
 import time
-from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any
@@ -27,7 +26,7 @@ from .training_examples import Examples
 
 STAGES = ("data", "text encoder", "forward", "backward", "optimiser")
 BACKWARD = 3  # a step costs three times the forward pass: backward is by inputs and by weights
-MATRIX = 2048
+MATRIX = 1024
 TRIES = 3
 EXAMPLES = 2048
 
@@ -129,7 +128,7 @@ class Step:
 
 def measure(
     loaded: LoadedModel, *, variants: tuple[Variant, ...] = VARIANTS, threads: tuple[int, ...] = (1, 2), batch: int = 64,
-    tries: int = TRIES, matrix: int = MATRIX, on_progress: Callable[[str], object] = lambda text: None,
+    tries: int = TRIES, matrix: int = MATRIX,
 ) -> dict[str, Any]:  # fmt: skip
     """Every variant with every number of threads, in turns, on made-up latents of the model's shape.
 
@@ -156,7 +155,6 @@ def measure(
                 best = min(found, key=lambda seconds: sum(seconds.passed.values()))
                 least = min(found, key=lambda seconds: sum(seconds.processor.values()))
                 rows.append(_row(variant, count, batch, best, least, first, work, speeds[count][str(variant.bf16)]))
-                on_progress(f"{variant.name}, {count} threads: {rows[-1]['latents a second']:.1f} latents/s")
     finally:
         torch.set_num_threads(before)
     return {
@@ -170,14 +168,24 @@ def measure(
 
 
 def joined(before: dict[str, Any], found: dict[str, Any]) -> dict[str, Any]:
-    """What was found, with the rows of an earlier measurement that it does not have, if that was of the same kind."""
+    """What was found, with the rows of an earlier measurement that it does not have, if that was of the same kind.
+
+    The matrix product's speed is the fastest of both.
+    """
     if any(before.get(key) != found[key] for key in ("format", "revision", "device", "processor", "batch")):
         return found
     new = {(row["variant"], row["threads"]) for row in found["rows"]}
     rows = [row for row in before["rows"] if (row["variant"], row["threads"]) not in new] + found["rows"]
     order = [variant.name for variant in VARIANTS]
     rows.sort(key=lambda row: (row["threads"], order.index(row["variant"]) if row["variant"] in order else len(order)))
-    speeds = before["matrix GFLOP/s"] | found["matrix GFLOP/s"]
+    speeds = {**before["matrix GFLOP/s"]}
+    for threads, by in found["matrix GFLOP/s"].items():
+        known = speeds.get(threads, by)
+        speeds[threads] = {kind: max(by[kind], known[kind]) for kind in by}
+    for row in rows:
+        per_second = found["GFLOP a step"] / found["batch"] * row["latents a processor second"]
+        kind = "float32" if row["variant"].startswith("float32") else "bf16"
+        row["share"] = per_second * row["threads"] / speeds[str(row["threads"])][kind]
     return found | {"rows": rows, "matrix GFLOP/s": speeds}
 
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from html import escape
 
 ALONE = "n = 1, no interval"
-WIDTH, HEIGHT, LEFT, BOTTOM, RIGHT, TOP = 440, 290, 40, 44, 118, 40
+WIDTH, HEIGHT, LEFT, BOTTOM, RIGHT, TOP = 450, 290, 40, 44, 138, 40
 
 
 def scatter(series: Mapping[str, Sequence[tuple[float, float, int]]], across: str, up: str, title: str) -> str:

@@ -39,8 +39,8 @@ class Compare(Screen):
     def build(self, page: Page) -> None:
         page.html(
             '<div class="rw-card rw-pictures-card"><div id="pictures" class="rw-pictures" aria-live="off"></div>'
-            '<div class="rw-told"><p id="said" class="rw-said" aria-live="polite">Click a block of the U-Net: it is switched off, '
-            'and the picture shows what it did.</p><div class="rw-tries"><h3>Try</h3><div id="tries" role="group" '
+            '<div class="rw-told"><p id="said" class="rw-said" aria-live="polite">Click a block of the U-Net to switch it off '
+            'and see what it did for the picture.</p><div class="rw-tries"><h3>Try</h3><div id="tries" role="group" '
             'aria-label="Try"></div></div></div></div>'
             '<div class="rw-slot"></div>'
             '<details class="rw-card" id="differ"><summary>Differences, side by side</summary><div class="rw-differ">'

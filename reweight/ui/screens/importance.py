@@ -51,7 +51,7 @@ class Importance(Screen):
   <p class="rw-note" id="cell-note" aria-live="polite">Click a cell for an explanation.</p>
   <div class="rw-line"><button type="button" id="probe">Probe this prompt</button>
     <span role="radiogroup" aria-label="Preset" id="preset">{presets}</span>
-    <label class="rw-label" for="runs">Runs</label><input type="number" id="runs" min="1" max="{MOST_RUNS}" step="1" value="15">
+    <span class="rw-together"><label class="rw-label" for="runs">Runs</label><input type="number" id="runs" min="1" max="{MOST_RUNS}" step="1" value="15"></span>
     <span class="rw-note" id="probe-note"></span></div>
   <div class="rw-line"><button type="button" id="tune">Tune weights for this prompt</button>
     <span class="rw-note" id="tune-note" aria-live="polite">Optimises the weights by gradient for the model’s scorer, on a few seeds of this prompt.</span></div></div>

@@ -7,7 +7,7 @@
     { name: "one block, off to double", across: ["block", "off, 0.5, 1, 1.5, 2"], down: ["seed"] },
     { name: "schedules", across: ["schedule"], down: ["seed"] },
     { name: "methods × seeds", across: ["column"], down: ["seed"] },
-    { name: "Fig. 4: low varied", across: ["low", "0.95-1.05 x5"], down: ["seed"], set: { high: 1.1 } },
+    { name: "Fig. 4: low varied", across: ["low", "0.95-1.05 x5"], down: ["seed"], set: { low: 1, high: 1.1 } },
     { name: "Fig. 1a: N−1 steps re-weighted beside N", across: ["steps", "2-5"], down: ["column"], pairs: true },
   ];
   let known = null; // the settings that can be varied
@@ -118,6 +118,11 @@
     }
   }
 
+  // The prompt and the seed, where they are not what is varied.
+  const fixed = () => {
+    const { name, name_down, prompt, seed } = sweep.about;
+    return [["prompt", `“${prompt}”`], ["seed", `seed ${seed}`]].filter(([one]) => ![name, name_down].includes(one)).map(([, text]) => text);
+  };
   const place = (at) => $(`#sweep-grid [data-at="${key(at)}"]`);
   function lay(about) {
     sweep.about = about;
@@ -125,7 +130,7 @@
     $("#sweep-chart").replaceChildren();
     $("#sweep-note").textContent = "Click a picture to use its settings on the page.";
     const versus = about.down && !pairs ? `${about.across} × ${about.down}` : about.across;
-    $("#sweep-title").textContent = `${pairs ? "N−1 steps re-weighted beside N steps vanilla" : versus}: “${about.prompt}”, seed ${about.seed}`;
+    $("#sweep-title").textContent = `${pairs ? "N−1 steps re-weighted beside N steps vanilla" : versus}: ${fixed().join(", ")}`;
     const head = (text, scope) => {
       const th = document.createElement("th");
       th.textContent = text;
@@ -224,8 +229,7 @@
     return rw.csv([["file", ...names, "ssim_with_vanilla", "mean_difference", sweep.scorer ? `score (${sweep.scorer})` : "score"], ...rows]);
   }
   function credit() {
-    const { model, column, prompt, seed } = sweep.about;
-    return `${model} · ${column} · “${prompt}” · seed ${seed}`;
+    return [sweep.about.model, sweep.about.column, ...fixed()].join(" · ");
   }
   function zip() {
     const names = new Map();
