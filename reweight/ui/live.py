@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass
 from typing import Any
@@ -16,6 +16,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request as HttpRequest
 from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
+from starlette.types import Receive, Scope, Send
 
 from ..engine.engine import Engine
 from ..engine.request import Request, RequestError, validate
@@ -67,6 +68,21 @@ class Call:
 
 
 Act = Callable[[Call], Iterator[Event | None]]
+
+
+class Lines(StreamingResponse):
+    """A generator's lines; it is closed with the connection. Else a drawing would go on for a visitor who has left, or
+    has wished for another, until the generator's turn comes among the garbage."""
+
+    def __init__(self, lines: Generator[bytes, None, None], **options: Any) -> None:
+        super().__init__(lines, **options)
+        self.lines = lines
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            await super().__call__(scope, receive, send)
+        finally:
+            self.lines.close()
 
 
 class Live:
@@ -130,9 +146,9 @@ class Live:
             return JSONResponse({"kind": "error", "text": str(error)}, 400)
         LocalContext.request.set(gr.Request(request=http))  # where a GPU is lent, it is lent to this visitor
         call = Call(self.engine, session, settings, given, http.client.host if http.client else "")
-        return StreamingResponse(self._lines(call, session, name, act), media_type="application/x-ndjson")
+        return Lines(self._lines(call, session, name, act), media_type="application/x-ndjson")
 
-    def _lines(self, call: Call, session: Session, name: str, act: Act) -> Iterator[bytes]:
+    def _lines(self, call: Call, session: Session, name: str, act: Act) -> Generator[bytes, None, None]:
         if not self._room.acquire(blocking=False):
             text = "Too many visitors are drawing at the moment: try again in a minute."
             yield _line({"kind": "error", "text": text})

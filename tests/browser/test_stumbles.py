@@ -162,3 +162,18 @@ def test_on_a_phone_the_picture_is_in_view_while_one_slides_and_nothing_is_cut_o
     expect(strip).to_be_hidden()
     block(page, 5).click()
     expect(page.locator("#said")).to_contain_text(re.compile(r"off at both steps: .*changed"))
+
+
+TRANSLATED = """() => { const walker = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT), texts = [];
+  while (walker.nextNode()) texts.push(walker.currentNode);
+  for (const text of texts) {
+    if (!text.textContent.trim() || text.parentElement.closest("script, style, textarea, [translate=no]")) continue;
+    const outer = document.createElement("font"), inner = document.createElement("font");
+    inner.textContent = `X${text.textContent}`; outer.append(inner); text.replaceWith(outer); } }"""
+
+
+def test_a_page_that_the_browser_has_translated_still_knows_its_screens(visit):
+    page = visit()
+    page.evaluate(TRANSLATED)
+    page.locator('#screens [role="tab"]').nth(1).click()
+    page.wait_for_function("() => window.reweight.screen === 'Importance'", timeout=20_000)

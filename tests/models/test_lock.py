@@ -90,7 +90,7 @@ def test_a_commit_that_is_gone(online):
     lock.own_file().parent.mkdir(parents=True)
     lock.own_file().write_text(json.dumps({"one/good": NEWER}), encoding="utf-8")
     with pytest.raises(
-        ModelError, match=r"version d{12} of one/good is not there.*delete its line in models.lock.json"
+        ModelError, match=r"version d{12} of one/good no longer exists.*delete its line in models.lock.json"
     ):
         load()
     assert recorded() == {"one/good": NEWER}
@@ -125,7 +125,7 @@ DAMAGED = [
 def test_a_damaged_file_is_refused_and_kept(online, text):
     lock.own_file().parent.mkdir(parents=True)
     lock.own_file().write_text(text, encoding="latin-1")
-    with pytest.raises(ModelError, match=r"^models.lock.json in .* is damaged: mend it, or delete it[^.]*\.$"):
+    with pytest.raises(ModelError, match=r"^models.lock.json in .* is damaged: repair it, or delete it[^.]*\.$"):
         load()
     assert lock.own_file().read_text(encoding="latin-1") == text
     assert online.asked == []

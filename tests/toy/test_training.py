@@ -350,7 +350,7 @@ def test_what_is_made_part_by_part_goes_on_after_a_kill(tmp_path):
         assert np.array_equal(fill(tmp_path / "rows.npy", rows.shape, np.float16, made), rows)
     assert len(fill(tmp_path / "rows.npy", (4, 2), np.float16, made)) == 10
     for shape in ((11, 2), (10, 3)):
-        with pytest.raises(ValueError, match=r"begun with shape \(10, 2\)"):
+        with pytest.raises(ValueError, match=r"started with shape \(10, 2\)"):
             fill(tmp_path / "rows.npy", shape, np.float16, made)
 
 

@@ -98,7 +98,8 @@
 
   const opening = rw.post("begin", { query: location.search }).then(async (answer) => [answer.ok, await answer.json()]).catch(() => []);
   async function begin() {
-    if (!$("#ask") || !$("#pictures") || !$("#instrument")) return setTimeout(begin, 30);
+    if (!$("#ask") || !$("#pictures") || !$("#instrument") || !$('#screens [role="tablist"]')) return setTimeout(begin, 30);
+    $('#screens [role="tablist"]').parentElement.translate = false; // screens are known by their tabs' words, which a browser's translation would change
     rw.status("Starting…");
     const [ok, facts] = await opening;
     // What stood in the HTML gives way once the same pictures are in their places.
