@@ -49,4 +49,4 @@ def _read(axis: Any, arms: list[dict[str, Any]]) -> None:
             axis.plot([low, high], [y + shift] * 2, color=colour, lw=2)
             axis.plot(rows.mean(), y + shift, "o", color=colour, ms=5)
     axis.set_yticks(range(len(arms)), [arm["title"] for arm in reversed(arms)], fontsize=7)
-    axis.set(xlabel="share of the caption shown, by the judge (grey: before)", ylim=(-0.6, len(arms) - 0.4))
+    axis.set(xlabel="caption shown, by the judge (grey: before)", ylim=(-0.6, len(arms) - 0.4))
