@@ -208,7 +208,7 @@ def test_agreement_goes_on_after_it_was_killed(sd_folder, tmp_path, monkeypatch)
         (["table5", "--scorer", "nobody"], "There is no scorer 'nobody': choose one of auto"),
         (["fig3", "--scorer", "nobody"], "There is no scorer 'nobody': choose one of auto"),
         (["pruning", "--scorer", "nobody", "--out", "x"], "There is no scorer 'nobody': choose one of auto"),
-        (["table5", "--importance", "nobody"], "no importance from 'nobody'"),
+        (["table5", "--importance", "nobody"], "no scores from 'nobody'"),
         (["table5", "--steps", "two"], "The steps are whole numbers"),
         (["importance", "--seeds", "two", "--out", "x"], "The seeds are whole numbers"),
     ],

@@ -42,12 +42,12 @@ def loaded(sd_folder):
 def test_the_student_comes_nearer_and_the_pipeline_stays_as_it_was(loaded):
     pipe = loaded.pipe
     before = {name: weight.clone() for name, weight in pipe.unet.state_dict().items()}
-    own = pipe.unet
+    own, hooks = pipe.unet, dict(pipe.unet._forward_hooks)
     seeds = range(42, 50)
     whole = pictures(loaded, "a red apple", seeds, batch=3, **WHERE)
     student = fine_tuned(pipe, MASK, "a red apple", guidance=0.0, epochs=12, batch=2, rate=1e-3)
     assert pipe.unet is own and all(torch.equal(weight, before[name]) for name, weight in own.state_dict().items())
-    assert not own._forward_hooks and not student._forward_hooks
+    assert dict(own._forward_hooks) == hooks and len(student._forward_hooks) == len(hooks)
     moved = {name for name, weight in student.state_dict().items() if not torch.equal(weight, before[name])}
     assert moved and all("attentions." in name for name in moved)
     left_out = likeness(pictures(loaded, "a red apple", seeds, mask=MASK, **WHERE), whole, Colours())

@@ -10,8 +10,10 @@ import pytest
 from server import ROOT
 
 SLOW = """
-import sys
+import signal, sys
 from reweight.serving.server import Stop
+
+signal.signal(getattr(signal, sys.argv[1]), signal.SIG_DFL)  # where the tests run under nohup, SIGHUP is ignored
 
 class Slow:
     def __del__(self, sleep=__import__("time").sleep):
@@ -31,7 +33,7 @@ finally:
 @pytest.mark.parametrize("name", ["SIGTERM", "SIGHUP"])
 def test_the_process_goes_as_soon_as_everything_is_closed(name: str):
     process = subprocess.Popen(
-        [sys.executable, "-c", SLOW], cwd=ROOT, stdout=subprocess.PIPE, text=True, encoding="utf-8"
+        [sys.executable, "-c", SLOW, name], cwd=ROOT, stdout=subprocess.PIPE, text=True, encoding="utf-8"
     )
     assert process.stdout.readline() == "ready\n"
     process.send_signal(getattr(signal, name))
