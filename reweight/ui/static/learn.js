@@ -201,13 +201,16 @@
     look();
   }
 
-  // What a card is about, unfolded and in view; on a screen that has just been chosen it is there a moment later.
-  function bring(selector, card, looks = 120) {
+  // What a card is about, unfolded and in view. It may appear a while after its screen was chosen, and what is above it may
+  // grow when it arrives: it stays in view until the visitor does something.
+  function bring(selector, card) {
     const one = $(selector);
     if (lesson?.cards[at] !== card) return;
-    if (!one?.offsetParent) return void (looks && requestAnimationFrame(() => bring(selector, card, looks - 1)));
+    if (!one?.offsetParent) return void setTimeout(() => bring(selector, card), 50);
     if (one.matches("details")) one.open = true;
-    one.scrollIntoView({ block: "center" });
+    const sizes = new ResizeObserver(() => (lesson?.cards[at] === card ? one.scrollIntoView({ block: "center" }) : sizes.disconnect()));
+    ["body", ".gradio-container"].forEach((part) => $(part) && sizes.observe($(part)));
+    ["wheel", "touchstart", "pointerdown", "keydown"].forEach((kind) => addEventListener(kind, () => sizes.disconnect(), { once: true, passive: true }));
   }
 
   function question({ question, options, answer, because }) {
