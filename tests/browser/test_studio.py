@@ -236,8 +236,12 @@ def test_what_a_card_is_about_is_brought_into_view(visit):
         expect(page.locator("#lesson")).to_contain_text(f"{n} of 5")
         page.locator(".rw-lesson-skip").click()
     expect(page.locator("#tune")).to_be_in_viewport(timeout=30_000)
-    page.evaluate("() => document.querySelector('#screen-importance, #importance, main').before(Object.assign(document.createElement('div'), {style: 'height: 900px'}))")
-    page.wait_for_function("() => { const { top } = document.querySelector('#tune').getBoundingClientRect(); return top > 0 && top < innerHeight; }")
+    page.evaluate(
+        "() => document.querySelector('#importance, main').before(Object.assign(document.createElement('div'), {style: 'height: 900px'}))"
+    )
+    page.wait_for_function(
+        "() => { const { top } = document.querySelector('#tune').getBoundingClientRect(); return top > 0 && top < innerHeight; }"
+    )
 
 
 def test_a_class_gets_a_sheet_of_what_the_lessons_ask(visit):
