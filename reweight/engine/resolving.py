@@ -84,7 +84,7 @@ def choose(
             if serves(weights):
                 return as_chosen(
                     weights, blocks,
-                    f"weights tuned on other prompts, shipped with the model{_guided(weights, request)}",
+                    f"weights tuned on {_prompts(weights)}, shipped with the model{_guided(weights, request)}{_tested(weights)}",
                 )  # fmt: skip
         raise RequestError(_none_tuned(request, sorted({w.steps for w in ready})))
     if not control.probed:
@@ -124,6 +124,20 @@ def as_chosen(table: WeightTable, blocks: Sequence[TargetBlock], source: str) ->
 def _guided(table: WeightTable, request: Request) -> str:
     differs = table.guidance_scale != request.guidance
     return f", at guidance {table.guidance_scale:g}, not {request.guidance:g}" if differs else ""
+
+
+def _prompts(table: WeightTable) -> str:
+    count, scorer = table.provenance.get("prompts"), (table.scorer or "").rpartition(" ")[0]
+    return f"{f'{count} ' if count else ''}other prompts{f' for the {scorer}' if scorer else ''}"
+
+
+def _tested(table: WeightTable) -> str:
+    """What a test on further prompts found that a shipped table gains and costs, as text; empty if there was none."""
+    test = table.diagnostics.get("test")
+    if test is None:
+        return ""
+    score, adherence = test["score_over_vanilla"][0], test["obeyed_over_vanilla"][0]
+    return f"; on {test['captions']} further prompts score {score:+.3f}, prompt adherence {adherence:+.3f} from vanilla"
 
 
 def _none_tuned(request: Request, counts: Sequence[int]) -> str:

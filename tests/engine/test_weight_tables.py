@@ -171,3 +171,19 @@ def test_generate_draws_with_a_weight_for_each_transformer_and_asks_for_its_tabl
 
 def test_an_unknown_card_is_no_reason_to_look_for_weights():
     assert resolving.shipped_weights("somebody/else") == () and card_for("toy-turbo").embedded
+
+
+def test_the_page_says_what_shipped_weights_gain_and_cost():
+    from reweight.engine.engine import Engine
+    from reweight.engine.request import validate
+
+    engine = Engine(("toy-turbo",))
+    try:
+        request = validate(engine.card("toy-turbo"), prompt="a boat", model="toy-turbo", steps=2, schedule="tuned")
+        source = engine.chosen(request).source
+    finally:
+        engine.close()
+    assert source.startswith(
+        "weights tuned on 96 other prompts for the toy scorer, shipped with the model; on 191 further"
+    )
+    assert source.endswith("score +0.005, prompt adherence -0.001 from vanilla")
