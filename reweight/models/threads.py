@@ -30,7 +30,8 @@ class OneThread:
 
     @torch.compiler.disable
     def _leave(self, network: nn.Module, given: tuple[Any, ...], result: Any) -> None:
-        torch.set_num_threads(self._before.pop())
+        if self._before:  # empty where a hook before `_enter` refused the call
+            torch.set_num_threads(self._before.pop())
 
 
 def limit_threads(pipe: Any) -> None:

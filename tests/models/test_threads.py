@@ -53,6 +53,20 @@ def test_the_number_comes_back_after_an_exception(seen):
 
 
 @torch.no_grad()
+def test_a_call_that_is_refused_beforehand_changes_nothing(seen, recwarn):
+    pipe, counts = seen
+
+    def refuse(*_):
+        raise ValueError("refused")
+
+    with pipe.unet.register_forward_pre_hook(refuse, prepend=True), pytest.raises(ValueError, match="refused"):
+        pipe.unet(*inputs(pipe.unet, 1))
+    assert not [warning for warning in recwarn if "forward hook" in str(warning.message)]
+    pipe.unet(*inputs(pipe.unet, 1))
+    assert counts == [1] and torch.get_num_threads() == 2
+
+
+@torch.no_grad()
 def test_a_copy_limits_its_own_calls(seen):
     pipe, _ = seen
     other = copy.deepcopy(pipe.unet)
