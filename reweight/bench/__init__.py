@@ -6,7 +6,7 @@ from .embedded import defaults, draw_atlas
 from .embedded import picture_quality as toy
 from .embedded import scorer_quality as toy_scorer
 from .overhead import full_size, grid, page_latency, parts, plan
-from .peers import full_size_peers, full_size_times, peer_study, which_steps
+from .peers import full_size_peers, full_size_times, peer_study, which_cells, which_steps
 from .published import whole_run, write_documents
 from .studies import agreement, pruning
 from .studies import error_parabola as proposition
@@ -15,7 +15,7 @@ from .studies import probe_cost as probe
 from .studies import surrogate_savings as surrogate
 from .tables import table2
 from .tables import table_commands as tables
-from .tuned import tuned_study
+from .tuned import how_many_captions, tuned_study
 
 app = typer.Typer(no_args_is_help=True, help=__doc__)
 app.command("agreement")(agreement.command)
@@ -27,6 +27,7 @@ app.command("parts")(parts.command)
 app.command("importance")(importance.command)
 app.command("live")(page_latency.command)
 app.command("peers")(peer_study.command)
+app.command("peers-cells")(which_cells.command)
 app.command("peers-full-size")(full_size_peers.command)
 app.command("peers-full-size-times")(full_size_times.command)
 app.command("peers-steps")(which_steps.command)
@@ -39,6 +40,7 @@ app.command("surrogate")(surrogate.command)
 app.command("toy")(toy.command)
 app.command("toy-scorer")(toy_scorer.command)
 app.command("tuned")(tuned_study.command)
+app.command("tuned-captions")(how_many_captions.command)
 for _name in tables.SUMMARY:
     app.command(_name)(tables.command_for(_name))
 app.command("table2")(table2.command)

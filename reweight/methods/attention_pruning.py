@@ -12,10 +12,10 @@ from torch import Tensor
 
 from ..patching.blocks import as_unet
 from ..patching.clock import Clock, clocked
-from ..patching.tokens import Hooks, Place, hooking, places
+from ..patching.tokens import Hooks, Place, check_blocks, hooking, places
 from .base import Drawing, Method, Report
 from .settings import setting
-from .steps import Steps, checked_steps, with_steps, words
+from .steps import Cells, Steps, acts, checked_cells, checked_steps, never, with_steps, words
 from .token_merging import parted
 
 STEPS = "AT-EDM's steps that prune"
@@ -33,7 +33,8 @@ class AtEdm:
     Tinker with: again: the share of the remaining tokens pruned after each later layer (between); iterations: of the
     ranking; both values are ours. early: the share of the steps in which the first attention of each down stage and the
     last of each up stage prune nothing (the authors' schedule; 15 of 50 steps is our value).
-    blocks: the indices of the target blocks that prune. steps: the denoising steps that prune, from 1. None for all.
+    blocks: the indices of the target blocks that prune. steps: the denoising steps that prune, from 1. cells: the
+    (step, block) that prune. None for all.
     """
 
     fraction: float = setting("Share of tokens pruned", low=0, high=0.95, step=0.01, default=0.63)
@@ -43,9 +44,11 @@ class AtEdm:
     early: float = setting("Early steps", low=0, high=1, step=0.05, default=0.3)
     blocks: tuple[int, ...] | None = setting("Blocks", default=None)
     steps: Steps = setting("Steps that prune", default=None)
+    cells: Cells = setting("Cells that prune", default=None)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "steps", checked_steps(self.steps, STEPS))
+        object.__setattr__(self, "cells", checked_cells(self.cells, "AT-EDM's cells"))
         blocks: Any = self.blocks
         if blocks is None:
             return
@@ -76,8 +79,7 @@ class AtEdmMethod(Method):
     def apply(self, pipe: Any, settings: AtEdm, drawing: Drawing) -> Iterator[Report]:
         unet, report = as_unet(pipe), Report()
         found = places(unet)
-        if settings.blocks and max(settings.blocks) > found[-1].block.index:
-            raise ValueError(f"There is no block {max(settings.blocks)}: this model has 0 to {found[-1].block.index}.")
+        check_blocks([*(settings.blocks or ()), *(block for _, block in settings.cells or ())], found)
         chosen = [place for place in found if settings.blocks is None or place.block.index in settings.blocks]
         if settings.scope == "between":
             chosen = [place for place in chosen if len(place.layers) > 1]
@@ -94,13 +96,13 @@ class AtEdmMethod(Method):
 
     def caption(self, settings: AtEdm, drawing: Drawing) -> str:
         chosen = "" if settings.blocks is None else f", blocks {','.join(map(str, settings.blocks))}"
-        when = "" if settings.steps is None else f", {words(settings.steps)}"
+        when = "".join(f", {text}" for text in [words(settings.steps, settings.cells)] if text)
         return f"{settings.fraction:g} pruned {settings.scope} layers, early {settings.early:g}{chosen}{when}"
 
     def inert(self, settings: AtEdm, drawing: Drawing) -> str:
         if settings.fraction == 0 and (settings.scope == "within" or settings.again == 0):
             return "AT-EDM with a share of 0 prunes nothing."
-        if settings.steps and min(settings.steps) > drawing.steps:
+        if never(settings.steps, settings.cells, drawing.steps):
             return f"AT-EDM prunes at none of these {drawing.steps} steps."
         if settings.scope == "between" and drawing.family in ONE_LAYER:
             return _one_layer()
@@ -153,12 +155,12 @@ class _Budget:
     """The share of tokens that a Transformer prunes at the current step (the authors' DSAP)."""
 
     def __init__(self, settings: AtEdm, clock: Clock, place: Place) -> None:
-        self.settings, self.clock = settings, clock
+        self.settings, self.clock, self.block = settings, clock, place.block.index
         spared = {"down": 0, "up": place.of - 1}.get(place.block.stage)
         self.spared = spared == place.number
 
     def __call__(self, again: bool = False) -> float:
-        if self.settings.steps is not None and self.clock.step + 1 not in self.settings.steps:
+        if not acts(self.settings.steps, self.settings.cells, self.clock.step, self.block):
             return 0.0
         if self.spared and self.clock.step < self.settings.early * self.clock.steps:
             return 0.0

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -12,10 +12,10 @@ from torch import Tensor
 
 from ..patching.blocks import as_unet
 from ..patching.clock import Clock, clocked
-from ..patching.tokens import hooking, places
+from ..patching.tokens import check_blocks, hooking, places
 from .base import Drawing, Method, Report
 from .settings import setting
-from .steps import Steps, checked_steps, with_steps
+from .steps import Cells, Steps, acts, checked_cells, checked_steps, never, with_steps, words
 
 STEPS = "ToMe's steps that merge"
 
@@ -28,7 +28,7 @@ class TokenMerging:
     Tinker with: downsample: the coarsest resolution whose blocks merge, as a divisor of the latent's: 1, 2, 4 or 8.
     stride: the side of the square cells; one token of each cell is a destination that others merge into. random: choose
     it at random for each layer, only under guidance; else it is the first. steps: the denoising steps that merge,
-    counted from 1; None for all.
+    counted from 1. cells: the (step, block) that merge. None for all.
     """
 
     ratio: float = setting("Share of tokens merged", low=0, high=0.9, step=0.05, default=0.5)
@@ -36,9 +36,11 @@ class TokenMerging:
     stride: int = setting("Cell", low=2, high=4, default=2)
     random: bool = setting("Random cells", default=True)
     steps: Steps = setting("Steps that merge", default=None)
+    cells: Cells = setting("Cells that merge", default=None)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "steps", checked_steps(self.steps, STEPS))
+        object.__setattr__(self, "cells", checked_cells(self.cells, "ToMe's cells"))
 
 
 PRESETS: dict[str, TokenMerging] = {
@@ -62,14 +64,18 @@ class TokenMergingMethod(Method):
     @contextmanager
     def apply(self, pipe: Any, settings: TokenMerging, drawing: Drawing) -> Iterator[Report]:
         unet, report = as_unet(pipe), Report()
-        chosen = [place for place in places(unet) if 2**place.block.level <= settings.downsample]
+        found = places(unet)
+        check_blocks([block for _, block in settings.cells or ()], found)
+        chosen = [place for place in found if 2**place.block.level <= settings.downsample]
         if not chosen:
             raise ValueError(
                 f"This U-Net has no attention down to 1/{settings.downsample} of the latents' side, where ToMe would "
                 "merge: choose a coarser resolution."
             )
         with ExitStack() as undo:
-            clock = undo.enter_context(clocked(pipe, self.title, by_step=settings.steps is not None))
+            clock = undo.enter_context(
+                clocked(pipe, self.title, by_step=(settings.steps, settings.cells) != (None, None))
+            )
             draws = _Draws(pipe, drawing, clock, settings.random)
             undo.callback(unet.register_forward_pre_hook(draws.begin).remove)
             hooks = undo.enter_context(hooking())
@@ -77,17 +83,21 @@ class TokenMergingMethod(Method):
                 grid = _Grid()
                 hooks.before(place.module, grid.see)
                 for layer in place.layers:
-                    merging = _Merging(settings, grid, draws, clock, report)
+                    merging = _Merging(settings, place.block.index, grid, draws, clock, report)
                     hooks.before(layer, merging.match)
                     hooks.before(layer.attn1, merging.merge)
                     hooks.after(layer.attn1, merging.part)
             report.modules = len(hooks.modules)
             yield report
 
+    def caption(self, settings: TokenMerging, drawing: Drawing) -> str:
+        text = super().caption(replace(settings, cells=None), drawing)
+        return ", ".join(filter(None, (text, words(None, settings.cells))))
+
     def inert(self, settings: TokenMerging, drawing: Drawing) -> str:
         if settings.ratio == 0:
             return "ToMe with a share of 0 merges nothing."
-        if settings.steps and min(settings.steps) > drawing.steps:
+        if never(settings.steps, settings.cells, drawing.steps):
             return f"ToMe merges at none of these {drawing.steps} steps."
         return ""
 
@@ -177,13 +187,16 @@ class _Grid:
 class _Merging:
     """Hooks of one layer: match its tokens, merge the input of its self-attention, unmerge the output."""
 
-    def __init__(self, settings: TokenMerging, grid: _Grid, draws: _Draws, clock: Clock, report: Report) -> None:
-        self.settings, self.grid, self.draws, self.clock, self.report = settings, grid, draws, clock, report
+    def __init__(
+        self, settings: TokenMerging, block: int, grid: _Grid, draws: _Draws, clock: Clock, report: Report
+    ) -> None:
+        self.settings, self.block, self.grid, self.draws = settings, block, grid, draws
+        self.clock, self.report = clock, report
         self.restore: Tensor | None = None
 
     def match(self, x: Tensor) -> None:
         self.restore = None
-        if self.settings.steps is not None and self.clock.step + 1 not in self.settings.steps:
+        if not acts(self.settings.steps, self.settings.cells, self.clock.step, self.block):
             return
         stride, (height, width) = self.settings.stride, (self.grid.height, self.grid.width)
         chosen = cells(height, width, stride, self.draws.offsets(height, width, stride))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -40,6 +40,13 @@ def places(pipe_or_unet: Any) -> tuple[Place, ...]:
                     raise ValueError("This U-Net's projections are fused: call its unfuse_qkv_projections() first.")
             found.append(Place(block, number, len(block.transformers), module, layers))
     return tuple(found)
+
+
+def check_blocks(blocks: Iterable[int], found: Sequence[Place]) -> None:
+    """ValueError if one of the block indices is none of the U-Net's."""
+    last = found[-1].block.index
+    if wrong := [block for block in blocks if block > last]:
+        raise ValueError(f"There is no block {max(wrong)}: this model has 0 to {last}.")
 
 
 class Hooks:

@@ -124,12 +124,13 @@ def iter_tune(
     }  # fmt: skip
     path = None if resume is None else Path(resume)
     kept = read_state(path, about) or {
-        "iteration": 0, "seconds": 0.0, "drawn": 0, "stepper": None, "best": None, "curve": [], "ended": "",
+        "iteration": 0, "seconds": 0.0, "cpu_seconds": 0.0, "drawn": 0, "stepper": None, "best": None, "curve": [], "ended": "",
     }  # fmt: skip
     kind = Gradient if settings.by == "gradient" else Evolution
     stepper: Stepper = kind(_start(start, size, settings), *size, settings, kept["stepper"])
     objective = Objective(pipe, scorer, sampling, settings, check)
     clock = time.monotonic() - kept["seconds"]
+    cpu_clock = time.process_time() - kept.get("cpu_seconds", 0.0)
 
     def table() -> WeightTable:
         best = kept["best"] or {"free": [[1.0]], "value": 0.0, "gain": 0.0, "low": 0.0, "high": 0.0, "iteration": 0}
@@ -149,7 +150,8 @@ def iter_tune(
                 "validation_gain": best["gain"], "validation_interval": [best["low"], best["high"]],
                 **{name: best[name] for name in ("match", "likeness") if name in best},
                 "best_iteration": best["iteration"], "iterations": kept["iteration"], "ended": kept["ended"],
-                "pictures": kept["drawn"], "seconds": round(kept["seconds"], 1), "curve": kept["curve"],
+                "pictures": kept["drawn"], "seconds": round(kept["seconds"], 1),
+                "cpu_seconds": round(kept.get("cpu_seconds", 0.0), 1), "curve": kept["curve"],
             },
         )  # fmt: skip
 
@@ -175,7 +177,8 @@ def iter_tune(
             )
             raise TuningStopped(message, table()) from error.with_traceback(None)
         kept |= {
-            "iteration": iteration, "seconds": time.monotonic() - clock, "stepper": stepper.state(),
+            "iteration": iteration, "seconds": time.monotonic() - clock,
+            "cpu_seconds": time.process_time() - cpu_clock, "stepper": stepper.state(),
             "drawn": drawn_before + objective.drawn,
         }  # fmt: skip
         if iteration == settings.iterations:

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from reweight.bench.embedded.held_out import captions
-from reweight.bench.peers import full_size_peers, full_size_times, peer_pictures, peer_summary, which_steps
+from reweight.bench.peers import full_size_peers, full_size_times, peer_pictures, peer_summary, which_cells, which_steps
 from reweight.bench.peers.flops import flops
 from reweight.bench.peers.variants import VANILLA, Variant, variants
 from reweight.engine.drawing import draw
@@ -118,16 +118,41 @@ def test_a_method_acts_at_the_steps_that_are_not_in_full(turbo, tmp_path, method
         validate(turbo.card, model="toy-turbo", prompt="a cat", steps=2, methods={method: {"steps": [0]}})
 
 
+def test_cells_fill_a_budget_in_their_order():
+    saving = np.array([3.0, -1.0, 2.0])
+    order = np.array([[0.5, 0.0, 0.1], [0.4, 0.0, 0.2]])
+    assert which_cells.filled(order, saving, 10.0) == [(1, 0), (1, 2), (2, 0), (2, 2)]
+    assert which_cells.filled(order, saving, 6.0) == [(1, 2), (2, 2)]  # (2, 0) would exceed what is left
+    assert which_cells.filled(order, saving, 7.0) == [(1, 2), (2, 0), (2, 2)]
+    table = {name: np.arange(6.0).reshape(2, 3) for name in ("importance", "calibrated", "paper-code", "own error")}
+    chosen = {name: which_cells.filled(by, saving, 5.0) for name, by in which_cells.orders(table, saving).items()}
+    assert chosen["least importance"] == [(1, 0), (1, 2)] and chosen["most importance"] == [(2, 0), (2, 2)]
+    assert chosen["checkerboard"] == [(1, 0), (1, 2)] and chosen["the last steps"] == [(2, 0), (2, 2)]
+
+
+@pytest.mark.thorough
+@pytest.mark.parametrize("method", ["at-edm", "tomesd"])
+def test_cells_are_measured(turbo, method):
+    found = which_cells.measures(turbo, method, ["a photo of a cat"], 2)
+    assert found["importance"].shape == found["own error"].shape == found["calibrated"].shape == (2, 7)
+    assert (found["own error"] >= 0).all() and found["own error"].max() > 0
+    saving, vanilla = found["saving"][0], float(found["vanilla"].item())
+    settings = which_cells.ALLOWED[method] | {"cells": [(1, 0), (2, 0), (2, 6)]}
+    spent = vanilla - which_cells._flops(turbo, method, settings, "a photo of a cat", 2)
+    assert spent == pytest.approx(2 * saving[0] + saving[6])
+    assert 0 < float(found["own"].item()) <= 1
+
+
 def test_steps_are_drawn_and_movement_is_measured(turbo, tmp_path):
     movement = which_steps._movement(turbo, "a photo of a cat", 3)
     assert movement[0] == 0 and (movement[1:] > 0).all()
-    plans = {"all": [1, 2, 3], "one": [1]}
+    plans = {"all": {"full_steps": [1, 2, 3]}, "one": {"full_steps": [1]}}
     options = dict(steps=3, scorer=scorer_named("toy"), batch=2)
     assert which_steps.draw_all(turbo, captions(2), plans, tmp_path, **options)
     errors = {row["variant"]: row["mse"] for row in read_rows(tmp_path).values()}
     assert errors["all"] == 0 < errors["one"]
     with pytest.raises(ValueError, match="plans"):
-        which_steps.draw_all(turbo, captions(2), {"all": [1]}, tmp_path, **options)
+        which_steps.draw_all(turbo, captions(2), {"all": {"full_steps": [1]}}, tmp_path, **options)
     assert validate(turbo.card, model="toy-turbo", prompt="a cat", steps=3).steps == 3
 
 

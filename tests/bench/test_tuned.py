@@ -7,7 +7,7 @@ import pytest
 from tiny import build_sd_unet
 from typer.testing import CliRunner
 
-from reweight.bench.tuned import tuned_summary, tunings
+from reweight.bench.tuned import how_many_captions, tuned_summary, tunings
 from reweight.bench.tuned.best_tables import best_ways
 from reweight.bench.tuned.captions import caption_sets
 from reweight.patching.blocks import target_blocks
@@ -88,6 +88,39 @@ def test_fewer_steps_are_compared_with_the_next_and_with_the_next_that_was_tuned
         ("vanilla", 2, 3, -1.0, 0.2, 0.3), ("dynamic", 2, 3, -0.5, 0.4, 0.3),
         ("vanilla", 2, 4, -2.0, 0.2, 0.4), ("dynamic", 2, 4, -1.5, 0.4, 0.4),
     ]  # fmt: skip
+
+
+def test_gains_by_the_number_of_captions_are_means_over_tunings():
+    def row(variant, prompt, score):
+        return {"variant": variant, "prompt": prompt, "seed": 1, "score": score, "obeyed": score / 2}
+
+    drawn = [row("vanilla", "a", 0.0), row("vanilla", "b", 1.0)]
+    for size, gain in ((3, 1.0), (6, 2.0)):
+        for seed in (0, 1):
+            drawn += [row(f"{size} captions, seed {seed}", p, v + gain + seed) for p, v in (("a", 0.0), ("b", 1.0))]
+    told = {
+        (n, s): {"validation_gain": n, "pictures": 10 * (s + 1), "cpu_seconds": 60.0} for n in (3, 6) for s in (0, 1)
+    }
+    few, many = how_many_captions.lines(drawn, told)
+    assert (few["captions"], many["captions"]) == (3, 6)
+    assert (few["score"][0], many["score"][0]) == (1.5, 2.5) and few["obeyed"][0] == 0.75
+    assert few["over_most"][0] == -1.0 and many["over_most"] == (0.0, 0.0, 0.0)
+    assert [each[0] for each in few["tunings"]] == [1.0, 2.0] and few["pictures"] == 15
+
+
+@pytest.mark.slow
+def test_the_number_of_captions_as_a_command(tmp_path):
+    from reweight.__main__ import app
+
+    arguments = [
+        "bench", "tuned-captions", "--out", str(tmp_path), "--sizes", "2,3", "--validation", "2", "--limit", "4", "--seeds",
+        "42", "--batch", "2", "--iterations", "2",
+    ]  # fmt: skip
+    CliRunner().invoke(app, arguments, catch_exceptions=False)
+    found = json.loads((tmp_path / "captions-toy-turbo.json").read_text(encoding="utf-8"))
+    assert [line["captions"] for line in found["lines"]] == [2, 3]
+    assert WeightTable.load(tmp_path / "dynamic-2-of-3.json").provenance["prompts"] == 3
+    assert all(line["cpu_seconds"] > 0 and len(line["tunings"]) == 2 for line in found["lines"])
 
 
 @pytest.mark.slow

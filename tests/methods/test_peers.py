@@ -263,6 +263,11 @@ class TestEverywhere:
         ("at-edm", {"scope": "beside"}),
         ("at-edm", {"blocks": [-1]}),
         ("at-edm", {"blocks": "0"}),
+        ("at-edm", {"cells": [[0, 1]]}),
+        ("at-edm", {"cells": [[1, 1, 1]]}),
+        ("tomesd", {"cells": []}),
+        ("tomesd", {"cells": "11"}),
+        ("tomesd", {"cells": [[1, 1.5]]}),
         ("tomesd", {"ratio": 0.95}),
         ("tomesd", {"downsample": 3}),
         ("tomesd", {"random": 1}),
@@ -283,6 +288,8 @@ def test_settings_out_of_range(key, changes):
         ("inherit", {"branch": 11}),
         ("at-edm", {"scope": "between"}),
         ("at-edm", {"blocks": [7]}),
+        ("at-edm", {"scope": "within", "cells": [[1, 7]]}),
+        ("tomesd", {"cells": [[1, 7]]}),
     ],
 )
 def test_a_unet_without_what_is_needed(sd_pipe, key, changes):
@@ -290,6 +297,27 @@ def test_a_unet_without_what_is_needed(sd_pipe, key, changes):
     with pytest.raises(ValueError, match=r"^[^\n]+\.$"), apply(key, sd_pipe, **changes):
         pass
     assert state(sd_pipe) == clean
+
+
+@pytest.mark.parametrize("key, whole", [("at-edm", {"scope": "within", "early": 0}), ("tomesd", {"downsample": 8})])
+def test_cells_are_where_a_method_acts(sd_pipe, key, whole):
+    def reduced(**changes):
+        with apply(key, sd_pipe, **whole | changes) as report:
+            picture = draw(sd_pipe, steps=3)
+        return picture, sum(report.figures.values())
+
+    everywhere, all_tokens = reduced()
+    m = 7
+    cells = [[step, block] for step in (1, 2, 3) for block in range(m)]
+    same, tokens = reduced(cells=cells)
+    assert (same == everywhere).all() and tokens == all_tokens
+    pictures, tokens = zip(*(reduced(cells=cells[i : i + m]) for i in (0, m, 2 * m)), strict=True)
+    assert sum(tokens) == all_tokens and len({picture.tobytes() for picture in pictures}) == 3
+    assert (reduced(cells=[[4, 0]])[0] == vanilla(sd_pipe, steps=3)).all()
+    method = METHODS[key]
+    settings = method.read({"cells": [[4, 0]]}, method.settings_for("sd15"))
+    assert method.inert(settings, Drawing(3)) and not method.inert(settings, Drawing(4))
+    assert "1 cell" in method.caption(settings, Drawing(4))
 
 
 def test_tome_where_no_attention_is_fine_enough(sdxl_pipe):

@@ -63,10 +63,11 @@ def command(
         for count in full or (4,) for name, chosen in choices(measured, steps, count, method).items()
     }  # fmt: skip
     console = Console(width=150)
+    settings = {label: ACTS[method](plan, steps) for label, plan in plans.items()}
     if not draw_all(
         loaded,
         captions(limit),
-        plans,
+        settings,
         rows,
         method=method,
         steps=steps,
@@ -174,10 +175,11 @@ def own(steps: int, count: int) -> list[int]:
 
 
 def draw_all(
-    loaded: Any, prompts: Sequence[str], plans: dict[str, list[int]], folder: Path, *, method: str = "inherit", steps: int,
-    scorer: Any, batch: int, minutes: float | None = None, clock: Callable[[], float] | None = None,
+    loaded: Any, prompts: Sequence[str], plans: dict[str, dict[str, Any]], folder: Path, *, method: str = "inherit",
+    steps: int, scorer: Any, batch: int, category: str = CATEGORY, minutes: float | None = None,
+    clock: Callable[[], float] | None = None,
 ) -> bool:  # fmt: skip
-    """Draw each prompt with each plan and append rows; returns whether all are done."""
+    """Draw each prompt with each plan, the method's settings, and append rows; returns whether all are done."""
     import time
 
     from ...engine.drawing import draw
@@ -195,7 +197,7 @@ def draw_all(
     for first in range(0, len(prompts), batch):
         some, seeds = prompts[first : first + batch], [SEED + i for i in range(first, min(first + batch, len(prompts)))]
         keys = [
-            (CATEGORY, prompt, seed, steps, label) for label in plans for prompt, seed in zip(some, seeds, strict=True)
+            (category, prompt, seed, steps, label) for label in plans for prompt, seed in zip(some, seeds, strict=True)
         ]
         if all(key in done for key in keys):
             continue
@@ -205,14 +207,14 @@ def draw_all(
         vanilla = draw(loaded, request, prompts=some, seeds=seeds).images
         for label, plan in plans.items():
             request = validate(
-                loaded.card, model=loaded.card.key, prompt=some[0], steps=steps, methods={method: ACTS[method](plan, steps)}
+                loaded.card, model=loaded.card.key, prompt=some[0], steps=steps, methods={method: plan}
             )  # fmt: skip
             images = draw(loaded, request, method, prompts=some, seeds=seeds).images
             scores = scorer.score(images, some)
             for i, image in enumerate(images):
                 gap = np.asarray(image, float) - np.asarray(vanilla[i], float)
                 file.append({
-                    "category": CATEGORY, "prompt": some[i], "seed": seeds[i], "steps": steps, "variant": label,
+                    "category": category, "prompt": some[i], "seed": seeds[i], "steps": steps, "variant": label,
                     "score": float(scores[i]), "ssim": float(ssims([image], vanilla[i])[0]),
                     "mse": float(np.mean((gap / 255) ** 2)),
                 })  # fmt: skip

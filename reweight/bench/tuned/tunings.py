@@ -35,10 +35,13 @@ def settings_of(way: str, **named: object) -> Tuning:
 
 def tuned(
     loaded: LoadedModel, sets: CaptionSets, scorer: ToyScorer, way: str, folder: Path, *, steps: int, guidance: float,
-    on_progress: Progress, **named: object,
+    on_progress: Progress, captions: int | None = None, **named: object,
 ) -> WeightTable:  # fmt: skip
-    """The table of one of WAYS: from the folder if it is done, else tuned, resuming if it was interrupted."""
-    name = f"{way.replace(', ', '-').replace(' ', '-')}-{steps}"
+    """The table of one of WAYS: from the folder if it is done, else tuned, resuming if it was interrupted.
+
+    captions: tune on the first ones only; None for all.
+    """
+    name = f"{way.replace(', ', '-').replace(' ', '-')}-{steps}" + ("" if captions is None else f"-of-{captions}")
     done = folder / f"{name}.json"
     if done.is_file():
         return WeightTable.load(done)
@@ -47,7 +50,7 @@ def tuned(
         on_progress(f"{way} {snapshot.iteration}, {snapshot.validation_gain:+.4f}", snapshot.done)
 
     table = tune(
-        loaded.pipe, sets.tuning, scorer, steps=steps, validation=sets.validation, guidance_scale=guidance,
+        loaded.pipe, sets.tuning[:captions], scorer, steps=steps, validation=sets.validation, guidance_scale=guidance,
         settings=settings_of(way, **named), model=loaded.source, revision=loaded.revision, on_progress=say,
         resume=folder / f"{name}.state.json",
     )  # fmt: skip
