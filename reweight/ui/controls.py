@@ -47,7 +47,6 @@ def controls(models: list[tuple[str, str]], local: bool, loaded: LoadedModel, st
   <label class="rw-label" for="prompt">Prompt</label>
   <div id="prompt-box"><textarea id="prompt" rows="2" maxlength="2000" data-setting="prompt" enterkeyhint="go" aria-describedby="unknown"
     placeholder="What should be in the picture?"></textarea></div>
-  <p class="rw-unknown" id="unknown" aria-live="polite"></p>
   <div id="examples" role="group" aria-label="Examples">{examples(card.key)}</div>
   <div id="words">{words_panel(loaded)}</div>
   <div class="rw-line"><button type="button" class="rw-link" id="surprise"{"" if loaded.vocabulary else " hidden"}>surprise me</button></div>
@@ -60,6 +59,7 @@ def controls(models: list[tuple[str, str]], local: bool, loaded: LoadedModel, st
   <p class="rw-inert" id="seed-note" aria-live="polite"></p>
   {_row("Model", _models(models, local, card.key), "model")}
   <div class="rw-line rw-buttons"><button type="button" id="generate" class="rw-primary">Draw</button><button type="button" id="stop">Stop</button></div>
+  <p class="rw-unknown" id="unknown" aria-live="polite"></p>
   <details id="more"><summary>More</summary>{_more(card, start)}</details>
 </div>
 """

@@ -80,7 +80,7 @@ def test_cells_are_painted_by_dragging_over_them_and_undone(visit):
 
 def test_on_a_phone_twelve_steps_are_readable_and_a_finger_that_scrolls_paints_nothing(chromium, server):
     page = chromium.new_page(viewport={"width": 390, "height": 800}, has_touch=True, reduced_motion="reduce")
-    page.set_default_timeout(PATIENCE)
+    page.set_default_timeout(120_000)
     page.goto(f"{server.url}?steps=12")
     has_drawn(page)
     small = page.locator("#heat-weights text").evaluate_all(
