@@ -94,16 +94,32 @@ def test_on_a_phone_twelve_steps_are_readable_and_a_finger_that_scrolls_paints_n
     for across, down in ((-80, 0), (0, -80)):
         touch.send(
             "Input.synthesizeScrollGesture",
-            {"x": box["x"] + 5, "y": box["y"] + 5, "xDistance": across, "yDistance": down, "gestureSourceType": "touch"},
+            {
+                "x": box["x"] + 5,
+                "y": box["y"] + 5,
+                "xDistance": across,
+                "yDistance": down,
+                "gestureSourceType": "touch",
+            },
         )
-    assert page.evaluate("() => [reweight.settings.painted, document.querySelector('#heat-weights').scrollLeft > 40]") == [
+    assert page.evaluate(
+        "() => [reweight.settings.painted, document.querySelector('#heat-weights').scrollLeft > 40]"
+    ) == [
         None,
         True,
     ]
+    first, scrolled = block(page, 6), page.evaluate("() => scrollY")
+    first.scroll_into_view_if_needed()
+    box = first.locator("rect").bounding_box()
+    held = {"x": box["x"] + 10, "y": box["y"] + 10, "xDistance": 0, "yDistance": -90, "gestureSourceType": "touch"}
+    touch.send("Input.synthesizeScrollGesture", held)
+    assert page.evaluate("() => reweight.settings.painted") is None and page.evaluate("() => scrollY") != scrolled
     name, place = (page.locator(one).first.bounding_box() for one in ("#heat-weights .rw-name", "#heat-weights"))
     assert place["x"] <= name["x"] and name["x"] + name["width"] <= place["x"] + place["width"]
     cell(page, 3, 6).tap()
     expect(cell(page, 3, 6)).to_have_attribute("aria-label", re.compile("off"))
+    first.tap()
+    expect(first).to_have_attribute("aria-pressed", "true")
     page.close()
 
 

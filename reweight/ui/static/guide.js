@@ -12,7 +12,7 @@
       table.afresh(`${blocks[i].name} off${table.where(null)}`, { cells: table.steps().map((t) => [t, i, table.OFF]), off: { block: i, at: null } });
     const all = [
       ["last", `switch off ${blocks[last].name}`, off(last)],
-      ["high", "×2 for the most important block", () => table.afresh("high 2.00, the most important block", { set: { high: 2 } })],
+      ["high", "×2 on the most important block", () => table.afresh("high 2.00, the most important block", { set: { high: 2 } })],
     ];
     if (middle >= 0) all.splice(1, 0, ["middle", `switch off ${blocks[middle].name}`, off(middle)]);
     return all.map(([key, text, act]) => ({ key, text, act, steps }));
@@ -38,7 +38,8 @@
     );
     const again = document.createElement("button");
     Object.assign(again, { type: "button", id: "start-again", className: "rw-link", textContent: "back to the start", title: "All weights as this model starts; undo brings yours back" });
-    place.append(again);
+    $("#start-again")?.remove();
+    $(".rw-tries h3").after(again);
     hint();
     follow();
   }

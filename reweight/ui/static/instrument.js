@@ -99,7 +99,7 @@
     named = name;
     const { low, high, schedule } = rw.settings;
     const option = $("#schedule-select")?.selectedOptions[0]?.textContent.split(" (")[0];
-    const why = name === "low" ? "Low sets the blocks that this ranking calls least important; high sets the most important." : "";
+    const why = name === "low" ? "Low sets the least important blocks." : "";
     rw.react(name === "schedule" ? `Weights: ${option ?? schedule}` : `low ${low.toFixed(2)}, high ${high.toFixed(2)}`, { why });
   });
   document.addEventListener("pointerup", () => (named = false));

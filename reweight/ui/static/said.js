@@ -85,7 +85,7 @@
     };
     const { table } = rw;
     const little = off && bars === 0 ? `, so ${table.data.blocks[off.block].name} matters little for this picture${table.where(off.at).replace(/ at (all|both) steps/, "")}` : "";
-    const than = part("span", "rw-soft rw-with", `SSIM ${ssim(s)} with the picture before`);
+    const than = part("span", "rw-soft rw-with", `SSIM ${ssim(s)} to the one before`);
     than.title = rw.SSIM;
     line.replaceChildren(part("span", "", `${text}: `), part("b", "", phrase), part("span", "", `${bars <= 1 && why ? `. ${why}` : little} `), than);
     than.insertAdjacentHTML("beforebegin", rw.bars(bars));
