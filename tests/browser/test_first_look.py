@@ -130,10 +130,10 @@ def test_what_a_short_drag_changes_is_shown_and_why_it_is_little_is_said(visit):
     page.wait_for_function(f"(before) => ({PIXELS})({MAIN}) === before", arg=before, polling=POLLING)
     page.mouse.move(5, 5)
     page.wait_for_function(f"(after) => ({PIXELS})({MAIN}) === after", arg=after, polling=POLLING)
-    expect(page.locator("#said")).to_contain_text("Low sets the least important blocks")
+    expect(page.locator("#said")).to_contain_text("Low acts most on the least important blocks")
     slide(page, "high", "ArrowRight", 3)
     expect(page.locator("#said")).to_contain_text(re.compile(r"high 1\.63: .*changed"))
-    expect(page.locator("#said")).not_to_contain_text("Low sets")
+    expect(page.locator("#said")).not_to_contain_text("Low acts")
 
 
 def test_another_model_keeps_what_was_set_and_undo(visit):

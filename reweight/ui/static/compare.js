@@ -159,7 +159,7 @@
     if (!figure || now?.key !== event.key) return;
     if (event.vanilla) {
       const { word, bars: n, ssim: s, difference } = event.vanilla;
-      $(".rw-change", figure).innerHTML = `against vanilla: ${word} ${rw.bars(n)}`;
+      $(".rw-change", figure).innerHTML = `vs. vanilla: ${word} ${rw.bars(n)}`;
       now.far = event.vanilla;
       $(".rw-details", figure).textContent = `${now.caption}; SSIM with vanilla ${s.toFixed(3)}, mean difference ${difference}/255`;
     }
