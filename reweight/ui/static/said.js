@@ -63,8 +63,11 @@
       : low === high ? (low === "1.00" ? "Every weight is 1: Re-weighted is the same as Vanilla. " : `Re-weighted: every block counts ${high} times. `)
       : `Re-weighted: each block counts ${low} to ${high} times, most where it matters most. `;
     const last = rw.table.data.blocks.at(-1).name;
-    line.textContent = `${first}${now}${press} ${last} in the U-Net to switch it off and see what it did for the picture.`;
+    const asked = document.body.classList.contains("rw-taught"); // a lesson asks first
+    line.textContent = `${first}${now}${asked ? "" : `${press} ${last} in the U-Net to switch it off and see what it did for the picture.`}`;
   }
+  // The settings have changed, but not by an act of somebody's.
+  rw.unexplained = () => quiet();
   let begun = false;
   rw.on("about", () => {
     if (!begun) hint();
