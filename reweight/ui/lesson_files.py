@@ -11,7 +11,12 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError, m
 from ..storage.strict_json import read_object, sentence
 
 FOLDER = Path(__file__).parent / "lessons"
+SAMPLE = FOLDER / "sample" / "only-the-decoder.json"
 WHAT = "a lesson"
+MISSING = {  # what a lesson without it needs, beside the name
+    "format": ' (it begins with "format": "reweight-lesson-1")', "title": ", its name", "minutes": ", how long it takes",
+    "about": ", a sentence that says what it is about", "cards": ", a list of cards that each have a text or a question",
+}  # fmt: skip
 MAX_BYTES = 100_000
 Text = Annotated[str, Field(min_length=1, max_length=2000)]
 Block = Annotated[str, Field(pattern=r"^(mid|(up|down)-\d)$")]
@@ -118,17 +123,14 @@ def _wrong(error: ValidationError) -> str:
     """The first of the faults, as a sentence for who writes the lesson: where it is, and what is missing or unknown there."""
     fault = error.errors(include_url=False, include_input=False)[0]
     *way, last = fault["loc"] or ("",)
-    place = "the lesson"
+    place = "it"
     if way[:1] == ["cards"] and len(way) > 1:
-        place = " of ".join([*(f"“{part}”" for part in reversed(way[2:]) if isinstance(part, str)), f"card {int(way[1]) + 1}"])
-    missing = {
-        "format": "begin it with \"format\": \"reweight-lesson-1\"", "title": "its title", "cards": "a list of cards, each with a text or an ask",
-        "minutes": "how many minutes it takes", "about": "a sentence that says what it is about",
-    }  # fmt: skip
+        inner = "".join(f"“{part}” of " for part in reversed(way[2:]) if isinstance(part, str))
+        place = f"{inner}card {int(way[1]) + 1}"
     if fault["type"] == "missing":
-        return f"This is not {WHAT}: {place} has no “{last}”{f' ({missing[str(last)]})' if not way and str(last) in missing else ''}."
+        return f"This is not {WHAT}: {place} has no “{last}”{MISSING.get(str(last), '') if place == 'it' else ''}."
     if fault["type"] == "extra_forbidden":
-        return f"This is not {WHAT}: {place} has a “{last}”, which lessons do not know."
+        return f"This is not {WHAT}: {place} has “{last}”, which lessons do not know."
     return sentence(error, WHAT)
 
 

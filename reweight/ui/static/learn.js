@@ -247,6 +247,7 @@
   document.addEventListener("click", (event) => {
     const id = event.target.closest?.("button")?.id;
     if (id === "lesson-load") $("#lesson-file").click();
+    if (id === "lesson-sample") rw.act("learn", "sample", {}, (said) => said.kind === "file" && rw.download(said.name, said.text, "application/json"));
     if (id === "lesson-forget") {
       progress = {};
       keep();
