@@ -68,10 +68,35 @@ def cost(results: Results) -> str:
             iterations = f"{found['best_iteration']} of {found['iterations']}"
             rows.append([
                 model, str(table["steps"]), TITLES.get(table["way"], table["way"]), iterations, str(found["pictures"]),
-                f"{found['seconds'] / 60:.1f}", gain,
+                f"{found['cpu_seconds'] / 60:.1f}", gain,
             ])  # fmt: skip
-    head = ["model", "steps", "weights", "best iteration", "pictures drawn", "minutes", "validation gain"]
+    head = ["model", "steps", "weights", "best iteration", "pictures drawn", "CPU minutes", "validation gain"]
     return markdown(head, _each_once(rows))
+
+
+def captions(results: Results) -> str:
+    """Gains of dynamic weights by the number of captions they were tuned on, from `captions-MODEL.json`."""
+    rows = [
+        [model, str(line["captions"]), interval(line["score"]), interval(line["obeyed"], "{:+.3f}"),
+         " / ".join(f"{each[0]:+.4f}" for each in line["tunings"]),
+         "" if line is lines[-1] else interval(line["over_most"]), f"{line['pictures']:.0f}",
+         f"{line['cpu_seconds'] / 60:.1f}"]
+        for model in MODELS if (lines := results.found.get(f"captions-{model}", {}).get("lines", []))
+        for line in lines
+    ]  # fmt: skip
+    head = ["model", "tuning captions", "score", "judge", "score of each seed", "score, x - most captions", "pictures drawn",
+            "CPU minutes"]  # fmt: skip
+    return markdown(head, rows)
+
+
+def caption_numbers(found: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    """The numbers of a study of tuning captions: "6" is the gain with 6 captions; "6.judge", "6 - most", "6.minutes"."""
+    yield "steps", str(found["steps"])
+    for line in found["lines"]:
+        yield f"{line['captions']}", interval(line["score"])
+        yield f"{line['captions']}.judge", interval(line["obeyed"], "{:+.3f}")
+        yield f"{line['captions']} - most", interval(line["over_most"])
+        yield f"{line['captions']}.minutes", f"{line['cpu_seconds'] / 60:.1f}"
 
 
 def fewer(results: Results) -> str:
@@ -125,7 +150,7 @@ def numbers(found: dict[str, Any]) -> Iterator[tuple[str, str]]:
     for table in found["tables"]:
         key = f"{table['steps']}.{table['way']}"
         yield f"{key}.pictures drawn", str(table["tuning"]["pictures"])
-        yield f"{key}.seconds", f"{table['tuning']['seconds']:.0f}"
+        yield f"{key}.seconds", f"{table['tuning']['cpu_seconds']:.0f}"
         yield f"{key}.claims", f"{sum(claim['holds'] for claim in table['claims'])} of {len(table['claims'])}"
     for pair in found["likeness"]:
         yield f"cosine {' / '.join(f'{way} {steps}' for way, steps in (pair['a'], pair['b']))}", f"{pair['cosine']:.2f}"

@@ -11,7 +11,7 @@
     const box = $("#lesson");
     const beside = $(".rw-controls")?.getBoundingClientRect();
     if (!box || !card) return;
-    if (card !== now) box.classList.toggle("rw-beside", !aboutControls(card));
+    if (card !== now) box.classList.toggle("rw-lesson-left", !aboutControls(card));
     if (beside?.width) {
       box.style.setProperty("--left", `${beside.left}px`);
       box.style.setProperty("--width", `${beside.width}px`);
@@ -22,5 +22,5 @@
   }
   rw.on("card", stand);
   addEventListener("resize", () => stand(now));
-  rw.moveLesson = () => $("#lesson").classList.toggle("rw-beside");
+  rw.moveLesson = () => $("#lesson").classList.toggle("rw-lesson-left");
 })();
