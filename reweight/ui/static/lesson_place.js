@@ -11,7 +11,8 @@
     const box = $("#lesson");
     const beside = $(".rw-controls")?.getBoundingClientRect();
     if (!box || !card) return;
-    if (card !== now) box.classList.toggle("rw-lesson-left", !aboutControls(card));
+    if (card !== now || !box.dataset.stands) box.classList.toggle("rw-lesson-left", !aboutControls(card));
+    box.dataset.stands = "yes";
     if (beside?.width) {
       box.style.setProperty("--left", `${beside.left}px`);
       box.style.setProperty("--width", `${beside.width}px`);
