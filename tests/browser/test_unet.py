@@ -94,6 +94,9 @@ def test_on_a_phone_twelve_steps_are_readable_and_a_finger_that_scrolls_paints_n
     target.scroll_into_view_if_needed()
     box = target.bounding_box()
     touch = page.context.new_cdp_session(page)
+    assert page.evaluate(
+        "() => { const place = document.querySelector('#heat-weights'); return place.scrollWidth > place.clientWidth + 80; }"
+    )
     for across, down in ((-80, 0), (0, -80)):
         touch.send(
             "Input.synthesizeScrollGesture",
