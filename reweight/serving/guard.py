@@ -67,5 +67,5 @@ class Guard:
         elif stream is not None:
             await listen(self.app, asked, answer, stream)
         else:
-            receive = asked.receive if asked.method in ("GET", "HEAD") else asked.limited()
+            receive = asked.receive if asked.method in ("GET", "HEAD") else await asked.checked()
             await self.app(asked.scope, receive, answer.send)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import secrets
 import time
 import weakref
 from collections import OrderedDict
@@ -40,6 +41,7 @@ class House:
         self.listeners: dict[str, set[asyncio.Task[Any]]] = {}  # the streams of each visit
         self.given_up: weakref.WeakSet[asyncio.Task[Any]] = weakref.WeakSet()
         self._lost: set[str] = set()
+        self.inside = secrets.token_hex(16).encode()  # by which requests of this program to itself are known
         self.closing = False
         self.streams: set[asyncio.Task[Any]] = set()
         self.loop: asyncio.AbstractEventLoop | None = None

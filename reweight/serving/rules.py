@@ -20,6 +20,7 @@ HEADERS = {
     "x-content-type-options": "nosniff",
     "referrer-policy": "same-origin",
     "cache-control": "private",
+    "x-accel-buffering": "no",  # else proxies such as nginx keep streams back until they end
     "content-security-policy": "; ".join((
         "default-src 'self'", "script-src 'self' 'unsafe-inline' 'unsafe-eval' blob:",
         "style-src 'self' 'unsafe-inline'", "img-src 'self' data: blob:", "media-src 'self' data: blob:",
