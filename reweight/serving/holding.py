@@ -93,7 +93,11 @@ async def join(app: App, asked: Arriving, answer: Answering) -> None:
 async def act(app: App, asked: Arriving, answer: Answering) -> None:
     """Give an act of the page a place while its answer is streamed."""
     body = await asked.body(asked.rules.live_bytes)
-    if asked.path in (f"{LIVE}/begin", f"{LIVE}/stop"):
+    if asked.path == f"{LIVE}/begin":
+        with opening(asked):
+            await app(asked.scope, replay(body, asked.receive), answer.send)
+        return
+    if asked.path == f"{LIVE}/stop":
         await app(asked.scope, replay(body, asked.receive), answer.send)
         return
     session = _object(body).get("session")
@@ -124,6 +128,22 @@ async def call_of_mcp(app: App, asked: Arriving, answer: Answering) -> None:
     event = f"mcp {id(asked)}"
     with _held(asked, event, "", event):
         await app(asked.scope, replay(body, asked.receive), answer.send)
+
+
+@contextmanager
+def opening(asked: Arriving) -> Iterator[None]:
+    """Count a page that is being made. Refused for an address that has too many of them: each takes the processor for a
+    moment, for which others wait."""
+    making = asked.house.opening
+    if making[asked.address] >= asked.rules.pages_each:
+        raise Refused(429, "Many pages are being opened from your address: reload this one in a minute.")
+    making[asked.address] += 1
+    try:
+        yield
+    finally:
+        making[asked.address] -= 1
+        if not making[asked.address]:
+            del making[asked.address]
 
 
 @contextmanager

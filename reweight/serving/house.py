@@ -7,7 +7,7 @@ import logging
 import secrets
 import time
 import weakref
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from collections.abc import Callable, Container
 from typing import Any
 
@@ -38,6 +38,7 @@ class House:
         self.uploads = Quota(rules.hourly_bytes)
         self.sessions = Sessions(self.places, rules.linger, rules.idle, rules.sessions)
         self.connections = Connections(files=files)
+        self.opening: Counter[str] = Counter()  # pages that are being made, by address
         self.listeners: dict[str, set[asyncio.Task[Any]]] = {}  # the streams of each visit
         self.given_up: weakref.WeakSet[asyncio.Task[Any]] = weakref.WeakSet()
         self._lost: set[str] = set()

@@ -33,7 +33,7 @@ class JsonLines(logging.Formatter):
             "time": f"{when}.{int(record.msecs):03d}Z", "level": record.levelname.lower(), "logger": record.name,
             "text": record.getMessage()[:LONGEST],
         }  # fmt: skip
-        if self.private and record.name.partition(".")[0] not in OWN:
+        if self.private and not _own(record):
             entry |= {"text": "a library logged this", "where": f"{record.filename}:{record.lineno}"}
         entry |= getattr(record, "fields", {})
         if record.exc_info and record.exc_info[1]:
@@ -51,8 +51,8 @@ class Sparing(logging.Filter):
 
     def filter(self, record: logging.LogRecord) -> bool:
         most = 1 if record.levelno >= logging.WARNING else MOST
-        own = record.name.partition(".")[0] in OWN  # a library's record may differ by what was sent
-        key = (record.name, record.levelno, record.getMessage()[:200] if own else record.lineno)
+        same = record.getMessage()[:200] if _own(record) else record.lineno  # a library's may differ by what was sent
+        key = (record.name, record.levelno, same)
         when, count = self._last.get(key, (0.0, 0))
         if 0 <= record.created - when < MINUTE:  # the clock may have been set back
             self._last[key] = (when, count + 1)
@@ -106,6 +106,10 @@ class Tracebacks(io.TextIOBase):
             self.stream.write(line + "\n" if line.strip() else "")
         elif not line.startswith(("During handling", "The above exception")):
             log.warning("a library wrote to the console", extra={"fields": {"letters": len(line)}})
+
+
+def _own(record: logging.LogRecord) -> bool:
+    return (record.name or "").partition(".")[0] in OWN
 
 
 def about(error: BaseException) -> dict[str, str]:
