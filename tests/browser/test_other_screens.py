@@ -59,6 +59,7 @@ def test_the_verdict_comes_first_and_a_probe_fills_the_heatmap(visit, tmp_path):
     wait_for_query(page, "schedule", "calibrated")
 
 
+@pytest.mark.thorough
 def test_the_left_stop_stops_a_probe_and_what_was_done_is_kept(visit):
     page = visit("steps=3")
     page.get_by_role("tab", name="Importance").click()
@@ -130,6 +131,7 @@ def test_the_film_is_scrubbed_and_does_not_play_for_those_who_want_no_motion(vis
     page.locator("#watch-play").click()
 
 
+@pytest.mark.thorough
 def test_previews_and_other_screens_leave_the_pictures_as_they_are(visit):
     from looking import png
 

@@ -131,6 +131,7 @@ def test_a_picture_is_edited_and_the_file_brings_everything_back(visit, tmp_path
     assert pixels(saved(page, "[data-edited='reweighted'] .rw-save")) == pixels(edited)
 
 
+@pytest.mark.thorough
 def test_an_examples_pictures_are_there_before_the_model_is_asked(visit):
     page = visit("model=toy-turbo", drawn=False)
     held = []

@@ -94,6 +94,7 @@ def test_what_an_address_cannot_have_is_left_out(visit, query):
     page.locator("#stop").click()
 
 
+@pytest.mark.thorough
 def test_within_a_frame_the_outer_page_is_told_the_address(visit, server):
     page = visit("steps=2")
     page.evaluate(

@@ -615,7 +615,7 @@ class TestModels:
     def test_facts_of_a_model(self, engine, xl):
         assert [block.stage for block in engine.blocks(engine.models[0])] == ["down"] * 3 + ["mid"] + ["up"] * 3
         assert len(xl.blocks(xl.models[0])) == 5
-        assert engine.side(ask(engine, size=72)) == 36
+        assert engine.side(ask(engine, size=72)) == 18
         assert engine.card(engine.models[0]).size == 64
 
 
