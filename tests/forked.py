@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
 import traceback
@@ -45,6 +46,7 @@ def forked(
             sys.stdout, sys.stderr = (os.fdopen(os.dup(number), "w", encoding="utf-8") for number in (1, 2))
             os.environ.update(changes)
             sys.path[:0] = map(str, path)
+            logging.root.handlers.clear()  # those of the tests
             for name in [name for name in sys.modules if name.partition(".")[0] == "reweight"]:
                 del sys.modules[name]
             status = _status_of(work)

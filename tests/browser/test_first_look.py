@@ -102,6 +102,7 @@ def test_what_other_steps_cannot_have_waits_to_be_undone(visit):
     expect(cell(page, 1, 0)).to_have_text("off")
 
 
+@pytest.mark.thorough
 def test_a_projector_shows_the_unet_beside_the_pictures_on_every_screen(visit):
     page = visit("steps=2", viewport=SMALL)
     page.locator("#present").click()

@@ -215,6 +215,7 @@ def test_a_lesson_is_played_to_its_end(visit):
     expect(page.locator(".rw-lesson").first).to_contain_text("done ✓")
 
 
+@pytest.mark.thorough
 def test_the_parabolas_numbers_have_intervals(visit):
     page = visit("steps=1")
     screen(page, "Learn")

@@ -135,6 +135,7 @@ def test_surprise_draws_a_caption_by_chance(visit):
     has_drawn(page)
 
 
+@pytest.mark.thorough
 def test_a_model_that_declares_no_words_says_nothing_of_them(visit, sd_folder):
     page = visit("model=toy&steps=1&prompt=a%20zebra")
     model, notice = page.locator("#model-select"), page.locator("#unknown")

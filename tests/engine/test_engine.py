@@ -621,7 +621,7 @@ class TestModels:
 
 class TestProbe:
     def test_a_snapshot_comes_after_each_iteration(self, engine):
-        asked = ask(engine, seed=60, guidance=2.0)
+        asked = ask(engine, seed=60, guidance=2.0, size=128)  # large enough that its runs come one by one
         events = [e for e in engine.probe(asked, runs=2, iterations=2) if isinstance(e, ProbeSnapshot)]
         assert [(event.run, event.iteration) for event in events] == [(0, 0), (0, 1), (1, 0), (1, 1)]
         table = events[-1].table
