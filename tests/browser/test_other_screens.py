@@ -108,6 +108,12 @@ def test_what_takes_long_says_what_it_costs_and_waits_to_be_asked(visit):
     expect(page.locator("#direct")).to_be_visible()
     expect(page.locator("#verdict")).to_contain_text("Not checked directly yet")
     assert "ablate/grid" not in asked and "importance/direct" not in asked
+
+
+@pytest.mark.thorough
+def test_what_was_asked_for_is_checked_directly(visit):
+    page = visit("steps=8")
+    page.get_by_role("tab", name="Importance").click()
     page.locator("#direct").click()
     expect(page.locator("#verdict")).to_contain_text("tau-b")
 
