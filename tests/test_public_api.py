@@ -2,6 +2,7 @@
 
 import importlib
 import inspect
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -34,21 +35,23 @@ def test_importing_it_is_cheap():
     assert loaded("import reweight; dir(reweight); reweight.__version__; import reweight.__main__") == set()
 
 
-def test_the_library_pulls_in_neither_the_page_nor_the_plots():
+def test_the_library_pulls_in_neither_the_page_nor_the_plots_and_switches_remote_code_off():
     """Its own modules; in thorough runs, with all that they import."""
 
     def load():
+        os.environ.pop("DIFFUSERS_DISABLE_REMOTE_CODE", None)
         for name in [name for name in sys.modules if name.partition(".")[0] in OTHERS]:
             del sys.modules[name]
         exec(LIBRARY, {})
         assert not OTHERS & set(sys.modules), OTHERS & set(sys.modules)
+        assert os.environ["DIFFUSERS_DISABLE_REMOTE_CODE"]
 
     status, said = forked(load).rest()
     assert status == 0, said
 
 
 @pytest.mark.thorough
-def test_a_new_interpreter_does_so_too_and_remote_code_is_switched_off():
+def test_a_new_interpreter_does_so_too():
     safe = "import reweight.models; from diffusers.utils import constants as c; assert c.DIFFUSERS_DISABLE_REMOTE_CODE"
     assert not loaded(f"{safe}\n{LIBRARY}") & OTHERS
 
