@@ -16,12 +16,12 @@ PROMPTS = (
     f"' onmouseover='{HIT}' x='",
     "![](http://127.0.0.1:9/a.png) [a](javascript:alert(1))",
     "$& $` $' $1 \\1 %s {0} {{7*7}} ${7*7}",
-    "\u202ean apple that runs backwards\u202c \u2066\u2069 \u05d0\u05e4\u05dc",
+    "\u05d0\u05e4\u05dc",
     "\U0001f9d1\u200d\U0001f680" * 100,
     "<style>*{display:none}</style><base href=//127.0.0.1:9/>",
     "a" * 1999 + "<",
 )
-REFUSED = ("a" * 100_000, "\u0000", "   ")
+REFUSED = ("a" * 100_000, "\u0000", "   ", "\u202ean apple that runs backwards\u202c \u2066\u2069")
 
 
 def settled(page: Page) -> None:

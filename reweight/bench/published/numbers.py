@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import numpy as np
 
@@ -19,7 +19,7 @@ def numbers(results: Results) -> dict[str, str]:
         kind, _, rest = name.partition("-")
         read = {
             "agreement": _agreement, "surrogate": _surrogate, "importance": _importance, "probe": _probe, "full": _costs,
-            "tuned": tuned_tables.numbers, "peers": peer_tables.numbers if isinstance(content.get("lines"), list) else None,
+            "tuned": tuned_tables.numbers, "captions": tuned_tables.caption_numbers, "peers": _peers(content),
         }.get(kind)  # fmt: skip
         if read is not None:
             found |= {f"{kind}.{rest}.{key}": value for key, value in read(content)}
@@ -36,6 +36,13 @@ def numbers(results: Results) -> dict[str, str]:
     for model in results.metrics:
         found |= {f"metrics.{model}.{key}": value for key, value in _metrics(results, model)}
     return found
+
+
+def _peers(content: dict) -> Callable[[dict], Iterator[tuple[str, str]]] | None:
+    """What reads the numbers of a result on peers; None for those without numbers in sentences."""
+    if content["format"].startswith("reweight-peers-cells"):
+        return peer_tables.cell_numbers
+    return peer_tables.numbers if isinstance(content.get("lines"), list) else None
 
 
 def _agreement(found: dict) -> Iterator[tuple[str, str]]:

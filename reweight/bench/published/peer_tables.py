@@ -143,3 +143,37 @@ def steps(results: Results) -> str:
         text = markdown(["chosen by", "steps in full", "SSIM with vanilla", "SSIM, x - even", "score, x - even"], rows)
         parts.append(f"{method} on {found['model']}, {found['prompts']} held-out prompts, 95% intervals.\n\n{text}")
     return "\n\n".join(parts) or "Not measured on this checkout yet: `python -m reweight bench peers-steps`."
+
+
+def cells(results: Results) -> str:
+    """The results for cells (a step and a block) chosen in each way."""
+    parts = []
+    for method, key in (("AT-EDM", "at-edm"), ("ToMe", "tomesd")):
+        found = results.found.get(f"peers-cells-{key}-toy")
+        if found is None:
+            continue
+        rows = [
+            [label, str(line["cells"] or ""), f"{line['flops']:.3f}", interval(line["ssim"], "{:.3f}"),
+             interval(line["ssim_over_even"], "{:+.3f}"), interval(line["score_over_even"], "{:+.3f}")]
+            for label, line in found["lines"].items()
+        ]  # fmt: skip
+        head = ["share of the saving, chosen by", "cells", "FLOPs / vanilla", "SSIM with vanilla", "SSIM, x - checkerboard",
+                "score, x - checkerboard"]  # fmt: skip
+        text = markdown(head, rows)
+        parts.append(
+            f"{method} on {found['model']}, {found['steps']} steps, {found['prompts']} held-out prompts, importance from "
+            f"{found['probes']} others, 95% intervals.\n\n{text}"
+        )
+    return "\n\n".join(parts) or "Not measured on this checkout yet: `python -m reweight bench peers-cells`."
+
+
+def cell_numbers(found: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    """The numbers of a study of cells: "50%, least importance" is its SSIM; ".over", ".score" the paired differences from
+    the checkerboard."""
+    yield "prompts", str(found["prompts"])
+    for label, line in found["lines"].items():
+        yield label, interval(line["ssim"], "{:.3f}")
+        yield f"{label}.mean", f"{line['ssim'][0]:.3f}"
+        yield f"{label}.over", interval(line["ssim_over_even"], "{:+.3f}")
+        yield f"{label}.score", interval(line["score_over_even"], "{:+.3f}")
+        yield f"{label}.flops", f"{line['flops']:.3f}"

@@ -1,4 +1,4 @@
-"""The tables of how the embedded models train: a step by stage, and the study of ways of training."""
+"""Tables and numbers of docs/TRAINING.md: throughput of a training step, and the study of ways of training."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ STAGES = ("data", "text encoder", "forward", "backward", "optimiser")
 
 
 def throughput(results: Results) -> str:
-    """Each stage of a step, latents a second, and the share of the matrix product's speed."""
+    """Time of each stage, latents per second, and the share of the matrix product's speed."""
     found = results["toy-throughput"]
     head = ["way of computing", "threads", *(f"{stage}, ms" for stage in STAGES), "latents a processor second"]
     rows = []
@@ -33,7 +33,7 @@ def throughput(results: Results) -> str:
 
 
 def study(results: Results, kind: str) -> str:
-    """Each arm of a kind: its loss, and what the judge reads, with paired differences from the baseline."""
+    """Each arm of a kind: loss and prompt adherence, with paired differences from the baseline."""
     arms = of_kind(results, kind)
     baseline = next((arm for arm in arms if arm["arm"] == KINDS[kind]), None)
     loss = "error of one step" if kind == "student" else "validation v-loss"
@@ -63,13 +63,13 @@ def study(results: Results, kind: str) -> str:
 
 
 def of_kind(results: Results, kind: str) -> list[dict[str, Any]]:
-    """The arms of a kind, none where the study is not there; "new" are those that began with random weights."""
+    """The arms of a kind, empty if not measured; "new" are those trained from random weights."""
     name, kind = ("toy-study-new", "base") if kind == "new" else ("toy-study", kind)
     return [arm for arm in results.found.get(name, {}).get("arms", []) if arm["kind"] == kind]
 
 
 def throughput_numbers(found: dict[str, Any]) -> Iterator[tuple[str, str]]:
-    """Of the throughput, for sentences."""
+    """Numbers of the throughput measurement."""
     yield "batch", str(found["batch"])
     yield "GFLOP", f"{found['GFLOP a step']:.0f}"
     for threads, by in found["matrix GFLOP/s"].items():
@@ -83,7 +83,7 @@ def throughput_numbers(found: dict[str, Any]) -> Iterator[tuple[str, str]]:
 
 
 def numbers(found: dict[str, Any]) -> Iterator[tuple[str, str]]:
-    """Of the study, for sentences."""
+    """Numbers of the study."""
     yield "minutes", str(found["minutes"])
     yield "pictures", str(found["size"]["pictures"])
     yield "held", str(len(found["arms"][0]["end"]["loss"]))

@@ -74,6 +74,31 @@ def cost(results: Results) -> str:
     return markdown(head, _each_once(rows))
 
 
+def captions(results: Results) -> str:
+    """Gains of dynamic weights by the number of captions they were tuned on, from `captions-MODEL.json`."""
+    rows = [
+        [model, str(line["captions"]), interval(line["score"]), interval(line["obeyed"], "{:+.3f}"),
+         " / ".join(f"{each[0]:+.4f}" for each in line["tunings"]),
+         "" if line is lines[-1] else interval(line["over_most"]), f"{line['pictures']:.0f}",
+         f"{line['cpu_seconds'] / 60:.1f}"]
+        for model in MODELS if (lines := results.found.get(f"captions-{model}", {}).get("lines", []))
+        for line in lines
+    ]  # fmt: skip
+    head = ["model", "tuning captions", "score", "judge", "score of each seed", "score, x - most captions", "pictures drawn",
+            "CPU minutes"]  # fmt: skip
+    return markdown(head, rows)
+
+
+def caption_numbers(found: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    """The numbers of a study of tuning captions: "6" is the gain with 6 captions; "6.judge", "6 - most", "6.minutes"."""
+    yield "steps", str(found["steps"])
+    for line in found["lines"]:
+        yield f"{line['captions']}", interval(line["score"])
+        yield f"{line['captions']}.judge", interval(line["obeyed"], "{:+.3f}")
+        yield f"{line['captions']} - most", interval(line["over_most"])
+        yield f"{line['captions']}.minutes", f"{line['cpu_seconds'] / 60:.1f}"
+
+
 def fewer(results: Results) -> str:
     """Paired differences of pictures with fewer steps, tuned or not, minus vanilla with more steps."""
     rows = [

@@ -99,11 +99,15 @@ def tables(results: Results) -> dict[str, Callable[[], str]]:
             for kind in (tuned.study, tuned.dynamic, tuned.claims)
             for model in tuned.MODELS
         },
-        **{f"tuned {kind.__name__}": partial(kind, results) for kind in (tuned.cost, tuned.fewer, tuned.similarity)},
+        **{
+            f"tuned {kind.__name__}": partial(kind, results)
+            for kind in (tuned.cost, tuned.captions, tuned.fewer, tuned.similarity)
+        },
         "peers packages": partial(peers.packages, results),
         "peers full size": partial(peers.full_size, results),
         "peers full size times": partial(peers.full_size_times, results),
         "peers steps": partial(peers.steps, results),
+        "peers cells": partial(peers.cells, results),
         "parts": partial(machines.parts, results),
         **({"toy throughput": partial(training.throughput, results)} if "toy-throughput" in results.found else {}),
         **{

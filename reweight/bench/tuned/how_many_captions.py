@@ -25,6 +25,7 @@ def command(
     seeds: Annotated[str, typer.Option(help="Seeds of the test's noise.")] = "42,21",
     batch: Annotated[int, typer.Option(help="Pictures an iteration.")] = 8,
     iterations: Annotated[int, typer.Option(help="Gradient steps, at most.")] = 20,
+    patience: Annotated[int, typer.Option(help="Validations without a gain after which a tuning stops.")] = 3,
     device: Annotated[str | None, typer.Option(help="cuda, mps or cpu; by default the fastest available.")] = None,
 ) -> None:  # fmt: skip
     """Tune dynamic weights from two seeds on more and more captions; compare the gains on held-out captions."""
@@ -58,14 +59,14 @@ def command(
         made = {
             (size, seed): tuned(
                 loaded, sets, scorer, way, out, steps=steps, guidance=guidance, on_progress=say, captions=size,
-                batch=batch, iterations=iterations,
+                batch=batch, iterations=iterations, patience=patience,
             )
             for size in counts for seed, way in SEEDS.items()
         }  # fmt: skip
         tables = {f"{size} captions, seed {seed}": table.weights for (size, seed), table in made.items()}
         rows = draw_rows(loaded, sets.test(), noises, steps, guidance, tables, out / "rows", scorer, judge, say)
     result = run_info(
-        "captions", loaded, steps=steps, guidance=guidance, batch=batch, iterations=iterations,
+        "captions", loaded, steps=steps, guidance=guidance, batch=batch, iterations=iterations, patience=patience,
         captions={"validation": validation, "test": limit}, seeds=list(noises), scorer=scorer.version,
         judge=judge.digest[:12],
     ) | {"lines": lines(rows, {key: table.diagnostics for key, table in made.items()})}  # fmt: skip

@@ -1,4 +1,4 @@
-"""How long a picture takes at each number of steps, with and without tuned weights, in turns."""
+"""Time of a picture at each number of steps, vanilla and tuned, interleaved."""
 
 from __future__ import annotations
 

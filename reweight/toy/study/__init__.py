@@ -1,1 +1,1 @@
-"""Ways of training compared: each arm begins with the same weights, sees the same batches and has the same minutes."""
+"""Compares ways of training: every arm starts from the same weights, on the same batches, with the same budget."""

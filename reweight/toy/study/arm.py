@@ -1,4 +1,4 @@
-"""What an arm of the study is: a network, its optimizers and a loss on batches that are the same for every arm."""
+"""An arm of the study: a network, its optimizers, and a loss on batches that are the same for every arm."""
 
 from __future__ import annotations
 
@@ -20,9 +20,10 @@ Kind = Literal["base", "student", "small"]
 
 @dataclass(frozen=True)
 class Batch:
-    """n pictures under noise, on the device. rows: (n,) of the known pictures. x, noise, x_t: (n, c, h, w). t: (n,).
+    """n noisy latents, on the device. rows: (n,), indices of the training pictures. x, noise, x_t: (n, c, h, w). t: (n,).
 
-    states: (n, tokens, width), blank for a tenth. told: (n,) bool, which are not blank. memory: (n, 96) of each picture.
+    states: (n, tokens, width), a tenth of them of the empty caption. told: (n,) bool, the others. memory: (n, 96), the
+    scorer's embedding of each picture.
     """
 
     rows: torch.Tensor
@@ -36,7 +37,7 @@ class Batch:
 
 
 class Net(nn.Module):
-    """A U-Net called with memories beside the text, which it does not look at."""
+    """A U-Net that accepts a memory and ignores it."""
 
     def __init__(self, unet: UNet2DConditionModel):
         super().__init__()
@@ -50,10 +51,10 @@ class Net(nn.Module):
 class Arm:
     """One way of training.
 
-    key, title: its names. paper: whose claim it tries. kind: what it is compared with: "base" arms go on training the
-    base model, "student" arms make one of two steps of it, "small" arms a smaller one. net: what is trained and
-    averaged. helpers: further modules that the loss needs, trained with it. kept: modules that belong to a checkpoint but
-    are not trained by gradient.
+    key, title: its names. paper: the source of the claim under test. kind: the group it is compared in: "base" arms
+    continue training the base model, "student" arms distil it to two steps, "small" arms into a smaller network. net: the
+    trained network, averaged by EMA. helpers: other modules that the loss needs, trained with it. kept: modules that are
+    saved with a checkpoint but not trained by gradient.
     """
 
     key: ClassVar[str]
@@ -71,27 +72,27 @@ class Arm:
         self.helpers, self.kept = nn.ModuleDict(), nn.ModuleDict()
 
     def network(self, unet: UNet2DConditionModel) -> nn.Module:
-        """What is trained, around a U-Net that is the arm's own."""
+        """The trained network, around the arm's own U-Net."""
         return Net(unet)
 
     def optimizers(self) -> list[torch.optim.Optimizer]:
-        """Those of all that is trained."""
+        """Optimizers of all trained modules."""
         return [adamw([*self.net.parameters(), *self.helpers.parameters()], self.rate)]
 
     def loss(self, batch: Batch) -> torch.Tensor:
         raise NotImplementedError
 
     def moved(self, step: int) -> None:
-        """Called after every step."""
+        """Called after every optimizer step."""
 
 
 def adamw(parameters: Any, rate: float) -> torch.optim.AdamW:
-    """AdamW as the embedded model was trained, without weight decay."""
+    """AdamW with the settings of the embedded model's training, without weight decay."""
     return torch.optim.AdamW(parameters, lr=rate, betas=(0.9, 0.98), weight_decay=0.0)
 
 
 def draw_batch(material: Material, way: Trajectory, n: int, device: str) -> Batch:
-    """Drawn by torch's generator on the processor, whatever the device: seed it, and it is always the same."""
+    """A batch drawn by torch's CPU generator on every device: reproducible for a given seed."""
     known = material.known
     rows, turn = torch.randint(len(known), (n,)), torch.randint(CAPTIONS, (n,))
     told = torch.rand(n) >= DROPOUT

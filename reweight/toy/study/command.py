@@ -30,7 +30,7 @@ def study(
     pairs: Annotated[int, typer.Option(help="Pairs of noise and endpoint that reflow learns from.")] = 256,
     workers: int = 1,
 ) -> None:
-    """Train each arm for the same minutes from the same weights on the same batches, and measure it; resumable."""
+    """Train every arm from the same weights, on the same batches, for the same minutes; measure each. Resumable."""
     from ...bench.stats.result_file import file_for, write_json
     from .arms import chosen
     from .run import Size, Study, results, train

@@ -1,4 +1,4 @@
-"""What every arm of the study learns from and is measured on, made once in the work folder: latents, text states, features."""
+"""The study's data, computed once into the work folder: latents, text states, features."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ from ..train.text import tokens
 from ..world.dataset import render, scene_at
 from ..world.scenes import Scene, draw_caption
 
-SEED, HELD_SEED = 1, 303  # of the scenes: the pictures that the shipped model learned from; held-out combinations
-CAPTIONS = 2  # of each picture
+SEED, HELD_SEED = 1, 303  # of the scenes: the included model's training set; held-out combinations
+CAPTIONS = 2  # per picture
 CHUNK = 64
 GRID = (128, 8, 8)  # of the scorer's last convolution
 
 
 @dataclass(frozen=True)
 class Pictures:
-    """n pictures, read once. All float16 but `memory`.
+    """Arrays of n pictures, float16 except `memory`.
 
     latents: (n, c, h, w). states: (n, CAPTIONS, tokens, width) of their captions. grid: (n, 128, 8, 8), the scorer's
     last convolution. memory: (n, 96), the scorer's embedding. said: (n, CAPTIONS, 96), its embedding of the captions.
@@ -45,21 +45,22 @@ class Pictures:
 
 @dataclass(frozen=True)
 class Material:
-    """known: to learn from. held: held-out combinations, for the validation loss. blank: (tokens, width), of no caption."""
+    """known: for training. held: held-out combinations, for the validation loss. blank: (tokens, width), states of the empty
+    caption."""
 
     known: Pictures
     held: Pictures
     blank: torch.Tensor
 
     def remembered(self, said: torch.Tensor) -> torch.Tensor:
-        """The embedding (n, 96) of that known picture which is nearest to each caption's embedding (n, 96)."""
+        """For each caption's embedding (n, 96), the embedding of the nearest training picture, (n, 96)."""
         return self.known.memory[(said @ self.known.memory.T).argmax(1)]
 
 
 def prepare(
     work: Path, art: Path, base: LoadedModel, scorer: ToyScorer, *, known: int, held: int, workers: int, on_progress
 ) -> Material:
-    """Make what is missing in `work` and read it; a whole array there with at least as many rows is taken as it is."""
+    """Read the data from `work`, computing what is missing; a complete array with at least as many rows is reused."""
     work.mkdir(parents=True, exist_ok=True)
     sets = []
     for name, count, seed, unseen in (("known", known, SEED, False), ("held", held, HELD_SEED, True)):
@@ -74,7 +75,7 @@ def prepare(
 
 
 def captions(scenes: list[Scene], seed: int) -> list[list[str]]:
-    """CAPTIONS of each scene, always the same."""
+    """CAPTIONS per scene, determined by its number."""
     rngs = [np.random.default_rng([seed, i, 2]) for i in range(len(scenes))]
     return [[draw_caption(scene, rng) for _ in range(CAPTIONS)] for scene, rng in zip(scenes, rngs, strict=True)]
 
@@ -89,7 +90,7 @@ def read(
     scorer: ToyScorer,
     on_progress,
 ) -> Pictures:
-    """Pictures, uint8 (n, 128, 128, 3), and their captions as the networks see them; kept in `work` as NAME-*.npy."""
+    """Encode pictures, uint8 (n, 128, 128, 3), and their captions; cached in `work` as NAME-*.npy."""
     pipe, device, n = base.pipe, base.device, len(pictures)
 
     def latents(rows: slice) -> torch.Tensor:

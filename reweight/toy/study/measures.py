@@ -1,4 +1,4 @@
-"""What an arm is measured by: its loss on held-out pictures, and what the judge reads in the pictures it draws."""
+"""Measures of an arm: its loss on held-out pictures, and prompt adherence of its samples by the judge."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from ..world.scenes import Scene, draw_caption, parse
 from .material import Material
 from .pairs import noises
 
-STEPS = 6  # of a base model, under guidance
+STEPS = 6  # of a base model, with guidance
 SCENES_SEED, NOISE_SEED = 404, 29
 LEVELS = 64  # timesteps, evenly spread
 CHUNK = 32
@@ -27,9 +27,9 @@ CHUNK = 32
 
 @dataclass(frozen=True)
 class Asked:
-    """Captions of held-out combinations, with the noise that every arm draws from.
+    """Captions of held-out combinations, and the initial noise shared by all arms.
 
-    scenes: n, those with one subject first. states: (n, tokens, width). memory: (n, 96). noise: (n, c, h, w).
+    scenes: n of them, those with one subject first. states: (n, tokens, width). memory: (n, 96). noise: (n, c, h, w).
     """
 
     scenes: list[Scene]
@@ -41,7 +41,7 @@ class Asked:
 
 @torch.inference_mode()
 def asked(base: LoadedModel, scorer: ToyScorer, material: Material, singles: int, pairs: int) -> Asked:
-    """So many scenes of one subject and of two; damaged ones are left out."""
+    """The given numbers of scenes with one and with two subjects."""
     scenes = [*unspoilt(SCENES_SEED, singles, pairs=0.0).values(), *unspoilt(SCENES_SEED, pairs, pairs=1.0).values()]
     said = [_whole_caption(scene, i) for i, scene in enumerate(scenes)]
     states = base.pipe.text_encoder(tokens(base.pipe.tokenizer, said).to(base.device)).last_hidden_state.cpu().float()
@@ -58,9 +58,9 @@ def _whole_caption(scene: Scene, index: int) -> str:
 
 @torch.no_grad()
 def v_losses(net: nn.Module, way: Trajectory, material: Material, device: str, own_memory: bool = False) -> np.ndarray:
-    """The velocity's mean squared error at each held-out picture, (n,); picture i is at level i modulo LEVELS.
+    """Mean squared error of the velocity on each held-out picture, (n,); picture i is at noise level i modulo LEVELS.
 
-    own_memory: a network with a memory is told the picture's own instead of the one found for its caption.
+    own_memory: a network with a memory gets the picture's own instead of the one retrieved by its caption.
     """
     held, losses = material.held, []
     noise = noises(len(held), held.latents.shape[1:], NOISE_SEED)
@@ -78,13 +78,13 @@ def v_losses(net: nn.Module, way: Trajectory, material: Material, device: str, o
 
 
 def timesteps_of(n: int) -> torch.Tensor:
-    """The timesteps of n held-out pictures, (n,) int."""
+    """Timesteps of n held-out pictures, (n,) int."""
     return ((torch.arange(n) % LEVELS + 0.5) / LEVELS * 1000).long()
 
 
 @torch.no_grad()
 def one_step_errors(net: nn.Module, way: Trajectory, material: Material, ends: torch.Tensor, device: str) -> np.ndarray:
-    """How far one step from noise i leads from the teacher's endpoint i (n, c, h, w): mean squared error, (n,)."""
+    """Mean squared error, (n,), between one step from noise i and the teacher's endpoint i (n, c, h, w)."""
     n, held, errors = len(ends), material.held, []
     noise, memory = noises(n, ends.shape[1:], NOISE_SEED), material.remembered(held.said[:, 0])
     for start in range(0, n, CHUNK):
@@ -98,7 +98,7 @@ def one_step_errors(net: nn.Module, way: Trajectory, material: Material, ends: t
 
 
 def guided_steps(way: Trajectory, blank: torch.Tensor) -> Callable:
-    """How a base model draws: STEPS DDIM steps under guidance."""
+    """Samples a base model: STEPS DDIM steps with guidance."""
     timesteps = (*(999 - round(1000 * i / STEPS) for i in range(STEPS)), -1)
 
     def draw(net: nn.Module, noise: torch.Tensor, states: torch.Tensor, memory: torch.Tensor) -> torch.Tensor:
@@ -115,7 +115,7 @@ def guided_steps(way: Trajectory, blank: torch.Tensor) -> Callable:
 
 
 def two_steps(run: Callable) -> Callable:
-    """How a student draws: by its own two steps, without guidance."""
+    """Samples a student: two steps, without guidance."""
 
     def draw(net: nn.Module, noise: torch.Tensor, states: torch.Tensor, memory: torch.Tensor) -> torch.Tensor:
         return run(lambda x_t, t: net(x_t, t, states, memory), noise)
@@ -125,10 +125,10 @@ def two_steps(run: Callable) -> Callable:
 
 @torch.no_grad()
 def judged(net: nn.Module, draw: Callable, what: Asked, vae: AutoencoderKL, judge: Judge, device: str) -> dict:
-    """What the judge reads in a picture of each caption.
+    """The judge's reading of one sample per caption.
 
-    obeyed: the share of what each caption asks for that was seen, (n,). subject: whether that of single subjects is
-    right, (singles,), 0 or 1.
+    obeyed: prompt adherence, the share of each caption's attributes that is recognised, (n,). subject: 1 where a single
+    subject is recognised, else 0, (singles,).
     """
     answers = []
     for start in range(0, len(what.captions), CHUNK):

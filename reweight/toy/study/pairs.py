@@ -1,4 +1,4 @@
-"""Noise and where the guided teacher leads it: what reflow learns from, and what students are measured against."""
+"""Pairs of noise and the guided teacher's endpoint: reflow's training data, and the reference for students."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ SEED = 11
 
 
 def new_teacher(base: LoadedModel) -> Teacher:
-    """The base model under guidance."""
+    """The base model with guidance."""
     pipe = base.pipe
     return Teacher(pipe.unet, pipe.scheduler, pipe.tokenizer, pipe.text_encoder, base.device)
 
 
 def noises(n: int, shape: tuple[int, ...], seed: int = SEED) -> torch.Tensor:
-    """n noises of a shape, (n, c, h, w)."""
+    """n initial noises, (n, c, h, w)."""
     return torch.randn(n, *shape, generator=torch.Generator().manual_seed(seed))
 
 
 def endpoints(path: Path, teacher: Teacher, pictures: Pictures, count: int, seed: int, on_progress) -> torch.Tensor:
-    """The clean latents (count, c, h, w) to which STEPS guided steps lead noise i under the first caption of picture i."""
+    """Clean latents (count, c, h, w) after STEPS guided steps from noise i with the first caption of picture i."""
     shape = pictures.latents.shape[1:]
     timesteps = (*range(999, 0, -(1000 // STEPS)), -1)
     noise = noises(count, shape, seed)

@@ -1,4 +1,4 @@
-"""The study as a plot: the validation loss over the minutes, and what the judge reads at the end."""
+"""The study's figure: validation loss over minutes, and final prompt adherence."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ LOSSES = {
 
 
 def draw(found: dict[str, Any], path: Path) -> None:
-    """A column for each kind of arm; above its losses minute by minute, below what the judge reads, with 95% intervals."""
+    """One column per kind of arm: losses by minute above, prompt adherence with 95% intervals below."""
     kinds = [kind for kind in KINDS if any(arm["kind"] == kind for arm in found["arms"])]
     rows = 1 + all("obeyed" in arm["end"] for arm in found["arms"])
     sheet = Figure(figsize=(5.2 * len(kinds), 3.2 * rows), layout="constrained")
@@ -41,7 +41,7 @@ def draw(found: dict[str, Any], path: Path) -> None:
 
 
 def _read(axis: Any, arms: list[dict[str, Any]]) -> None:
-    """The share of each caption that the judge sees, at the beginning and at the end."""
+    """Prompt adherence at the start and at the end."""
     for y, arm in enumerate(reversed(arms)):
         for when, colour, shift in (("begin", "#999", 0.13), ("end", f"C{len(arms) - 1 - y}", -0.13)):
             rows = np.array(arm[when]["obeyed"])

@@ -1,4 +1,4 @@
-"""The study: its arms trained in turns and measured when all have had theirs."""
+"""The study: trains the arms in turns, and measures them when all have had their minutes."""
 
 from __future__ import annotations
 
@@ -35,14 +35,15 @@ from .pairs import SEED as PAIRS_SEED
 from .pairs import endpoints, new_teacher, noises
 from .training import SEED, ArmTraining, Clock, clock_of
 
-NEW_RATE = 10 / 3  # 1e-3, as the embedded model began
-SLICE = 20  # seconds of an arm at a time, so that all see the same load of the machine
+NEW_RATE = 10 / 3  # 1e-3, the embedded model's initial rate
+SLICE = 20  # seconds per turn, so that all arms meet the same load of the machine
 SHOWN = 4  # digits of each value in the results
 
 
 @dataclass(frozen=True)
 class Size:
-    """How much of everything. pictures, held: rendered. pairs: of noise and endpoint. singles, two: captions drawn and judged."""
+    """Sizes. pictures, held: rendered for training and validation. pairs: of noise and endpoint. singles, two: judged captions
+    with one and two subjects."""
 
     pictures: int = 2048
     held: int = 192
@@ -54,9 +55,9 @@ class Size:
 
 
 class Study:
-    """Everything that the arms share, made or read from `work`. ValueError of one sentence for what cannot be.
+    """What the arms share, computed or read from `work`. ValueError of one sentence for invalid sizes.
 
-    new: the arms begin with random weights, the same for all, at NEW_RATE times their own rate.
+    new: start from random weights, the same for all arms, with NEW_RATE times their learning rate.
     """
 
     def __init__(
@@ -86,14 +87,14 @@ class Study:
         self.clock: Clock = clock_of(device)
 
     def ends(self, held: bool) -> torch.Tensor:
-        """The teacher's endpoints of known or held-out captions, made when they are first asked for."""
+        """The teacher's endpoints for training or held-out captions, computed on first use."""
         count = self.size.held_pairs if held else self.size.pairs
         pictures, seed = (self.material.held, HELD_NOISE) if held else (self.material.known, PAIRS_SEED)
         path = self.work / f"{'held' if held else 'known'}-ends.npy"
         return endpoints(path, self._teacher, pictures, count, seed, self.on_progress)
 
     def begin(self, kind: type[Arm]) -> Arm:
-        """An arm as it begins."""
+        """An arm before training."""
         torch.manual_seed(SEED)
         unet = UNet2DConditionModel.from_config(self._teacher.unet.config) if self.new else self._teacher.copy()
         torch.manual_seed(SEED)
@@ -113,7 +114,7 @@ class Study:
         return kind(unet, self.material, self.device)
 
     def training(self, arm: Arm) -> ArmTraining:
-        """An arm's training as it stands."""
+        """An arm's training, resumed from its checkpoint."""
         size = self.size
         start = f"{arm.key} {self.base.revision} {size.pictures} {size.pairs} {size.batch}"
         draw = partial(draw_batch, self.material, arm.way, size.batch, self.device)
@@ -121,13 +122,13 @@ class Study:
         return ArmTraining(path, arm, start, draw, self.clock)
 
     def loss(self, net: torch.nn.Module, arm: Arm) -> np.ndarray:
-        """The validation loss at each held-out example: of the velocity, of a student its one step against the teacher's."""
+        """Validation loss per held-out example: the velocity's, or for a student its one-step error against the teacher."""
         if arm.kind == "student":
             return one_step_errors(net, arm.way, self.material, self.ends(held=True), self.device)
         return v_losses(net, arm.way, self.material, self.device)
 
     def measure(self, net: torch.nn.Module, arm: Arm) -> dict[str, Any]:
-        """The losses (n,) and what the judge reads of a network that began with the base model, kept in `work` under a checksum of its weights and of how it draws."""
+        """Losses (n,) and the judge's reading of a network, cached in `work` by a checksum of its weights and its sampler."""
         digest = _digest(net, arm, self.size)
         path = self.work / f"measured-{digest}.json"
         if path.exists():
@@ -155,7 +156,7 @@ class Study:
 
 
 def train(study: Study, arms: Sequence[type[Arm]], minutes: int) -> list[ArmTraining]:
-    """Train the arms in turns, SLICE seconds each, until all have had `minutes`; the loss is noted at every minute."""
+    """Train the arms in turns of SLICE seconds until each has had `minutes`; records the loss every minute."""
     trainings = [study.training(study.begin(kind)) for kind in arms]
     for seconds in range(0, 60 * minutes + 1, SLICE):
         for training in trainings:
@@ -168,7 +169,7 @@ def train(study: Study, arms: Sequence[type[Arm]], minutes: int) -> list[ArmTrai
 
 
 def results(study: Study, trainings: Sequence[ArmTraining], minutes: int) -> dict[str, Any]:
-    """What the study found. ValueError where an arm has had other minutes than the rest."""
+    """The study's results. ValueError if the arms were trained for different times."""
     for training in trainings:
         beyond = training.spent / 60 - minutes
         if beyond < 0 or beyond > 0.5 or len(training.history) != minutes + 1:

@@ -1,4 +1,4 @@
-"""One arm's training: equal minutes, the same batches, and exactly the same again after a kill."""
+"""One arm's training: a fixed budget, the same batches, and an exact resume after a kill."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from .arm import Arm, Batch
 
 SEED = 23
 WARM_UP = 20  # steps
-DECAY = 0.98  # of the average
+DECAY = 0.98  # of the EMA
 Clock = Callable[[], float]
 
 
 def clock_of(device: str) -> Clock:
-    """Seconds of this process on the processor, all threads together; on CUDA those that passed once its work is done."""
+    """Processor seconds of all threads of this process; on CUDA elapsed seconds, after synchronising."""
     if device != "cuda":
         return time.process_time
 
@@ -32,13 +32,13 @@ def clock_of(device: str) -> Clock:
 
 
 class ArmTraining:
-    """An arm's training as it stands, and its checkpoint.
+    """An arm's training and its checkpoint.
 
-    path: of the checkpoint; where it exists, training goes on from it, bitwise as if it had never stopped. start: what
-    identifies weights, data and batch size that it began with; ValueError where the checkpoint says another. draw: gives
-    a batch by torch's generator, which is seeded with the step's number before. clock: says seconds.
+    path: of the checkpoint; if it exists, training resumes from it, bitwise as without the interruption. start: identifies
+    the initial weights, the data and the batch size; ValueError if the checkpoint has another. draw: returns a batch, drawn
+    by torch's generator, which is seeded with the step's number. clock: returns seconds.
 
-    spent: seconds. history: a row for each call of `note`, (seconds, step, value).
+    spent: seconds so far. history: (seconds, step, value) of each call of `note`.
     """
 
     def __init__(self, path: Path, arm: Arm, start: str, draw: Callable[[], Batch], clock: Clock):
@@ -66,7 +66,7 @@ class ArmTraining:
         return {"net": arm.net, "average": self.average, "helpers": arm.helpers, "kept": arm.kept}
 
     def until(self, seconds: float) -> None:
-        """Steps until so many seconds are spent in all, and saves. The last step may end a little later."""
+        """Train until the given seconds are spent in total, and save. The last step may exceed them."""
         if self.spent >= seconds:
             return
         began = self._clock() - self.spent
@@ -94,7 +94,7 @@ class ArmTraining:
         checkpoint.update_average(self.average, self.arm.net, min(DECAY, self.step / (self.step + 10)))
 
     def note(self, value: float) -> None:
-        """Keep a value measured now."""
+        """Record a value."""
         self.history.append([self.spent, self.step, value])
         self.save()
 

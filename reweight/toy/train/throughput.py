@@ -1,4 +1,4 @@
-"""How fast the embedded model trains on this machine: a step by stage, in several ways of computing it."""
+"""Training throughput on this machine: the time of a step by stage, for several variants."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from .denoiser import draw_timesteps, new_scheduler
 from .training_examples import Examples
 
 STAGES = ("data", "text encoder", "forward", "backward", "optimiser")
-BACKWARD = 3  # a step costs three times the forward pass: backward is by inputs and by weights
+BACKWARD = 3  # a step costs three forward passes: backward computes gradients of inputs and of weights
 MATRIX = 1024
 TRIES = 3
 EXAMPLES = 2048
@@ -33,7 +33,7 @@ EXAMPLES = 2048
 
 @dataclass(frozen=True)
 class Variant:
-    """One way of computing a step: name, number format, whether attention is plain, memory format, whether compiled."""
+    """A variant of the step: name, number format, plain attention or SDPA, memory format, compiled or not."""
 
     name: str
     bf16: bool = True
@@ -53,14 +53,14 @@ VARIANTS = (
 
 @dataclass(frozen=True)
 class Seconds:
-    """Of one step's stages, by name: as they passed, and of the processor, all threads together."""
+    """Seconds of one step's stages by name: elapsed, and of the processor, all threads together."""
 
     passed: dict[str, float]
     processor: dict[str, float]
 
 
 class Stopwatch:
-    """Adds up the seconds of stages; on CUDA a stage ends when the device has done its work."""
+    """Adds up the seconds of each stage; on CUDA it synchronises at the end of a stage."""
 
     def __init__(self, device: str):
         self._device, self._last = device, (0.0, 0.0)
@@ -84,7 +84,7 @@ class Stopwatch:
 
 
 class Step:
-    """A training step of the U-Net and its text encoder in one way; called with a stopwatch, it runs one."""
+    """A training step of U-Net and text encoder as one variant; calling it with a stopwatch runs one step."""
 
     def __init__(self, variant: Variant, unet: UNet2DConditionModel, encoder: CLIPTextModel, examples: Examples, batch: int, device: str):  # fmt: skip
         self.variant, self.batch, self.device = variant, batch, device
@@ -130,11 +130,11 @@ def measure(
     loaded: LoadedModel, *, variants: tuple[Variant, ...] = VARIANTS, threads: tuple[int, ...] = (1, 2), batch: int = 64,
     tries: int = TRIES, matrix: int = MATRIX,
 ) -> dict[str, Any]:  # fmt: skip
-    """Every variant with every number of threads, in turns, on made-up latents of the model's shape.
+    """Measures every variant with every number of threads, interleaved, on random latents.
 
-    The step shown is the fastest of `tries`, after one that is not counted (which, of a compiled variant, compiles).
+    Reports the fastest of `tries` steps after one warm-up, which also compiles a compiled variant.
     matrix: the side of the product. share: of that matrix product's speed with the same number format and threads. ValueError of one sentence for a number
-    that cannot be.
+    out of range.
     """
     for name, value in (("batch", batch), ("tries", tries), *(("threads", count) for count in threads)):
         if value < 1:
@@ -168,9 +168,9 @@ def measure(
 
 
 def joined(before: dict[str, Any], found: dict[str, Any]) -> dict[str, Any]:
-    """What was found, with the rows of an earlier measurement that it does not have, if that was of the same kind.
+    """The new rows, and those of an earlier measurement with the same settings for other variants.
 
-    The matrix product's speed is the fastest of both.
+    The matrix product's speed is the higher of both.
     """
     if any(before.get(key) != found[key] for key in ("format", "revision", "device", "processor", "batch")):
         return found
@@ -207,7 +207,7 @@ def _row(
 
 
 def made_up(loaded: LoadedModel) -> Examples:
-    """Random latents and captions of the model's shapes."""
+    """Random latents and captions in the model's shapes."""
     config, length = loaded.pipe.unet.config, loaded.pipe.tokenizer.model_max_length
     generator = torch.Generator().manual_seed(0)
     latents = torch.randn(EXAMPLES, config.in_channels, config.sample_size, config.sample_size, generator=generator)
@@ -228,7 +228,7 @@ def flops(loaded: LoadedModel) -> float:
 
 
 def matrix_speed(bf16: bool, device: str, size: int) -> float:
-    """GFLOP/s of a square matrix product with the threads there are, by the fastest of four, processor time per thread."""
+    """GFLOP/s of a square matrix product with the current number of threads: the fastest of four, by processor time per thread."""
     a = torch.randn(size, size, device=device, dtype=torch.bfloat16 if bf16 else torch.float32)
     watch, found = Stopwatch(device), []
     for _ in range(5):
