@@ -57,6 +57,7 @@ def test_a_block_that_matters_little_is_said_to(visit):
     expect(page.locator("#said")).not_to_contain_text("matters little")
 
 
+@pytest.mark.thorough
 def test_why_a_short_drag_of_low_changes_little_is_said(visit):
     page = visit("model=toy-turbo")
     slide(page, "low", "ArrowLeft", 3)
@@ -66,6 +67,7 @@ def test_why_a_short_drag_of_low_changes_little_is_said(visit):
     expect(page.locator("#said")).not_to_contain_text("Low sets")
 
 
+@pytest.mark.thorough
 def test_another_model_keeps_what_was_set_and_undo(visit):
     page = visit("steps=2")
     number(page, "high").fill("1.3")
@@ -100,6 +102,7 @@ def test_what_other_steps_cannot_have_waits_to_be_undone(visit):
     expect(cell(page, 1, 0)).to_have_text("off")
 
 
+@pytest.mark.thorough
 def test_a_projector_shows_the_unet_beside_the_pictures_on_every_screen(visit):
     page = visit("steps=2", viewport=SMALL)
     page.locator("#present").click()

@@ -59,6 +59,7 @@ def test_the_verdict_comes_first_and_a_probe_fills_the_heatmap(visit, tmp_path):
     wait_for_query(page, "schedule", "calibrated")
 
 
+@pytest.mark.thorough
 def test_the_left_stop_stops_a_probe_and_what_was_done_is_kept(visit):
     page = visit("steps=3")
     page.get_by_role("tab", name="Importance").click()
@@ -107,6 +108,12 @@ def test_what_takes_long_says_what_it_costs_and_waits_to_be_asked(visit):
     expect(page.locator("#direct")).to_be_visible()
     expect(page.locator("#verdict")).to_contain_text("Not checked directly yet")
     assert "ablate/grid" not in asked and "importance/direct" not in asked
+
+
+@pytest.mark.thorough
+def test_what_was_asked_for_is_checked_directly(visit):
+    page = visit("steps=8")
+    page.get_by_role("tab", name="Importance").click()
     page.locator("#direct").click()
     expect(page.locator("#verdict")).to_contain_text("tau-b")
 
@@ -130,6 +137,7 @@ def test_the_film_is_scrubbed_and_does_not_play_for_those_who_want_no_motion(vis
     page.locator("#watch-play").click()
 
 
+@pytest.mark.thorough
 def test_previews_and_other_screens_leave_the_pictures_as_they_are(visit):
     from looking import png
 

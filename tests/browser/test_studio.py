@@ -131,6 +131,7 @@ def test_a_picture_is_edited_and_the_file_brings_everything_back(visit, tmp_path
     assert pixels(saved(page, "[data-edited='reweighted'] .rw-save")) == pixels(edited)
 
 
+@pytest.mark.thorough
 def test_an_examples_pictures_are_there_before_the_model_is_asked(visit):
     page = visit("model=toy-turbo", drawn=False)
     held = []
@@ -214,6 +215,7 @@ def test_a_lesson_is_played_to_its_end(visit):
     expect(page.locator(".rw-lesson").first).to_contain_text("done ✓")
 
 
+@pytest.mark.thorough
 def test_the_parabolas_numbers_have_intervals(visit):
     page = visit("steps=1")
     screen(page, "Learn")

@@ -20,7 +20,7 @@ from reweight.probing.search import PRESETS, ProbeSettings, Runs, bootstrap_mean
 from reweight.probing.teacher import record_teacher
 
 PROMPT = "a red apple on the table"
-SIDE = 16  # pixels; latents half that
+SIDE = 32  # pixels; latents a quarter of that
 LOOSE = {  # bounds and tolerances at which a tiny net accepts, rejects and bypasses
     "paper-code": {"bound": (0.3, 0.6), "tol": (4e-3, 8e-3), "runs": 2, "iterations": 8},
     "paper-text": {"bound": (0.2, 0.4), "tol": (2e-3, 3e-3), "runs": 2, "iterations": 5},
@@ -53,7 +53,7 @@ def literal_trajectory(pipe, steps, seed, guidance):
     text, no_text = pipe.encode_prompt(PROMPT, "cpu", 1, guided)
     ddim = DDIMScheduler.from_config(pipe.scheduler.config)
     ddim.set_timesteps(steps)
-    x = torch.randn(1, 4, SIDE // 2, SIDE // 2, generator=torch.Generator().manual_seed(seed))
+    x = torch.randn(1, 4, SIDE // 4, SIDE // 4, generator=torch.Generator().manual_seed(seed))
     trajectory = []
     for timestep in ddim.timesteps:
         halves = [(x, no_text), (x, text)] if guided else [(x, text)]
