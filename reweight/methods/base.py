@@ -77,13 +77,14 @@ class Report:
 class Method(ABC):
     """A training-free method, as used by the page, the API, the command line and the benchmarks.
 
-    key: in columns, file names and settings. title: its name for people. settings: a frozen dataclass, checked on
+    key: in columns, file names and settings. title: its name for people. about: what it is, for a stranger. settings: a frozen dataclass, checked on
     construction, whose fields are made by `setting`. presets: settings by model family; `default` for any other.
     excludes: keys of methods that it cannot be combined with.
     """
 
     key: ClassVar[str]
     title: ClassVar[str]
+    about: ClassVar[str] = ""
     settings: ClassVar[type]
     presets: ClassVar[Mapping[str, Any]] = {}
     excludes: ClassVar[frozenset[str]] = frozenset()

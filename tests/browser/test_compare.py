@@ -53,7 +53,7 @@ def test_a_slider_repaints_at_once_and_then_draws_only_the_reweighted_picture(vi
 
 def test_low_stays_below_high_and_weights_of_one_give_vanilla(visit):
     page = visit("steps=2&low=1&high=1")
-    expect(page.locator('figure[data-column="reweighted"] .rw-change')).to_contain_text("changed: not at all")
+    expect(page.locator('figure[data-column="reweighted"] .rw-change')).to_contain_text("vs. vanilla: not at all")
     assert set(weights(page)) == {"1.00"}
     slide(page, "low", "End")
     expect(number(page, "high")).to_have_value(number(page, "low").input_value())

@@ -73,8 +73,14 @@ def test_the_left_stop_stops_a_probe_and_what_was_done_is_kept(visit):
 
 def test_the_grid_of_ablations_and_a_click_that_paints_one(visit):
     page = visit("steps=2")
+    page.evaluate(
+        """() => { window.told = new Set(); const place = document.body;
+          new MutationObserver(() => told.add(document.querySelector('#ablate-cost')?.textContent)).observe(place, { subtree: true, childList: true }); }"""
+    )
     page.get_by_role("tab", name="Ablate").click()
     page.wait_for_function("() => document.querySelectorAll('.rw-without img[src]').length === 21", polling=POLLING)
+    told = page.evaluate("() => [...told]")
+    assert {"Drawing: 0 of 21 pictures", "Drawing: 7 of 21 pictures"} <= set(told)
     one = page.locator('.rw-without[data-row="5"][data-column="2"]')
     one.hover()
     expect(page.locator("#ablate-says")).to_contain_text(re.compile(r"at all steps: .*changed"))
@@ -126,6 +132,7 @@ def test_the_film_is_scrubbed_and_does_not_play_for_those_who_want_no_motion(vis
         polling=POLLING,
     )
     expect(page.locator("#watch-play")).to_have_text("Play")
+    expect(page.locator("#watch-drawn")).to_have_text("")  # it is the drawing that Compare shows
     before = page.locator("#films img").first.get_attribute("src")
     page.locator("#watch-step").fill("3")
     expect(page.locator("#watch-says")).to_have_text("step 3 of 4")

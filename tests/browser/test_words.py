@@ -76,10 +76,12 @@ def test_unknown_words_are_named_while_one_types_and_nothing_is_asked_of_the_ser
     page.on("request", lambda request: asked.append(request.url))
     box, notice = page.locator("#prompt"), page.locator("#unknown")
     expect(notice).to_be_hidden()
+    place = page.locator("#generate").bounding_box()
     box.fill("a photo of a Dragonfly, éclair and <b>rain</b> on a table")
     said = "The embedded model does not know “dragonfly”, “éclair”, “b”, “rain”; it knows dragon, butterfly, "
     expect(notice).to_have_text(re.compile(f"^{said}[a-z]+, [a-z]+ and 32 other subjects\\.$"))
     assert contrast(page, "#unknown") >= 4.5
+    assert page.locator("#generate").bounding_box() == place
     box.fill("a photo of a dragon on a table")
     expect(notice).to_be_hidden()
     assert asked == []

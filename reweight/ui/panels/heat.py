@@ -38,7 +38,7 @@ def heatmap(
     width, height = LEFT + wide * T + 6, TOP + ROW * m + BOTTOM
     painted = kind == "weight"
     parts = [
-        f'<svg class="rw-heat rw-{kind}" viewBox="0 0 {width:g} {height}" style="max-width:{max(width, 250) * 1.1:g}px" '
+        f'<svg class="rw-heat rw-{kind}" viewBox="0 0 {width:g} {height}" style="--natural:{width:g}px;max-width:{max(width, 250) * 1.1:g}px" '
         f'role="grid" aria-label="{escape(title)}" data-span="{WEIGHT_SPAN}" data-pale="{PALE_FROM[kind]}"{" data-alone" if alone else ""}>'
     ]
     every = 1 if wide >= 18 else 5 if T > 25 else 2
@@ -55,14 +55,14 @@ def heatmap(
     for i in range(m):
         y = TOP + ROW * i
         name = escape(names[i])
-        head = f' class="rw-head" tabindex="-1" role="rowheader" data-row="{i}" aria-label="{name} at all steps"'
-        parts.append(
-            f'<g role="row"><g{head if painted else ""}><rect class="rw-hit" x="0" y="{y}" width="{LEFT - 4}" height="{ROW}"/>'
-            f'<text class="rw-name" x="{LEFT - 8}" y="{y + ROW / 2 + 4}">{name}</text></g>'
-        )
+        head = f' tabindex="-1" role="rowheader" data-row="{i}" aria-label="{name} at all steps"'
+        parts.append('<g role="row">')
         for t in range(T):
             parts.append(_cell(values[t, i], kind, name, t, i, LEFT + wide * t, y, wide, notes, interval))
-        parts.append("</g>")
+        parts.append(  # over the cells, which move below it where the drawing is scrolled
+            f'<g class="rw-row-head{" rw-head" if painted else ""}"{head if painted else ""}><rect class="rw-hit" x="0" y="{y}" '
+            f'width="{LEFT - 4}" height="{ROW}"/><text class="rw-name" x="{LEFT - 8}" y="{y + ROW / 2 + 4}">{name}</text></g></g>'
+        )
     return "".join(parts) + (
         f'<text class="rw-axis" x="{LEFT}" y="{height - 14}">{"noise → picture" if wide * T < 240 else "step 1: pure noise"}</text>'
         + (

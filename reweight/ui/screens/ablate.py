@@ -21,6 +21,7 @@ from ..panels.scatter import scatter
 from ..wording import change, waiting
 from .base import Act, Call, Event, Page, Screen
 
+BATCH = 8  # pictures drawn together, after which they are shown
 RANKINGS = ((CALIBRATED, "calibrated (ours)"), ("importance", "paper's"), ("empirical", "static"), ("random", "random"))
 
 
@@ -69,7 +70,7 @@ def grid(call: Call) -> Iterator[Event | None]:
     off, which = without(request.steps, len(call.engine.blocks(request.model)))
     whole: Image.Image | None = None
     batches, done = None, 0
-    for event in call.engine.batches(request, np.ones(off.shape), off, client=call.client):
+    for event in call.engine.batches(request, np.ones(off.shape), off, together=BATCH, client=call.client):
         if isinstance(event, Waiting):
             yield waiting(event)
         elif isinstance(event, Step):

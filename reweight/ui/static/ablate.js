@@ -67,6 +67,12 @@
 
   async function start() {
     $("#ablate").disabled = true;
+    const grid = $("#ablations");
+    const count = all(".rw-without", grid).length;
+    const far = () => ($("#ablate-cost").textContent = `Drawing: ${all(".rw-without:not(:disabled)", grid).length} of ${count} pictures`);
+    all(".rw-without", grid).forEach((cell) => (cell.disabled = true));
+    grid.classList.add("rw-filling");
+    far();
     const end = await rw.act("ablate", "grid", {}, (event) => {
       if (event.kind === "whole") {
         $("#ablate-vanilla").src = event.picture;
@@ -76,8 +82,12 @@
         const cell = cellOf(event.block, event.step);
         fill(cell, event);
         if (event.block === 0 && event.step === null) look(cell);
+        far();
       }
     });
+    grid.classList.remove("rw-filling");
+    all(".rw-without", grid).forEach((cell) => (cell.disabled = !cell.event));
+    $("#ablate-cost").textContent = end === "done" ? "" : layout?.cost ?? "";
     $("#ablate").disabled = false;
     if (end === "done") rw.status("");
   }

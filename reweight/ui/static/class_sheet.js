@@ -10,7 +10,7 @@
     const add = (...ones) => page.body.append(...ones);
     page.title = "reweight: a sheet for the class";
     page.head.append(element(page, "style", LOOK));
-    add(element(page, "h1", "Turn down one block and watch what breaks"), element(page, "p", "Name: ______________________   Predict first, then look."));
+    add(element(page, "h1", "Switch off one block and watch what breaks"), element(page, "p", "Name: ______________________   Predict first, then look."));
     for (const { title, about, cards } of lessons) {
       const asked = cards.filter(({ ask }) => ask);
       if (!asked.length) continue;

@@ -147,7 +147,7 @@
       if (!i) write(svg, lines($("h3", figure).textContent, side, 28, { weight: 600, most: 1 })[0], x, y - 14, 28, { weight: 600 });
       if (image?.src) svg.append(picture(await dataUrl(image.src), x, y, side));
       const far = rw.pictures()[figure.dataset.id]?.far;
-      const said = far ? `changed: ${far.word}, SSIM ${far.ssim.toFixed(2)}` : j ? "" : count > 1 ? `seed ${figure.dataset.id.split(" ").at(-1)}` : "";
+      const said = far ? `vs. vanilla: ${far.word}, SSIM ${far.ssim.toFixed(2)}` : j ? "" : count > 1 ? `seed ${figure.dataset.id.split(" ").at(-1)}` : "";
       lines(said, side, count > 1 ? 20 : 24, { most: 2 }).forEach((line, l) => write(svg, line, x, y + side + (count > 1 ? 24 : 34) + 28 * l, count > 1 ? 20 : 24, { fill: SOFT }));
     }
     if (heat) {

@@ -64,6 +64,11 @@
   };
 
   // ---- what the server says
+  let drawn = null; // the prompt that the weights are of
+  rw.on("prompt", (text) => {
+    if (!table.data || drawn === null) return;
+    $("#source").textContent = text === drawn ? `Importance: ${table.data.source}.` : "These weights are of the prompt drawn before: press Draw for this one’s.";
+  });
   rw.on("about", (event) => {
     table.data = event;
     if (event.drawings) {
@@ -77,6 +82,7 @@
       table.offerSteps();
       table.offerBrushes();
     }
+    drawn = rw.settings.prompt;
     $("#source").textContent = `Importance: ${event.source}.`;
     all(".rw-method").forEach((box) => ($(".rw-inert", box).textContent = event.inert[box.dataset.method] ?? ""));
     all("#columns input").forEach((box) => {
@@ -99,7 +105,7 @@
     named = name;
     const { low, high, schedule } = rw.settings;
     const option = $("#schedule-select")?.selectedOptions[0]?.textContent.split(" (")[0];
-    const why = name === "low" ? "Low sets the blocks that this ranking calls least important; high sets the most important." : "";
+    const why = name === "low" ? "Low acts most on the least important blocks." : "";
     rw.react(name === "schedule" ? `Weights: ${option ?? schedule}` : `low ${low.toFixed(2)}, high ${high.toFixed(2)}`, { why });
   });
   document.addEventListener("pointerup", () => (named = false));

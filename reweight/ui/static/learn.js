@@ -6,6 +6,8 @@
   let known = [];
   let lesson = null;
   let at = 0;
+  let before = null; // the visitor's settings, which a lesson gives back
+  let touched = new Set();
   let progress = {};
   try {
     progress = JSON.parse(localStorage.getItem(KEEP)) ?? {};
@@ -69,6 +71,8 @@
         const served = offered.tagName !== "SELECT" || all("option", offered).some((option) => option.value === act.model);
         if (served) await rw.openModel(act.model);
       }
+      Object.keys(act.set ?? {}).forEach((name) => touched.add(name.split(".")[0]));
+      if (act.unpaint || act.paint) touched.add("painted");
       if (act.unpaint && rw.settings.painted) rw.set({ painted: null });
       if (act.set) rw.set(act.set);
       if (act.paint) rw.paint(block(act.paint.block), act.paint.step ?? null, act.paint.weight);
@@ -127,6 +131,7 @@
     return box;
   }
   function start(one, from = 0) {
+    if (!lesson) [before, touched] = [structuredClone(rw.settings), new Set()];
     lesson = one;
     at = Math.min(from, one.cards.length - 1);
     turn();
@@ -136,6 +141,18 @@
     mark(null);
     $("#lesson")?.remove();
     show();
+    giveBack();
+  }
+  function giveBack() {
+    const changed = [...touched].filter((name) => JSON.stringify(before[name]) !== JSON.stringify(rw.settings[name]));
+    if (!changed.length || before.model !== rw.model) return;
+    const take = (from) => Object.fromEntries(changed.map((name) => [name, from[name]]));
+    const { painted = rw.settings.painted, ...others } = take(rw.settings);
+    rw.table.remember(painted, others);
+    rw.acted("Settings from before the lesson");
+    rw.set(take(before), { draw: false });
+    rw.repaint();
+    rw.draw();
   }
   // The last word of a lesson: what to take along, and which one is next.
   function end() {
@@ -174,6 +191,8 @@
     const body = element("div", "rw-lesson-body");
     body.tabIndex = -1;
     if (card.text) body.append(element("p", "", card.text));
+    const sets = (card.do ?? []).flatMap((act) => Object.entries(act.set ?? {})).map(([name, value]) => `${name} ${value}`);
+    if (sets.length) body.append(element("p", "rw-note", `This card sets ${sets.join(", ")}. Closing the lesson brings your own settings back.`));
     if (card.ask) body.append(question(card.ask));
     if (card.measure === "parabola") body.append(rw.parabola());
     const said = element("div", "rw-lesson-said");
