@@ -66,6 +66,10 @@ class Check:
             return f"is unfinished (provisional, {self.unfinished}): no verdict yet"
         return f"{relation(self.tau, self.p)} ({self.numbers()})"
 
+    def columns(self) -> dict[str, float | int]:
+        """tau-b and what it is of, for a CSV file."""
+        return {"tau_b_mean_over_steps": round(self.tau, 4), "p": round(self.p, 4), "prompts": 1, "noises": 1}
+
     def numbers(self) -> str:
         """tau-b and p."""
         p = "p < 0.001" if self.p < 0.001 else f"p = {self.p:.3f}" if self.p < 0.1 else f"p = {self.p:.2f}"

@@ -156,8 +156,8 @@ def test_the_verdict_says_what_was_not_measured():
 def test_scores_without_a_probe_are_not_called_one():
     empirical = Chosen(np.ones((1, 7)), "", method="empirical")
     assert (titled(empirical), spoken(empirical)) == ("Empirical, no probe", "the empirical strategy")
-    own = Chosen(np.ones((1, 7)), "", method="probe:mine")
-    assert (titled(own), spoken(own)) == ("Scores by probe:mine", "the ranking by probe:mine")
+    own = Chosen(np.ones((1, 7)), "", method="sensitivity")
+    assert (titled(own), spoken(own)) == ("Scores by sensitivity", "the ranking by sensitivity")
 
 
 def test_numbers_below_one_are_not_rounded_to_it_and_twelve_steps_have_numbers():

@@ -122,6 +122,7 @@ def drawn(call: Call, request: Request) -> Event:
             "schedule": schedule, "title": titled(chosen), "heat": _heat(chosen, blocks, side, names),
             "source": ", ".join(filter(None, (chosen.source, provenance(chosen)))), "name": spoken(chosen, plain=True),
             "tau": "" if (check := checks[spoken(chosen)]) is None else check.says(), "about": about(chosen, request),
+            "check": {} if check is None else check.columns(),
         }
         for schedule, chosen in rankings.items()
     ]  # fmt: skip
@@ -174,6 +175,7 @@ def _direct(errors: np.ndarray, names: list[str], request: Request) -> Event:
     )
     return {
         "schedule": None, "title": title, "name": "direct-check", "source": f"{source}; seed {request.seed}, DDIM", "tau": "",
+        "check": {},
         "heat": heatmap(share, names, kind="importance", title=title, notes=notes, measured=errors),
         "about": {
             "model": request.model, "prompt": request.prompt, "method": "direct check", "seed": request.seed,
