@@ -76,8 +76,8 @@ def described(*components: Component) -> None:
         schema = settings_schema() if name == "settings" else component.api_info()
         words = {"description": about(name), "additional_description": about(name)}
         component.api_info = partial(dict, schema | words)  # type: ignore[method-assign]
-        if name in EXAMPLES:
-            component.example_payload = partial(deepcopy, EXAMPLES[name])  # type: ignore[method-assign]
+        if (example := EXAMPLES.get(name, getattr(component, "value", None))) is not None:
+            component.example_payload = partial(deepcopy, example)  # type: ignore[method-assign]
 
 
 def settings_schema() -> dict[str, Any]:

@@ -62,7 +62,7 @@ def ranks(
     of: whose scores they are, within a sentence. interval: both ends of each score's interval, for the CSV.
     """
     T, m = scores.shape
-    top, gap, right = 34, 28, 124
+    top, gap, right = 52, 28, 124
     height = top + gap * m + 24
 
     def x(t: int) -> float:
@@ -78,7 +78,8 @@ def ranks(
     parts = [
         f'<svg class="rw-ranks" viewBox="0 0 {WIDTH} {height}" role="img" aria-label="Rank of each block at each step{escape(by)}" '
         f'data-table="{escape(json.dumps(rows))}">',
-        f'<text class="rw-title" x="16" y="15">Rank{escape(by)} (1 = most important)</text>',
+        f'<text class="rw-title" x="16" y="15">Rank{escape(by)}</text>'
+        '<text class="rw-axis" x="16" y="31">1 = most important; ties share a rank</text>',
     ]
     for k in range(m):
         parts.append(f'<text class="rw-tick" x="24" y="{top + gap * k + 4}">{k + 1}</text>')
