@@ -30,7 +30,7 @@
   function follow(told) {
     const { data } = rw.table;
     if (!data || data.steps !== told.steps || data.blocks.length !== told.blocks.length) return;
-    Object.assign(data, { scores: told.scores, base: told.base, mask: told.mask });
+    Object.assign(data, { scores: told.scores, base: told.base, mask: told.mask, source: told.source });
     $("#source").textContent = `Importance: ${told.source}.`;
   }
 
