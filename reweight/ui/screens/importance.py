@@ -60,7 +60,7 @@ class Importance(Screen):
 <div class="rw-card"><p id="verdict" aria-live="polite">Which block matters when?</p>
   <p class="rw-note" id="definition"></p><details id="by-step" hidden><summary>Tau-b at each step</summary><div></div></details>
   <div id="rankings" class="rw-rankings"></div>{legend("importance")}
-  <p class="rw-note" id="cell-note" aria-live="polite">Click a cell for an explanation.</p>
+  <p class="rw-note" id="cell-note" aria-live="polite">The line at the foot of a cell is its score’s 95% interval: left edge 0, right edge 1. Click a cell for an explanation.</p>
   <div class="rw-line"><button type="button" id="probe">Probe this prompt</button>
     <span role="radiogroup" aria-label="Preset" id="preset">{presets}</span>
     <span class="rw-together"><label class="rw-label" for="runs">Runs</label><input type="number" id="runs" min="1" max="{MOST_RUNS}" step="1" value="15"></span>

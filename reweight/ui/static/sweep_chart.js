@@ -8,7 +8,7 @@
     if (about.values.length < 3 || about.values.some((value) => typeof value !== "number")) return [];
     const box = document.createElement("div");
     box.className = "rw-two";
-    for (const [figure, title] of [["ssim", "SSIM with vanilla"], ["score", scorer ? `Score by the ${scorer.replace(/ [0-9a-f]{8}$/, "")}` : ""]]) {
+    for (const [figure, title] of [["ssim", "SSIM with vanilla"], ["score", scorer ? `Score by the ${scorer.replace(/ [0-9a-f]{8}$/, "")} (higher is better)` : ""]]) {
       if (!title) continue;
       const rows = about.rows.map((_, i) => about.values.map((_, j) => cell(i, j)?.[figure]));
       if (rows.flat().every((value) => value === undefined)) continue;
