@@ -13,6 +13,7 @@ from .atomic import write_atomic
 
 Row = dict[str, Any]
 Key = tuple[str, str, int, int, str]
+SHOWN = 120  # characters of a value in an error
 
 
 def key_of(row: Row) -> Key:
@@ -62,7 +63,7 @@ def read_rows(folder: Path) -> dict[Key, Row]:
 
 def check_settings(folder: Path, settings: dict[str, Any]) -> None:
     """Write the settings common to all rows to the folder's settings.json; ValueError if it has other settings."""
-    path = folder / "settings.json"
+    path, settings = folder / "settings.json", json.loads(json.dumps(settings))
     if not path.is_file():
         write_atomic(path, (json.dumps(settings, indent=1) + "\n").encode())
         return
@@ -74,9 +75,14 @@ def check_settings(folder: Path, settings: dict[str, Any]) -> None:
     if differing:
         name = differing[0]
         raise ValueError(
-            f"{folder} holds rows made with {name} {before.get(name)!r}, not {settings[name]!r}: give another --out, or "
-            "what was given then."
+            f"{folder} holds rows made with {name} {_short(before.get(name))}, not {_short(settings[name])}: give another "
+            "--out, or what was given then."
         )
+
+
+def _short(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= SHOWN else f"{text[:SHOWN]}…"
 
 
 def _lines(path: Path) -> Iterator[Row]:

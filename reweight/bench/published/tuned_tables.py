@@ -68,9 +68,9 @@ def cost(results: Results) -> str:
             iterations = f"{found['best_iteration']} of {found['iterations']}"
             rows.append([
                 model, str(table["steps"]), TITLES.get(table["way"], table["way"]), iterations, str(found["pictures"]),
-                f"{found['seconds'] / 60:.1f}", gain,
+                f"{found['cpu_seconds'] / 60:.1f}", gain,
             ])  # fmt: skip
-    head = ["model", "steps", "weights", "best iteration", "pictures drawn", "minutes", "validation gain"]
+    head = ["model", "steps", "weights", "best iteration", "pictures drawn", "CPU minutes", "validation gain"]
     return markdown(head, _each_once(rows))
 
 
@@ -150,7 +150,7 @@ def numbers(found: dict[str, Any]) -> Iterator[tuple[str, str]]:
     for table in found["tables"]:
         key = f"{table['steps']}.{table['way']}"
         yield f"{key}.pictures drawn", str(table["tuning"]["pictures"])
-        yield f"{key}.seconds", f"{table['tuning']['seconds']:.0f}"
+        yield f"{key}.seconds", f"{table['tuning']['cpu_seconds']:.0f}"
         yield f"{key}.claims", f"{sum(claim['holds'] for claim in table['claims'])} of {len(table['claims'])}"
     for pair in found["likeness"]:
         yield f"cosine {' / '.join(f'{way} {steps}' for way, steps in (pair['a'], pair['b']))}", f"{pair['cosine']:.2f}"

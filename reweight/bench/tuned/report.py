@@ -33,11 +33,18 @@ def screen(result: dict[str, Any]) -> Iterator[Table]:
                 held = "holds" if claim["holds"] else "does not"
                 table.add_row(tuned["way"], str(tuned["steps"]), claim["claim"], f"{claim['difference']:+.3f}", held)
     yield table
-    table = Table("tuned", "steps", "iterations", "best at", "pictures", "minutes", "validation gain", title="Cost")
+    table = Table("tuned", "steps", "iterations", "best at", "pictures", "CPU minutes", "validation gain", title="Cost")
     for tuned in result["tables"]:
         d = tuned["tuning"]
         gain = interval([d["validation_gain"], *d["validation_interval"]])
-        cells = tuned["steps"], d["iterations"], d["best_iteration"], d["pictures"], f"{d['seconds'] / 60:.1f}", gain
+        cells = (
+            tuned["steps"],
+            d["iterations"],
+            d["best_iteration"],
+            d["pictures"],
+            f"{d['cpu_seconds'] / 60:.1f}",
+            gain,
+        )
         table.add_row(tuned["way"], *map(str, cells))
     yield table
     table = Table("", "cosine of w - 1", "tau-b", title="Do tunings agree?")
