@@ -66,7 +66,8 @@ def cell_notes(
             notes[t, i] = (
                 f"{block_name(block, side)}, step {t + 1} of {T}: score {scores[t, i]:.2f}{doubt}. The paper's block "
                 f"{block.label}, in the {STAGES[block.stage]} ({block.name}), works on {size}×{size} features with "
-                f"{len(block.transformers)} Transformer{'s' if len(block.transformers) > 1 else ''}; {PAPER[block.stage]}."
+                f"{len(block.transformers)} Transformer{'s' if len(block.transformers) > 1 else ''}; {PAPER[block.stage]}, "
+                "on the models that it studies."
             )
     return notes
 
