@@ -216,7 +216,9 @@ def test_a_lesson_is_played_to_its_end(visit):
     on.click()
     expect(on).to_be_disabled()
     expect(page.locator("#tries")).to_be_hidden()
-    assert first.locator("rect").evaluate_all("(all) => all.every((one) => getComputedStyle(one).animationName === 'none')")
+    assert first.locator("rect").evaluate_all(
+        "(all) => all.every((one) => getComputedStyle(one).animationName === 'none')"
+    )
     card.get_by_text("the middle one", exact=True).click()
     card.get_by_role("button", name="See").click()
     expect(card).to_contain_text("The last one.")
@@ -240,7 +242,9 @@ def test_a_lesson_is_played_to_its_end(visit):
     expect(card).to_contain_text("1 of 8 lessons done. Next: Coarse to fine.")
     card.get_by_role("button", name="Back to the page").click()
     expect(card).to_have_count(0)
-    page.wait_for_function("() => { const { steps, low, seed } = reweight.settings; return steps === 3 && low === 0.7 && seed === 5; }")
+    page.wait_for_function(
+        "() => { const { steps, low, seed } = reweight.settings; return steps === 3 && low === 0.7 && seed === 5; }"
+    )
     assert page.evaluate("() => reweight.model") != "toy-turbo"
     screen(page, "Learn")
     expect(page.locator(".rw-lesson").first).to_contain_text("done ✓")

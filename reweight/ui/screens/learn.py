@@ -21,7 +21,14 @@ class Learn(Screen):
 
     key = "learn"
     title = "Learn"
-    scripts = (STATIC / "parabola.js", STATIC / "lesson_acts.js", STATIC / "lesson_place.js", STATIC / "learn.js", STATIC / "class_sheet.js", STATIC / "present.js")
+    scripts = (
+        STATIC / "parabola.js",
+        STATIC / "lesson_acts.js",
+        STATIC / "lesson_place.js",
+        STATIC / "learn.js",
+        STATIC / "class_sheet.js",
+        STATIC / "present.js",
+    )
     styles = (STATIC / "learn.css", STATIC / "present.css")
 
     def build(self, page: Page) -> None:
