@@ -5,7 +5,7 @@ import typer
 from .embedded import defaults, draw_atlas
 from .embedded import picture_quality as toy
 from .embedded import scorer_quality as toy_scorer
-from .overhead import full_size, grid, page_latency, parts, plan
+from .overhead import ablation_time, full_size, grid, page_latency, parts, plan
 from .peers import full_size_peers, full_size_times, peer_study, which_cells, which_steps
 from .published import whole_run, write_documents
 from .studies import agreement, pruning
@@ -18,6 +18,7 @@ from .tables import table_commands as tables
 from .tuned import how_many_captions, tuned_study
 
 app = typer.Typer(no_args_is_help=True, help=__doc__)
+app.command("ablate")(ablation_time.command)
 app.command("agreement")(agreement.command)
 app.command("atlas")(draw_atlas.command)
 app.command("defaults")(defaults.command)

@@ -19,9 +19,10 @@ from ..models.loading import LoadedModel
 from ..patching.blocks import target_blocks
 from .events import Notice, Picture, Preview, Step
 from .fallbacks import NotFinite, check_finite, in_float32, sentences, sliced_attention
+from .films import Film, Recorder
 from .job import Job
-from .listening import previews
-from .pictures import Made, Pictures
+from .listening import Heard, listening, previews
+from .pictures import Key, Made, Pictures
 from .request import REWEIGHTED, Request, RequestError
 
 
@@ -81,17 +82,33 @@ def with_tables(drawing: Drawing, request: Request) -> Drawing:
 def picture_of(
     pictures: Pictures, loaded: LoadedModel, request: Request, column: str, drawing: Drawing,
     on_step: Callable[[int], object] = lambda step: None,
-    beside: Callable[[Any], AbstractContextManager[Any]] = lambda pipe: nullcontext(),
+    hears: Callable[[Any], Sequence[Heard]] = lambda pipe: (),
 ) -> Made:  # fmt: skip
-    """The picture of a request and a column, from the cache or drawn alone; the other arguments as for `draw`."""
+    """The picture of a request and a column, from the cache or `filmed`, whose other arguments these are."""
     key = Pictures.key(loaded, request, column, drawing)
-    if made := pictures.alone(key):
-        return made
+    return pictures.alone(key) or filmed(pictures, key, loaded, request, column, drawing, on_step, hears)[0]
+
+
+def filmed(
+    pictures: Pictures, key: Key, loaded: LoadedModel, request: Request, column: str, drawing: Drawing,
+    on_step: Callable[[int], object],
+    hears: Callable[[Any], Sequence[Heard]] = lambda pipe: (),
+) -> tuple[Made, Film]:  # fmt: skip
+    """Draw a picture alone and keep it under its key, with the film of its steps.
+
+    on_step: as for `draw`. hears: what else hears the steps of a pipeline.
+    """
+    recorder = Recorder()
+
+    def beside(pipe: Any) -> AbstractContextManager[Any]:
+        return listening(recorder.begin(pipe), *hears(pipe))(pipe)
+
     start = time.perf_counter()
     drawn = draw(loaded, request, column, drawing, on_step=on_step, beside=beside)
-    made = Made(drawn.images[0], time.perf_counter() - start, reports=drawn.reports)
+    made, film = Made(drawn.images[0], time.perf_counter() - start, reports=drawn.reports), recorder.film()
     pictures.keep(key, made)
-    return made
+    pictures.keep_film(key, film)
+    return made, film
 
 
 def compare(
@@ -227,8 +244,10 @@ def _compared(
     def shown(step: int, image: Image.Image) -> None:
         job.emit(Preview(column, request.seed, step, image))
 
-    beside = previews(loaded.pipe, request.steps, shown) if preview else lambda pipe: nullcontext()
-    made = picture_of(pictures, loaded, request, column, drawing, stepping(job, column, request.steps), beside)
+    def hears(pipe: Any) -> list[Heard]:
+        return [previews(pipe, request.steps, shown)] if preview else []
+
+    made = picture_of(pictures, loaded, request, column, drawing, stepping(job, column, request.steps), hears)
     return picture_event(made, request, column, chosen, drawing)
 
 

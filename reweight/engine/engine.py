@@ -164,10 +164,12 @@ class Engine:
     def watch(
         self, request: Request, chosen: Chosen, columns: Sequence[str], *, noisy: bool = False, client: str = ""
     ) -> Iterator[Waiting | Step | Watched]:
-        """The clean picture that each column predicts at every step, from one drawing each; see `predictions`."""
-        return self._run(
-            request.model, lambda loaded, job: watch(loaded, request, chosen, columns, job, noisy=noisy), client
-        )
+        """The clean picture that each column predicts at every step; see `watching.watch`."""
+
+        def work(loaded: LoadedModel, job: Job) -> Generator[None, None, None]:
+            return watch(loaded, request, chosen, columns, job, self._pictures, noisy=noisy)
+
+        return self._run(request.model, work, client)
 
     def probe(
         self, request: Request, *, preset: str = "paper-code", runs: int | None = None, iterations: int | None = None,
@@ -263,7 +265,7 @@ class Engine:
         return self._run(request.model, lambda loaded, job: measuring.direct(loaded, request, job), client)
 
     def remembered(self) -> int:
-        """Bytes of the cached pictures."""
+        """Bytes of the cached pictures and films."""
         return self._pictures.size()
 
     def cancel(self) -> None:

@@ -73,10 +73,14 @@ class Batch:
 
 @dataclass(frozen=True, eq=False)
 class Watched:
-    """The clean pictures that a column predicts, one for each step."""
+    """The clean pictures that a column predicts, one for each step.
+
+    drawn: the U-Net drew the picture for them, as no film of it was kept.
+    """
 
     column: str
     images: list[Image.Image]
+    drawn: bool = False
 
 
 @dataclass(frozen=True, eq=False)

@@ -15,11 +15,12 @@ from PIL import Image
 TOGETHER = 8  # latents decoded at once
 FIRST, NEXT = 0.1, 0.5  # seconds until the first preview, and between previews
 
+Heard = Callable[[torch.Tensor | None, torch.Tensor], object]
 Listener = Callable[[Any], AbstractContextManager[Any]]
 
 
-def listening(heard: Callable[[torch.Tensor | None, torch.Tensor], object]) -> Listener:
-    """A context for a pipeline in which `heard(clean, latents)` is called after every scheduler step.
+def listening(*heards: Heard) -> Listener:
+    """A context for a pipeline in which each `heard(clean, latents)` is called after every scheduler step.
 
     clean: latents of the predicted clean picture x0, None if the scheduler does not give it. Pass it to `draw` as
     `beside`; the drawn picture stays the same.
@@ -38,7 +39,8 @@ def listening(heard: Callable[[torch.Tensor | None, torch.Tensor], object]) -> L
             clean = getattr(output, "pred_original_sample", None)
             clean = getattr(output, "denoised", None) if clean is None else clean
             clean = _clean(scheduler, model_output, timestep, sample) if clean is None else clean
-            heard(None if clean is None else clean.detach(), output.prev_sample.detach())
+            for heard in heards:
+                heard(None if clean is None else clean.detach(), output.prev_sample.detach())
             return output if return_dict else (output.prev_sample, clean)
 
         scheduler.step = step
@@ -61,8 +63,8 @@ def _clean(scheduler: Any, output: torch.Tensor, timestep: Any, sample: torch.Te
     return a.sqrt() * sample - (1 - a).sqrt() * output if kind == "v_prediction" else output
 
 
-def previews(pipe: Any, steps: int, shown: Callable[[int, Image.Image], object]) -> Listener:
-    """A listener that calls `shown(step, image)` with the predicted picture from time to time.
+def previews(pipe: Any, steps: int, shown: Callable[[int, Image.Image], object]) -> Heard:
+    """For `listening`: calls `shown(step, image)` with the predicted picture from time to time.
 
     The first after FIRST seconds, then every NEXT seconds; none in the last steps, when the picture is almost finished.
     """
@@ -76,7 +78,7 @@ def previews(pipe: Any, steps: int, shown: Callable[[int, Image.Image], object])
             shown(step, decoded(pipe, [clean])[0])
             due = time.perf_counter() + NEXT
 
-    return listening(heard)
+    return heard
 
 
 @torch.inference_mode()

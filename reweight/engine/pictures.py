@@ -1,4 +1,4 @@
-"""The cache of drawn pictures, keyed by everything they depend on."""
+"""The cache of drawn pictures and of their films, keyed by everything they depend on."""
 
 from __future__ import annotations
 
@@ -11,9 +11,11 @@ from PIL import Image
 from ..methods import columns
 from ..methods.base import Drawing, Report
 from ..models.loading import LoadedModel
+from .films import Film
 from .request import Request
 
 CACHED_BYTES = 64_000_000
+FILM_BYTES = 32_000_000
 TOGETHER = "together"
 
 
@@ -31,7 +33,7 @@ Key = tuple[Any, ...]
 
 
 class Pictures:
-    """Caches pictures, at most CACHED_BYTES of pixels; not thread-safe.
+    """Caches pictures, at most CACHED_BYTES of pixels, and films, at most FILM_BYTES of latents; not thread-safe.
 
     Pictures that were drawn in a batch may differ in the last bits from the same drawn alone. They are stored under
     their own key, and `alone` never returns them.
@@ -39,7 +41,8 @@ class Pictures:
 
     def __init__(self) -> None:
         self._kept: OrderedDict[Key, Made] = OrderedDict()
-        self._bytes = 0
+        self._films: OrderedDict[Key, Film] = OrderedDict()
+        self._bytes = self._film_bytes = 0
 
     @staticmethod
     def key(loaded: LoadedModel, request: Request, column: str, drawing: Drawing) -> Key:
@@ -71,9 +74,23 @@ class Pictures:
         """Store a picture that was drawn in a batch."""
         self._keep((*key, TOGETHER), made)
 
+    def film(self, key: Key) -> Film | None:
+        """The film of a picture that was drawn alone, if it is still kept."""
+        if key in self._films:
+            self._films.move_to_end(key)
+        return self._films.get(key)
+
+    def keep_film(self, key: Key, film: Film) -> None:
+        """Store the film of a picture that was drawn alone."""
+        before = self._films.pop(key, None)
+        self._films[key] = film
+        self._film_bytes += film.size - (before.size if before else 0)
+        while self._film_bytes > FILM_BYTES:
+            self._film_bytes -= self._films.popitem(last=False)[1].size
+
     def size(self) -> int:
-        """Bytes of all cached pixels."""
-        return self._bytes
+        """Bytes of all cached pixels and latents."""
+        return self._bytes + self._film_bytes
 
     def _keep(self, key: Key, made: Made) -> None:
         before = self._kept.pop(key, None)

@@ -1,52 +1,35 @@
-"""The clean picture x0 that a model predicts at every denoising step, from one drawing."""
+"""The clean picture x0 that a model predicts at every denoising step, from the film of a picture's drawing."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Generator, Sequence
 
-import torch
-from PIL import Image
-
-from ..methods.base import Drawing
 from ..models.loading import LoadedModel
-from .drawing import check_blocks, draw, drawing_of, stepping
+from .drawing import check_blocks, drawing_of, filmed, stepping
 from .events import Watched
 from .job import Job
-from .listening import decoded, listening
+from .pictures import Pictures
 from .request import Request
 from .resolving import Chosen
 
 
 def watch(
-    loaded: LoadedModel, request: Request, chosen: Chosen, columns: Sequence[str], job: Job, *, noisy: bool = False
-) -> Generator[None, None, None]:
-    """Emit the clean pictures that each column predicts at every step; yields between two columns."""
+    loaded: LoadedModel, request: Request, chosen: Chosen, columns: Sequence[str], job: Job, pictures: Pictures, *,
+    noisy: bool = False,
+) -> Generator[None, None, None]:  # fmt: skip
+    """Emit the clean pictures that each column predicts at every step; yields between two columns.
+
+    A picture that was drawn before is not drawn again as long as its film is kept. noisy: the noisy latents instead.
+    """
     check_blocks(loaded, chosen.scores)
     drawing = drawing_of(request, chosen, loaded)
     for i, column in enumerate(columns):
         if i:
             yield
-        on_step = stepping(job, column, request.steps)
-        job.emit(Watched(column, predictions(loaded, request, column, drawing, noisy=noisy, on_step=on_step)))
-
-
-def predictions(
-    loaded: LoadedModel, request: Request, column: str, drawing: Drawing, *, noisy: bool = False,
-    on_step: Callable[[int], object] = lambda step: None,
-) -> list[Image.Image]:  # fmt: skip
-    """T pictures: the predicted clean picture x0 after each step, or with noisy=True the noisy latents, decoded.
-
-    ValueError of one sentence for a scheduler that does not give x0.
-    """
-    latents: list[torch.Tensor] = []
-
-    def heard(clean: torch.Tensor | None, now: torch.Tensor) -> None:
-        if clean is None and not noisy:
-            raise ValueError(
-                "This model's scheduler does not give the clean picture that it predicts: choose another model."
-            )
-        latents.append(now if noisy else clean)
-
-    draw(loaded, request, column, drawing, on_step=on_step, beside=listening(heard))
-    order = getattr(loaded.pipe.scheduler, "order", 1)
-    return decoded(loaded.pipe, latents[order - 1 :: order])
+        job.check()
+        key = Pictures.key(loaded, request, column, drawing)
+        film = pictures.film(key)
+        drawn = film is None
+        if film is None:
+            _, film = filmed(pictures, key, loaded, request, column, drawing, stepping(job, column, request.steps))
+        job.emit(Watched(column, film.pictures(loaded.pipe, noisy=noisy), drawn))

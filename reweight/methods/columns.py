@@ -36,6 +36,11 @@ def title(column: str) -> str:
     return " + ".join(method.title for method in parts(column))
 
 
+def about(column: str) -> str:
+    """What a column's methods are, for a stranger."""
+    return " ".join(method.about for method in parts(column) if method.about)
+
+
 def caption(column: str, settings: Mapping[str, Any], drawing: Drawing) -> str:
     """The captions of a column's methods."""
     return "; ".join(method.caption(settings[method.key], drawing) for method in parts(column))

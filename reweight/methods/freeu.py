@@ -64,6 +64,7 @@ class FreeUMethod(Method):
 
     key = "freeu"
     title = "FreeU"
+    about = "Another method that needs no training, to compare with: it scales what a decoder block gets from below and across."
     settings = FreeU
     presets = PRESETS
 

@@ -125,6 +125,7 @@ class ReweightingMethod(Method):
 
     key = "reweighted"
     title = "Re-weighted"
+    about = "The same model, the output of each Transformer block multiplied by its weight."
     settings = Reweighting
 
     def read(self, raw: Any, default: Reweighting) -> Reweighting:

@@ -19,6 +19,7 @@ class Vanilla(Method):
 
     key = "vanilla"
     title = "Vanilla"
+    about = "The model unchanged, to compare with."
     settings = Unchanged
 
     def apply(self, pipe: Any, settings: Unchanged, drawing: Drawing) -> AbstractContextManager[Report]:

@@ -47,19 +47,19 @@ def controls(models: list[tuple[str, str]], local: bool, loaded: LoadedModel, st
   <label class="rw-label" for="prompt">Prompt</label>
   <div id="prompt-box"><textarea id="prompt" rows="2" maxlength="2000" data-setting="prompt" enterkeyhint="go" aria-describedby="unknown"
     placeholder="What should be in the picture?"></textarea></div>
-  <p class="rw-unknown" id="unknown" aria-live="polite"></p>
   <div id="examples" role="group" aria-label="Examples">{examples(card.key)}</div>
   <div id="words">{words_panel(loaded)}</div>
   <div class="rw-line"><button type="button" class="rw-link" id="surprise"{"" if loaded.vocabulary else " hidden"}>surprise me</button></div>
 </form>
-<div class="rw-card" id="weights">
-  {_slider("high", "high", *SLIDER, 0.01, start["high"], "most important block")}
-  {_slider("low", "low", *SLIDER, 0.01, start["low"], "least important block")}
+<div class="rw-card" id="weights" title="weight = low + (high − low) × importance">
+  {_slider("high", "high", *SLIDER, 0.01, start["high"], "weight where importance is 1")}
+  {_slider("low", "low", *SLIDER, 0.01, start["low"], "weight where importance is 0")}
   {_row("Weights", _select("schedule", [(control.title, key) for key, control in CONTROLS.items()], start["schedule"], "schedule"))}
   {_row("Seed", _number("seed", 0, 2**32 - 1, 1, start["seed"]) + '<button type="button" id="dice" class="rw-small-button" title="a random seed">dice</button>', "seed")}
   <p class="rw-inert" id="seed-note" aria-live="polite"></p>
   {_row("Model", _models(models, local, card.key), "model")}
   <div class="rw-line rw-buttons"><button type="button" id="generate" class="rw-primary">Draw</button><button type="button" id="stop">Stop</button></div>
+  <p class="rw-unknown" id="unknown" aria-live="polite"></p>
   <details id="more"><summary>More</summary>{_more(card, start)}</details>
 </div>
 """

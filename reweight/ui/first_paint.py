@@ -19,7 +19,7 @@ from .turns import Turns
 AT_ONCE = 4  # pages that are made at a time: each takes megabytes for a moment
 BODY = re.compile(rb"<body\b[^>]*>")
 HEADLINE = (
-    "<h1>reweight</h1><p><b>Turn down one block and watch what breaks.</b> "
+    "<h1>reweight</h1><p><b>Switch off one block and watch what breaks.</b> "
     "<span>Click a block in the U-Net, or paint the weights.</span></p>"
 )
 

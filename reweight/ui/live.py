@@ -59,7 +59,8 @@ class Call:
 
     def chosen(self, request: Request) -> Chosen:
         """The scores that serve a request for this visitor."""
-        return self.engine.chosen(request, self.session.tables.of(request.prompt), self.session.tables.pinned)
+        tables = self.session.tables
+        return self.engine.chosen(request, tables.of(request.prompt), tables.loaded(request.reweighting.schedule))
 
     def seeds(self, request: Request) -> tuple[int, ...]:
         """Seeds of further rows of pictures, after the request's own."""

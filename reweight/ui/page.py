@@ -26,7 +26,7 @@ from .session import Sessions
 
 SCRIPTS = (
     "server.js", "settings.js", "page.js", "weights.js", "unet.js", "heatmap.js", "instrument.js", "inside.js", "compare.js",
-    "differ.js", "guide.js", "words.js",
+    "said.js", "differ.js", "guide.js", "words.js",
 )  # fmt: skip
 STYLES = ("style.css", "pictures.css", "instrument.css", "inside.css")
 MOST_QUERY = 50_000  # letters; no link that the page makes has more
@@ -72,7 +72,7 @@ def build_demo(engine: Engine) -> gr.Blocks:
     loaded = engine.opened(first)
     sessions = Sessions()
     with gr.Blocks(
-        title="reweight: turn down one block of a U-Net and watch what breaks",
+        title="reweight: switch off one block of a U-Net and watch what breaks",
         analytics_enabled=False,
         delete_cache=(600, 3600),
     ) as demo:

@@ -53,7 +53,7 @@ def test_a_slider_repaints_at_once_and_then_draws_only_the_reweighted_picture(vi
 
 def test_low_stays_below_high_and_weights_of_one_give_vanilla(visit):
     page = visit("steps=2&low=1&high=1")
-    expect(page.locator('figure[data-column="reweighted"] .rw-change')).to_contain_text("changed: not at all")
+    expect(page.locator('figure[data-column="reweighted"] .rw-change')).to_contain_text("vs. vanilla: not at all")
     assert set(weights(page)) == {"1.00"}
     slide(page, "low", "End")
     expect(number(page, "high")).to_have_value(number(page, "low").input_value())
@@ -163,6 +163,7 @@ def test_a_picture_is_enlarged_within_the_window_and_downloads_have_names(visit)
     assert settings["method"] == "reweighted" and "/" not in settings["request"]["model"]
 
 
+@pytest.mark.thorough
 def test_the_png_carries_its_settings(visit):
     page = visit("steps=3&low=0.95&high=1.15&seed=11&prompt=the%20blue%20cat")
     for method in METHODS:

@@ -46,6 +46,7 @@ def test_a_step_can_be_chosen_and_a_block_has_its_own_slider(visit):
     expect(page.locator("#said")).to_contain_text(re.compile(r"at 0\.50 at step 2: .*changed"))
 
 
+@pytest.mark.thorough
 def test_dragging_a_block_sets_its_weight(visit):
     page = visit("steps=2&low=1&high=1")
     box = block(page, 2).locator("rect").bounding_box()
@@ -76,6 +77,51 @@ def test_cells_are_painted_by_dragging_over_them_and_undone(visit):
     page.keyboard.press("Control+z")
     assert weights(page) == shown
     expect(page.locator("#undo")).to_be_disabled()
+
+
+def test_on_a_phone_twelve_steps_are_readable_and_a_finger_that_scrolls_paints_nothing(chromium, server):
+    page = chromium.new_page(viewport={"width": 390, "height": 800}, has_touch=True, reduced_motion="reduce")
+    page.set_default_timeout(120_000)
+    page.goto(f"{server.url}?steps=12")
+    has_drawn(page)
+    small = page.locator("#heat-weights text").evaluate_all(
+        "(all) => Math.min(...all.filter((one) => one.textContent).map((one) => parseFloat(getComputedStyle(one).fontSize) * one.getScreenCTM().a))"
+    )
+    assert small >= 12
+    target = cell(page, 3, 4)
+    target.scroll_into_view_if_needed()
+    box = target.bounding_box()
+    touch = page.context.new_cdp_session(page)
+    for across, down in ((-80, 0), (0, -80)):
+        touch.send(
+            "Input.synthesizeScrollGesture",
+            {
+                "x": box["x"] + 5,
+                "y": box["y"] + 5,
+                "xDistance": across,
+                "yDistance": down,
+                "gestureSourceType": "touch",
+            },
+        )
+    assert page.evaluate(
+        "() => [reweight.settings.painted, document.querySelector('#heat-weights').scrollLeft > 40]"
+    ) == [
+        None,
+        True,
+    ]
+    first, scrolled = block(page, 6), page.evaluate("() => scrollY")
+    first.scroll_into_view_if_needed()
+    box = first.locator("rect").bounding_box()
+    held = {"x": box["x"] + 10, "y": box["y"] + 10, "xDistance": 0, "yDistance": -90, "gestureSourceType": "touch"}
+    touch.send("Input.synthesizeScrollGesture", held)
+    assert page.evaluate("() => reweight.settings.painted") is None and page.evaluate("() => scrollY") != scrolled
+    name, place = (page.locator(one).first.bounding_box() for one in ("#heat-weights .rw-name", "#heat-weights"))
+    assert place["x"] <= name["x"] and name["x"] + name["width"] <= place["x"] + place["width"]
+    cell(page, 3, 6).tap()
+    expect(cell(page, 3, 6)).to_have_attribute("aria-label", re.compile("off"))
+    first.tap()
+    expect(first).to_have_attribute("aria-pressed", "true")
+    page.close()
 
 
 def test_everything_can_be_done_by_keyboard(visit):
@@ -141,6 +187,7 @@ def test_the_page_paints_what_the_server_computes(visit):
     assert weights(page) == [f"{told[t][i]:.2f}" for i in range(7) for t in range(3)]
 
 
+@pytest.mark.thorough
 def test_the_curves_and_the_other_screen_follow(visit):
     page = visit("steps=2")
     page.get_by_role("tab", name="Importance").click()

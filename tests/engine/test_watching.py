@@ -44,6 +44,78 @@ def test_what_is_predicted_comes_nearer_to_the_picture(engine, model):
     assert len(far) == 4 and far == sorted(far, reverse=True) and far[0] > 1
 
 
+def unet_calls(engine, model, events):
+    """The events of a generator, and how many U-Net calls they took."""
+    calls = []
+    hook = engine.opened(model).pipe.unet.register_forward_pre_hook(lambda *_: calls.append(1))
+    try:
+        return list(events), len(calls)
+    finally:
+        hook.remove()
+
+
+def films(events):
+    return [event for event in events if isinstance(event, Watched)]
+
+
+def test_what_compare_has_drawn_is_watched_without_a_call_of_the_unet():
+    columns = ("vanilla", "reweighted+freeu")
+    engine, fresh = Engine(("toy",)), Engine(("toy",))
+    try:
+        request = asked(engine, "toy", steps=3)
+        chosen = engine.chosen(request)
+        events, calls = unet_calls(engine, "toy", engine.compare(request, chosen, columns, preview=True))
+        last = [event.image for event in events if isinstance(event, Picture)]
+        assert calls == 6 and engine.remembered() > sum(4 * image.width * image.height for image in last)
+        for noisy in (False, True):
+            watched, calls = unet_calls(engine, "toy", engine.watch(request, chosen, columns, noisy=noisy))
+            assert calls == 0 and not any(film.drawn for film in films(watched))
+            own, calls = unet_calls(fresh, "toy", fresh.watch(request, chosen, columns, noisy=noisy))
+            assert calls == (0 if noisy else 6) and all(film.drawn != noisy for film in films(own))
+            for ours, theirs in zip(films(watched), films(own), strict=True):
+                assert [image.tobytes() for image in ours.images] == [image.tobytes() for image in theirs.images]
+            for film, image in zip(films(watched), last, strict=True):
+                assert np.abs(np.asarray(film.images[-1], float) - np.asarray(image, float)).max() <= 2
+        assert unet_calls(fresh, "toy", fresh.compare(request, chosen, columns))[1] == 0
+    finally:
+        engine.close(), fresh.close()
+
+
+def test_what_is_not_kept_any_more_is_drawn_again_and_says_so(monkeypatch):
+    engine = Engine(("toy-turbo",))
+    try:
+        request = asked(engine, "toy-turbo")
+        chosen = engine.chosen(request)
+        list(engine.compare(request, chosen, ("vanilla",)))
+        kept = engine.remembered()
+        monkeypatch.setattr("reweight.engine.pictures.FILM_BYTES", 1000)
+        list(engine.compare(request, chosen, ("reweighted",)))  # its film is too large, so that every film leaves
+        picture = 4 * request.size**2
+        assert picture < kept < 2 * picture and engine.remembered() == 2 * picture
+        for _ in range(2):
+            events, calls = unet_calls(engine, "toy-turbo", engine.watch(request, chosen, ("vanilla",)))
+            assert calls == request.steps and [film.drawn for film in films(events)] == [True]
+    finally:
+        engine.close()
+
+
+@pytest.mark.parametrize("order", [1, 2])
+def test_a_drawing_that_begins_again_leaves_one_picture_for_each_step(order):
+    from types import SimpleNamespace
+
+    from reweight.engine.films import Recorder
+
+    recorder = Recorder()
+    pipe = SimpleNamespace(scheduler=SimpleNamespace(order=order))
+    for tries in (1, 3 * order):
+        heard = recorder.begin(pipe)
+        for i in range(tries):
+            heard(torch.full((1, 4, 2, 2), float(i)), torch.full((1, 4, 2, 2), -float(i)))
+    film = recorder.film()
+    assert film.clean[:, 0, 0, 0].tolist() == [order * (i + 1) - 1 for i in range(3)]
+    assert film.noisy.shape == (3, 4, 2, 2) and film.size == 2 * 3 * 16 * 4
+
+
 def test_previews_come_while_it_is_drawn_and_the_picture_is_the_same(engine, monkeypatch):
     monkeypatch.setattr("reweight.engine.listening.FIRST", 0.0)
     monkeypatch.setattr("reweight.engine.listening.NEXT", 0.0)

@@ -39,9 +39,11 @@ class Compare(Screen):
     def build(self, page: Page) -> None:
         page.html(
             '<div class="rw-card rw-pictures-card"><div id="pictures" class="rw-pictures" aria-live="off"></div>'
-            '<div class="rw-told"><p id="said" class="rw-said" aria-live="polite">Click a block of the U-Net to switch it off '
-            'and see what it did for the picture.</p><div class="rw-tries"><h3>Try</h3><div id="tries" role="group" '
-            'aria-label="Try"></div></div></div></div>'
+            '<div class="rw-told"><p id="said" class="rw-said" aria-live="polite"></p>'
+            '<div id="since" class="rw-none"><figure><button type="button" id="since-before" title="Point at it to see it in the place of the '
+            'new one"><canvas role="img" aria-label="The picture before"></canvas></button><figcaption>before</figcaption></figure><figure>'
+            '<canvas role="img" aria-label="Where the picture has changed: black is equal"></canvas><figcaption>where, ×4</figcaption></figure></div>'
+            '<div class="rw-tries"><h3>Try</h3><div id="tries" role="group" aria-label="Try"></div></div></div></div>'
             '<div class="rw-slot"></div>'
             '<details class="rw-card" id="differ"><summary>Differences, side by side</summary><div class="rw-differ">'
             '<div class="rw-row"><label class="rw-label" for="pair-left">Pair</label><span><select id="pair-left"></select> '
@@ -131,7 +133,9 @@ def laid(
     }
     grid = {
         "kind": "grid", "seeds": list(seeds),
-        "columns": [{"key": column, "title": columns.title(column)} for column in request.columns],
+        "columns": [
+            {"key": column, "title": columns.title(column), "about": columns.about(column)} for column in request.columns
+        ],
         "keys": [[keys[column, seed] for column in request.columns] for seed in seeds],
     }  # fmt: skip
     return grid, keys

@@ -25,7 +25,8 @@ class Watch(Screen):
   <label class="rw-check"><input type="checkbox" id="watch-noisy">show the noisy latent instead</label></div>
   <div id="films" class="rw-pictures"></div>
   <div class="rw-line"><button type="button" id="watch-play" aria-pressed="false">Play</button>
-  <input type="range" id="watch-step" min="1" max="2" value="1" step="1" aria-label="Step"><output id="watch-says"></output></div></div>
+  <input type="range" id="watch-step" min="1" max="2" value="1" step="1" aria-label="Step"><output id="watch-says"></output></div>
+  <p class="rw-note" id="watch-drawn" aria-live="polite"></p></div>
 <div class="rw-slot"></div>
 """)
 
@@ -34,7 +35,7 @@ class Watch(Screen):
 
 
 def film(call: Call) -> Iterator[Event | None]:
-    """The predicted pictures of each column. given: `noisy`."""
+    """The predicted pictures of each column, of the drawing that Compare shows as long as its film is kept. given: `noisy`."""
     request = call.request()
     noisy = call.given.get("noisy") is True
     total, done = len(request.columns) * request.steps, 0
@@ -54,4 +55,7 @@ def film(call: Call) -> Iterator[Event | None]:
                 "text": f"{columns.title(event.column)}: step {event.step} of {event.steps}",
             }
         elif isinstance(event, Watched):
-            yield {"kind": "film", "column": event.column, "pictures": [data_url(image) for image in event.images]}
+            yield {
+                "kind": "film", "column": event.column, "pictures": [data_url(image) for image in event.images],
+                "drawn": event.drawn,
+            }  # fmt: skip

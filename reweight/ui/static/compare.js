@@ -1,4 +1,4 @@
-// The Compare screen: asks for pictures, shows them in columns and rows, and says what the last act changed.
+// The Compare screen: asks for pictures, shows them in columns and rows, and says how far they are from vanilla.
 (() => {
   const rw = window.reweight;
   const { $, all } = rw;
@@ -7,30 +7,9 @@
   let grid = null;
   let flight = null; // the drawing under way: {began, delivered}
   let waiting = false;
-  let act = null; // {text, before}
 
   const id = (column, seed) => `${column} ${seed}`;
-  const main = () => rw.settings.columns.find((column) => column.split("+").includes("reweighted"));
-
-  // Say what somebody did, so that the page can say what it changed.
-  // off: {block, at} where it switches one block off.
-  rw.acted = (text, { off = null } = {}) => {
-    const column = rw.settings && main();
-    act = { text, off, before: column && shown[id(column, rw.settings.seed)]?.key };
-  };
-  // Another prompt or noise is another picture, which no act on the blocks explains.
-  const OTHERS = {
-    prompt: "Another prompt", negative_prompt: "Another negative prompt", seed: "Another seed", model: "Another model",
-    steps: "Another number of steps", guidance: "Another guidance", size: "Another size",
-  };
-  rw.on("changed", (names) => {
-    const other = names.find((name) => OTHERS[name]);
-    if (!other || !$("#said")) return;
-    act = null;
-    $("#said").textContent = `${OTHERS[other]}. Click a block of the U-Net to switch it off and see what it did for the picture.`;
-  });
-  // The same act goes on: a drag, a stroke. why: what explains a slight change, if it is one.
-  rw.react = (text, { off = null, why = "" } = {}) => act && Object.assign(act, { text, off, why });
+  const main = (rw.mainColumn = () => rw.settings.columns.find((column) => column.split("+").includes("reweighted")));
   rw.coarse = () => !!$("#pictures .rw-coarse");
   rw.pictures = () => shown;
 
@@ -43,10 +22,10 @@
   };
 
   async function start() {
-    const mine = (flight = { began: performance.now(), delivered: false });
+    const mine = (flight = { began: performance.now(), delivered: false, ...rw.explaining() });
     document.body.classList.add("rw-drawing");
     const keys = (precomputed) => Object.values(shown).filter((picture) => !!picture.precomputed === precomputed).map((picture) => picture.key);
-    const given = { have: keys(false), ready: keys(true), panels: rw.panels ?? null, before: act?.before ?? null };
+    const given = { have: keys(false), ready: keys(true), panels: rw.panels ?? null, before: mine.act?.before?.key ?? null };
     const end = await rw.act("compare", "draw", given, (event) => mine === flight && take(event, mine));
     if (mine !== flight) return;
     flight = null;
@@ -89,11 +68,11 @@
       if (waiting) rw.draw();
     }
     if (event.kind === "picture") {
-      put(event);
+      put(event, mine.basis);
       mine.delivered ||= !event.precomputed;
       if (waiting) rw.draw();
     }
-    if (event.kind === "measured") measure(event);
+    if (event.kind === "measured") measure(event, mine.act);
   }
 
   // The grid for these columns and seeds. Pictures that are there already stay.
@@ -131,6 +110,7 @@
     figure.dataset.column = column.key;
     const name = document.createElement("h3");
     name.textContent = column.title;
+    name.title = column.about;
     const frame = document.createElement("button");
     frame.type = "button";
     frame.className = "rw-frame";
@@ -148,12 +128,12 @@
     of.textContent = `seed ${seed}`;
     head.append(name, of);
     const caption = document.createElement("figcaption");
-    caption.innerHTML = `<span class="rw-change">${column.key === "vanilla" ? "as the model draws it" : ""}</span><details><summary title="Settings and time; save this picture" aria-label="Details of ${column.title}">i</summary><p class="rw-details"></p><a class="rw-save" download>save PNG</a></details>`;
+    caption.innerHTML = `<span class="rw-change">${column.key === "vanilla" ? "as the model draws it" : ""}</span><details><summary title="Settings and time; save this picture" aria-label="Details of ${column.title}">i</summary><div class="rw-info"><p class="rw-details"></p><a class="rw-save" download>save PNG</a></div></details>`;
     figure.append(head, frame, caption);
     return figure;
   }
 
-  function put(event) {
+  function put(event, basis) {
     const figure = $(`figure[data-id="${id(event.column, event.seed)}"]`);
     if (!figure) return;
     const image = $("img", figure);
@@ -168,44 +148,22 @@
     save.href = url;
     save.download = event.name;
     $(".rw-details", figure).textContent = event.caption;
-    shown[id(event.column, event.seed)] = { ...event, png: null, url };
+    shown[id(event.column, event.seed)] = { ...event, png: null, url, basis };
     if (former) setTimeout(() => URL.revokeObjectURL(former.url), 4000);
     rw.tell("picture", event.column, event.seed, url);
   }
 
-  const bars = (n) => "▮".repeat(n) + "▯".repeat(4 - n);
-  const ssim = (value) => value.toFixed(2).replace(/^(-?)0\./, "$1.");
-
-  function measure(event) {
+  function measure(event, act) {
     const figure = $(`figure[data-id="${id(event.column, event.seed)}"]`);
     const now = shown[id(event.column, event.seed)];
     if (!figure || now?.key !== event.key) return;
     if (event.vanilla) {
       const { word, bars: n, ssim: s, difference } = event.vanilla;
-      $(".rw-change", figure).innerHTML = `changed: ${word} ${event.vanilla.difference || n ? `<i aria-hidden="true">${bars(n)}</i>` : ""}`;
+      $(".rw-change", figure).innerHTML = `vs. vanilla: ${word} ${rw.bars(n)}`;
       now.far = event.vanilla;
       $(".rw-details", figure).textContent = `${now.caption}; SSIM with vanilla ${s.toFixed(3)}, mean difference ${difference}/255`;
     }
-    if (event.before && act && event.column === main() && event.seed === rw.settings.seed) tell(event.before);
-  }
-
-  // One sentence and a bar on what the last act changed.
-  function tell({ phrase, bars: n, ssim: s }) {
-    const line = $("#said");
-    const part = (tag, className, text) => {
-      const one = document.createElement(tag);
-      one.className = className;
-      one.textContent = text;
-      return one;
-    };
-    const little = act.off && n === 0 ? `, so ${rw.table.data.blocks[act.off.block].name} matters little for this picture${rw.table.where(act.off.at).replace(/ at (all|both) steps/, "")}` : "";
-    line.replaceChildren(
-      part("span", "", `${act.text}: `),
-      part("b", "", phrase),
-      part("span", "", `${n <= 1 && act.why ? `. ${act.why}` : little} `),
-      part("span", "rw-bars", bars(n)),
-      part("span", "rw-soft rw-with", `SSIM ${ssim(s)} with the previous picture`),
-    );
+    if (event.before && act && event.column === main() && event.seed === rw.settings.seed) rw.tellSince(act, event.before);
   }
 
   // ---- on a narrow screen, a strip of the pictures while the pictures themselves are out of sight
@@ -224,8 +182,16 @@
         return image;
       }),
     );
+    const where = $("#since:not(.rw-none) figure:last-child canvas");
+    if (!where) return;
+    const copy = document.createElement("canvas");
+    copy.width = copy.height = where.width;
+    copy.getContext("2d").drawImage(where, 0, 0);
+    const line = document.createElement("p");
+    line.textContent = $("#said").textContent;
+    strip.append(copy, line);
   }
-  rw.on("picture", () => strip.hidden || fillStrip());
+  for (const news of ["picture", "since"]) rw.on(news, () => strip.hidden || fillStrip());
   rw.on("begun", () => {
     document.body.append(strip);
     const pictures = $("#pictures");

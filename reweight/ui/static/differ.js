@@ -23,6 +23,15 @@
     loupe.showModal();
   }
 
+  // What a press on (i) shows, or a menu, leaves by Escape.
+  document.addEventListener("keydown", (event) => {
+    if (event.key !== "Escape") return;
+    all("figcaption details[open], #take-along[open]").forEach((one) => {
+      one.open = false;
+      $("summary", one).focus();
+    });
+  });
+
   // ---- side by side
   const pair = () => [$("#pair-left")?.value, $("#pair-right")?.value];
   rw.on("columns", (columns) => {
@@ -61,11 +70,16 @@
     const canvas = $("#difference");
     const [w, h] = [under.naturalWidth, under.naturalHeight];
     if (!w || over.naturalWidth !== w) return;
+    rw.difference(canvas, over, under, w, h);
+  }
+
+  // Where two pictures differ, amplified four times: black is equal.
+  rw.difference = (canvas, one, other, w, h) => {
     canvas.width = w;
     canvas.height = h;
     const pen = canvas.getContext("2d", { willReadFrequently: true });
-    const pixels = [over, under].map((image) => (pen.drawImage(image, 0, 0), pen.getImageData(0, 0, w, h)));
-    const [a, b] = pixels.map((one) => one.data);
+    const pixels = [one, other].map((image) => (pen.drawImage(image, 0, 0, w, h), pen.getImageData(0, 0, w, h)));
+    const [a, b] = pixels.map(({ data }) => data);
     const out = pen.createImageData(w, h);
     for (let i = 0; i < a.length; i += 4) {
       const d = Math.min(1, ((Math.abs(a[i] - b[i]) + Math.abs(a[i + 1] - b[i + 1]) + Math.abs(a[i + 2] - b[i + 2])) / 765) * 4);
@@ -73,5 +87,5 @@
       out.data[i + 3] = 255;
     }
     pen.putImageData(out, 0, 0);
-  }
+  };
 })();

@@ -7,6 +7,7 @@
   const BRUSHES = [["off", "Switch off"], ["weight", "Weight"], ["erase", "Erase"]];
   let brush = "off";
   let stroke = null;
+  let tapped = null; // cells under a finger, which may be about to scroll the page
 
   const colour = () => (brush === "off" ? OFF : brush === "erase" ? null : +$("#brush-weight").value);
   const called = (value) => (value === OFF ? "off" : value === null ? "as scheduled" : `at ${table.text(value)}`);
@@ -57,7 +58,8 @@
     const cells = !event.button && table.data && cellsOf(event.target);
     if (!cells) return;
     event.target.releasePointerCapture?.(event.pointerId);
-    if (event.pointerType !== "touch") event.preventDefault();
+    if (event.pointerType === "touch") return void (tapped = cells);
+    event.preventDefault();
     event.target.closest(".rw-cell, .rw-head").focus?.({ preventScroll: true });
     begin(cells);
   });
@@ -69,9 +71,32 @@
       table.hovered = at;
       rw.repaint();
     }
+    if (tapped && cells && `${cells}` !== `${tapped}`) tap();
     if (stroke && cells && event.buttons) paint(cells);
   });
-  document.addEventListener("pointerup", () => (stroke = null));
+  function tap() {
+    begin(tapped);
+    tapped = null;
+  }
+  document.addEventListener("pointerup", () => {
+    if (tapped) tap();
+    stroke = null;
+  });
+  document.addEventListener("pointercancel", () => (tapped = stroke = null));
+
+  // ---- where a heatmap is wider than its place, its blocks' names stay
+  function along(place) {
+    const svg = $(".rw-heat", place);
+    if (!svg) return;
+    const { width } = svg.getBoundingClientRect();
+    svg.style.setProperty("--along", `${width ? (place.scrollLeft * svg.viewBox.baseVal.width) / width : 0}px`);
+    svg.classList.toggle("rw-along", place.scrollLeft > 0);
+    place.classList.toggle("rw-scrolls", place.scrollWidth > place.clientWidth);
+  }
+  document.addEventListener("scroll", (event) => event.target.matches?.(".rw-scroll") && along(event.target), true);
+  const sizes = new ResizeObserver((entries) => entries.forEach(({ target }) => along(target)));
+  rw.on("begun", () => sizes.observe($("#heat-weights")));
+  rw.on("about", (event) => event.drawings && requestAnimationFrame(() => along($("#heat-weights"))));
 
   // ---- by keys
   document.addEventListener("keydown", (event) => {

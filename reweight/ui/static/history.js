@@ -76,6 +76,14 @@
     );
   }
 
+  // The page's address with what it leaves out where it is the default, which may be another one day.
+  const TOLD = ["model", "prompt", "seed", "steps", "guidance", "size", "low", "high", "schedule"];
+  function whole() {
+    const link = new URL(location.href);
+    TOLD.forEach((name) => link.searchParams.has(name) || link.searchParams.set(name, rw.settings[name]));
+    return link.href;
+  }
+
   // Bring settings back, of whatever model.
   rw.restore = async (settings, { model = settings.model, column = null, text = "" } = {}) => {
     if (model !== rw.model) {
@@ -179,8 +187,8 @@
     if (button.id === "history-script") rw.act("history", "script", { column: $("#history-column").value }, (said) => said.kind === "text" && told(said.text));
     if (button.id === "history-cite") rw.act("history", "cite", {}, (said) => said.kind === "text" && told(said.text));
     if (button.id === "history-link") {
-      told(location.href);
-      $("#history-copied").textContent = await copy(location.href, "The link is copied.");
+      told(whole());
+      $("#history-copied").textContent = await copy(whole(), "The link is copied.");
     }
     if (button.id === "history-copy") $("#history-copied").textContent = await copy($("#history-text pre").textContent, "Copied.");
   });

@@ -47,11 +47,12 @@
     const one = event.target.closest?.("#unet .rw-block");
     if (!one || event.button) return;
     const i = +one.dataset.block;
-    drag = { i, y: event.clientY, from: number(i), last: null, shift: event.shiftKey };
-    one.setPointerCapture?.(event.pointerId);
+    // A finger that moves scrolls the page; one that does not is a tap.
+    drag = { i, y: event.clientY, from: number(i), last: null, shift: event.shiftKey, finger: event.pointerType === "touch" };
+    if (!drag.finger) one.setPointerCapture?.(event.pointerId);
   });
   document.addEventListener("pointermove", (event) => {
-    if (!drag || (drag.last === null && Math.abs(drag.y - event.clientY) < 5)) return;
+    if (!drag || drag.finger || (drag.last === null && Math.abs(drag.y - event.clientY) < 5)) return;
     const next = table.clamped(drag.from + (drag.y - event.clientY) / PULL);
     if (next === drag.last) return;
     pull(drag.i, next, drag.last === null);
@@ -90,7 +91,7 @@
     const { block } = table;
     const there = block !== null && block < table.data.blocks.length;
     slider.disabled = off.disabled = !there;
-    if (!there) return (label.textContent = "Drag a block up or down, or click one");
+    if (!there) return (label.textContent = matchMedia("(pointer: coarse)").matches ? "Tap a block" : "Drag a block up or down, or click one");
     const { value } = table.overall(block);
     label.textContent = `${name(block)}${table.where(table.at)}: ${table.text(value)}`;
     if (document.activeElement !== slider || slider.value === "") slider.value = value === OFF ? 0 : value;
@@ -108,6 +109,7 @@
       table.at = value === "" || value === "0" ? null : +value - 1;
       const says = $("#at-says");
       if (says) says.textContent = table.at === null ? "all steps" : `step ${table.at + 1}`;
+      if (says) event.target.style.setProperty("--at", `${(100 * value) / table.data.steps}%`);
       rw.repaint();
     }
   });
@@ -123,6 +125,6 @@
         .slice(0, table.data.steps === 1 ? 1 : undefined)
         .map((text, n) => `<label class="rw-seg"><input type="radio" name="rw-at" value="${n || ""}"${n ? "" : " checked"}><span>${text}</span></label>`)
         .join("");
-    else place.innerHTML = `<input type="range" id="at-step" aria-label="The step that a click applies to" min="0" max="${table.data.steps}" value="0"> <output id="at-says">all steps</output>`;
+    else place.innerHTML = `<input type="range" id="at-step" aria-label="The step that a click applies to" min="0" max="${table.data.steps}" value="0" style="--at:0%"> <output id="at-says">all steps</output>`;
   };
 })();

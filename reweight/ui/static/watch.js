@@ -7,6 +7,7 @@
   let steps = 0;
   let timer = null;
   let fresh = false;
+  let scrubbed = false;
   const open = () => rw.screen === "Watch";
 
   function show(step) {
@@ -33,6 +34,7 @@
     if (event.kind === "films") {
       steps = event.steps;
       films = {};
+      $("#watch-drawn").textContent = "";
       $("#watch-step").max = steps;
       const place = $("#films");
       place.style.setProperty("--columns", event.columns.length);
@@ -51,19 +53,24 @@
     }
     if (event.kind === "film") {
       films[event.column] = event.pictures;
+      if (event.drawn) {
+        const line = $("#watch-drawn");
+        const name = $(`#films [data-column="${event.column}"] h3`).textContent;
+        line.textContent = line.textContent ? `${line.textContent.slice(0, -1)}, ${name}.` : `Drawn for this film, because the steps had not been kept: ${name}.`;
+      }
       show(Math.min(+$("#watch-step").value, steps));
     }
   }
   async function load() {
     if (!open()) return (fresh = false);
     fresh = true;
+    scrubbed = false;
     const end = await rw.act("watch", "film", { noisy: $("#watch-noisy").checked }, take);
     if (end !== "done") return;
     rw.status("");
-    if (!matchMedia("(prefers-reduced-motion: reduce)").matches) {
-      show(1);
-      play(true);
-    } else show(1);
+    if (scrubbed) return; // somebody looks at a step already
+    show(1);
+    if (!matchMedia("(prefers-reduced-motion: reduce)").matches) play(true);
   }
   rw.on("screen", () => {
     if (open() && !fresh) load();
@@ -79,6 +86,7 @@
   document.addEventListener("click", (event) => event.target.id === "watch-play" && steps && play(!timer));
   document.addEventListener("input", (event) => {
     if (event.target.id === "watch-step") {
+      scrubbed = true;
       play(false);
       show(+event.target.value);
     }

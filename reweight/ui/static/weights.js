@@ -4,7 +4,7 @@
   const { $ } = rw;
   const OFF = "off";
   const MOST = 100; // acts that can be undone
-  const past = []; // painted tables before each act
+  const past = []; // before each act: {painted, others}, where others are further settings that it changed
   // data: {scores, mask, base, blocks, steps}; at: the step that acts on a block are for, null for all; block: the one chosen
   const table = (rw.table = { OFF, STEP: 0.05, data: null, at: null, block: null });
 
@@ -37,11 +37,13 @@
   const blank = () => steps().map(() => table.data.blocks.map(() => null));
   const tidy = (cells) => (cells.some((row) => row.some((value) => value !== null)) ? cells : null);
   const fits = (cells) => !cells || (cells.length === table.data.steps && cells[0].length === table.data.blocks.length);
-  const same = (cells) => JSON.stringify(cells) === JSON.stringify(rw.settings.painted);
-  table.undoable = () => past.some((cells) => fits(cells) && !same(cells));
+  const alike = (a, b) => JSON.stringify(a) === JSON.stringify(b);
+  const useful = ({ painted, others }) =>
+    fits(painted) && !(alike(painted, rw.settings.painted) && Object.entries(others).every(([name, value]) => alike(value, rw.settings[name])));
+  table.undoable = () => past.some(useful);
 
-  table.remember = (cells = rw.settings.painted) => {
-    past.push(cells);
+  table.remember = (painted = rw.settings.painted, others = {}) => {
+    past.push({ painted, others });
     if (past.length > MOST) past.shift();
   };
   // Set cells: [step, block, value], where null is what the schedule says.
@@ -69,12 +71,21 @@
     table.put((at === null ? steps() : [at]).map((t) => [t, i, value]));
     table.draw();
   };
-  // Only these cells by hand, as one act with a name.
-  table.only = (cells, text, told) => {
-    table.remember();
-    rw.acted(text, told);
-    rw.settings.painted = null;
-    table.put(cells);
+  // The weights as a model starts, but for these settings and cells: one act with a name, which can be undone.
+  const WEIGHTS = ["low", "high", "schedule", "first_step", "last_step", "blocks"];
+  const start = () => {
+    const { steps } = rw.settings;
+    return { ...Object.fromEntries(WEIGHTS.map((name) => [name, rw.facts.defaults[name]])), first_step: 1, last_step: steps };
+  };
+  table.started = () => !rw.settings.painted && Object.entries(start()).every(([name, value]) => alike(value, rw.settings[name]));
+  table.afresh = (text, { cells = [], set = {}, off = null } = {}) => {
+    table.remember(rw.settings.painted, Object.fromEntries(WEIGHTS.map((name) => [name, rw.settings[name]])));
+    rw.acted(text, { off });
+    if (off) table.block = off.block;
+    const painted = blank();
+    cells.forEach(([t, i, value]) => (painted[t][i] = value));
+    rw.set({ painted: tidy(painted), ...start(), ...set }, { draw: false });
+    rw.repaint();
     table.draw();
   };
   table.clear = () => {
@@ -86,10 +97,11 @@
   // What was painted for another model or number of steps waits until it fits again.
   table.undo = () => {
     if (!table.undoable()) return;
-    let cells = past.pop();
-    while (!fits(cells) || same(cells)) cells = past.pop();
+    let before = past.pop();
+    while (!useful(before)) before = past.pop();
     rw.acted("Undone");
-    show(cells);
+    rw.set({ painted: before.painted, ...before.others }, { draw: false });
+    rw.repaint();
     table.draw();
   };
   rw.on("unpainted", (cells) => table.remember(cells));
@@ -120,6 +132,7 @@
   document.addEventListener("click", (event) => {
     const id = event.target.closest?.("button")?.id;
     if (id === "undo") table.undo();
+    if (id === "start-again") table.afresh("Weights as at the start");
     if (id === "unpaint") table.clear();
     if (id === "painted-save") save();
     if (id === "painted-load") $("#painted-file").click();
