@@ -131,6 +131,7 @@ def test_a_picture_is_edited_and_the_file_brings_everything_back(visit, tmp_path
     assert pixels(saved(page, "[data-edited='reweighted'] .rw-save")) == pixels(edited)
 
 
+@pytest.mark.thorough
 def test_an_examples_pictures_are_there_before_the_model_is_asked(visit):
     page = visit("model=toy-turbo", drawn=False)
     held = []
@@ -168,22 +169,33 @@ def test_charts_and_the_slide_are_taken_along(visit):
     assert f"“{EXAMPLES[0]}”" in told and "seed 7" in told and "made with reweight" in told
     assert [one.get("href")[:10] for one in svg.iter("{http://www.w3.org/2000/svg}image")] == ["data:image"] * 3
     weights = chart(lines.nth(1), "CSV").decode().splitlines()
-    assert weights[0] == "step,block,weight" and len(weights) == 1 + 2 * 7
+    assert weights[0].startswith("step,block,weight,model,prompt,seed,steps,") and len(weights) == 1 + 2 * 7
     screen(page, "Importance")
-    expect(page.locator("#rankings .rw-chart-tools")).to_have_count(3)
+    expect(page.locator("#rankings .rw-chart-tools")).to_have_count(2)
     ElementTree.fromstring(chart(page.locator("#rankings .rw-chart-tools").first, "SVG").decode())
     direct = chart(page.locator("#rankings .rw-chart-tools").last, "CSV").decode().splitlines()
-    assert direct[0] == "step,block,value,interval_95" and len(direct) == 1 + 2 * 7
-    assert direct[1].endswith(',"n = 1, no interval"')
+    assert direct[0].startswith("step,block,mean_squared_error,low_95,high_95,n,model,prompt,method,seed,")
+    assert len(direct) == 1 + 2 * 7 and ",,,1," in direct[1] and ",direct check," in direct[1]
+    scores = chart(page.locator("#rankings .rw-chart-tools").first, "CSV").decode().splitlines()
+    assert ",score,score_low_95,score_high_95," in scores[0] and scores[0].endswith(
+        ",tau_b_mean_over_steps,p,prompts,noises"
+    )
+    assert ",empirical," in scores[1], "nothing was probed with this model"
+    figure = chart(page.locator("#rankings .rw-chart-tools").first, "SVG").decode()
+    assert "importance score" in figure and "weights from" not in figure and "oklab" not in figure
     assert chart(page.locator("#ranks + .rw-chart-tools"), "PNG").startswith(b"\x89PNG")
     assert chart(page.locator("#curves .rw-chart-tools"), "CSV").decode().splitlines() == weights
-    assert chart(page.locator("#ranks + .rw-chart-tools"), "CSV").decode().startswith("step,block,rank\n1,Encoder")
+    assert (
+        chart(page.locator("#ranks + .rw-chart-tools"), "CSV")
+        .decode()
+        .startswith("step,block,rank,score,score_low_95,")
+    )
     screen(page, "Ablate")
     page.wait_for_function(
         "() => document.querySelectorAll('.rw-without:not(:disabled)').length === 21", polling=POLLING
     )
     ablated = list(csv.DictReader(chart(page.locator("#ablate-tools"), "CSV").decode().splitlines()))
-    assert [row["interval_95"] for row in ablated] == ["n = 1, no interval"] * 21
+    assert [(row["low_95"], row["high_95"], row["n"]) for row in ablated] == [("", "", "1")] * 21
     ElementTree.fromstring(chart(page.locator("#ablate-tools"), "SVG").decode())
 
 
@@ -255,6 +267,7 @@ def test_an_address_opens_a_lesson_whose_card_covers_nothing_it_is_about(visit):
     assert "#ask" not in page.evaluate(covered)  # it is about a slider there
 
 
+@pytest.mark.thorough
 def test_the_parabolas_numbers_have_intervals(visit):
     page = visit("steps=1")
     screen(page, "Learn")

@@ -40,7 +40,7 @@ def numbers(results: Results) -> dict[str, str]:
 
 def _peers(content: dict) -> Callable[[dict], Iterator[tuple[str, str]]] | None:
     """What reads the numbers of a result on peers; None for those without numbers in sentences."""
-    if content["format"].startswith("reweight-peers-cells"):
+    if content.get("format", "").startswith("reweight-peers-cells"):
         return peer_tables.cell_numbers
     return peer_tables.numbers if isinstance(content.get("lines"), list) else None
 
