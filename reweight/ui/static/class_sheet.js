@@ -4,8 +4,8 @@
   const { $, all } = rw;
   const LOOK = `body { font: 15px/1.45 system-ui, sans-serif; color: #000; margin: 18mm 16mm; } h1 { font-size: 22px; margin: 0 0 4px; } h2 { font-size: 16px; margin: 18px 0 4px; }
     p { margin: 4px 0; } ul { list-style: none; margin: 4px 0; padding: 0; } li::before { content: "☐ "; } li.right { font-weight: 600; } li.right::before { content: "☑ "; } .lines { border-bottom: 1px solid #888; height: 1.9em; } .small { font-size: 12px; color: #444; }
-    section { break-inside: avoid; } svg { width: 100%; max-width: 120mm; display: block; margin: 6px auto; } svg text { font: 13px system-ui, sans-serif; fill: #000; } svg .rw-number { display: none; } svg rect { fill: #fff !important; stroke: #000; } svg line, svg path { stroke: #777; fill: none; }
-    table { border-collapse: collapse; width: 100%; margin-top: 6px; } td, th { border: 1px solid #888; padding: 5px 8px; text-align: left; font-weight: 400; font-size: 13px; } td { min-width: 14mm; }`;
+    section { break-inside: avoid; } svg { overflow: visible; width: 100%; max-width: 120mm; display: block; margin: 6px auto; } svg text { font: 13px system-ui, sans-serif; fill: #000; } svg .rw-number { display: none; } svg .rw-small, svg .rw-step, svg .rw-mid { text-anchor: middle; } svg .rw-end, svg .rw-name { text-anchor: end; } svg rect { fill: #fff !important; stroke: #000; } svg line, svg path { stroke: #777; fill: none; }
+    table { border-collapse: collapse; width: 100%; margin-top: 6px; } td, th { border: 1px solid #888; padding: 5px 8px; text-align: left; font-weight: 400; font-size: 13px; } td { min-width: 14mm; } tr > :first-child { white-space: nowrap; }`;
 
   const element = (page, tag, text = "", className = "") => Object.assign(page.createElement(tag), { textContent: text, className });
   function write(page, lessons, answers) {
@@ -34,7 +34,7 @@
   // The U-Net of the page without its weights, and a row for each block.
   function network(page) {
     const one = element(page, "section");
-    one.append(element(page, "h2", "The U-Net"), element(page, "p", "Write in: encoder, middle, decoder, skips; where the prompt enters. In the table: how much does the picture change without the block (not at all, a little, a lot)?"));
+    one.append(element(page, "h2", "The U-Net"), element(page, "p", "Before you look, colour the three blocks that you think a picture depends on most. Then write into the table how much it changes without each block: not at all, a little, a lot."));
     const drawing = $("#unet svg");
     if (drawing) one.append(page.importNode(drawing, true));
     const { blocks, steps } = rw.table.data;
