@@ -136,6 +136,17 @@ def test_what_a_short_drag_changes_is_shown_and_why_it_is_little_is_said(visit):
     expect(page.locator("#said")).not_to_contain_text("Low acts")
 
 
+def test_another_model_never_gets_a_low_above_its_high(visit):
+    page = visit("model=toy&steps=1&low=1&high=1")
+    page.locator("#model-select").fill("toy-turbo")
+    page.locator("#model-select").press("Enter")
+    page.wait_for_function(
+        "() => reweight.settings.model === 'toy-turbo' && reweight.model === 'toy-turbo'", polling=POLLING
+    )
+    has_drawn(page)
+    assert page.evaluate("() => [reweight.settings.low, reweight.settings.high]") == [1, 1]
+
+
 @pytest.mark.thorough
 def test_another_model_keeps_what_was_set_and_undo(visit):
     page = visit("steps=2")

@@ -40,6 +40,9 @@ def test_a_step_can_be_chosen_and_a_block_has_its_own_slider(visit):
     expect(cell(page, 3, 1)).to_have_text("off")
     assert cell(page, 3, 0).text_content() != "off"
     expect(page.locator("#block-name")).to_contain_text("at step 2: off")
+    page.evaluate("() => reweight.lookAt(0)")  # as a film does
+    expect(page.locator("#block-name")).to_contain_text("at step 2: off")
+    page.evaluate("() => reweight.lookAt(null)")
     page.locator("#block-weight").fill("0.5")
     expect(cell(page, 3, 1)).to_have_text("0.50")
     expect(block(page, 3)).to_contain_text("0.50")
@@ -92,6 +95,9 @@ def test_on_a_phone_twelve_steps_are_readable_and_a_finger_that_scrolls_paints_n
     target.scroll_into_view_if_needed()
     box = target.bounding_box()
     touch = page.context.new_cdp_session(page)
+    assert page.evaluate(
+        "() => { const place = document.querySelector('#heat-weights'); return place.scrollWidth > place.clientWidth + 80; }"
+    )
     for across, down in ((-80, 0), (0, -80)):
         touch.send(
             "Input.synthesizeScrollGesture",

@@ -33,7 +33,8 @@ class Learn(Screen):
 
     def build(self, page: Page) -> None:
         page.html("""
-<div class="rw-card"><p class="rw-lead">Short lessons on the live page: predict first, then look. In any order.</p>
+<div class="rw-card"><p class="rw-lead">Short lessons on the live page: predict first, then look. In any order.
+  <span class="rw-soft">For teachers: a plan for 45 minutes is in docs/TEACHING.md, beside the demo’s code.</span></p>
   <div id="lessons"></div>
   <details id="sheet"><summary>Print a sheet for the class</summary><div id="sheet-lessons" role="group" aria-label="Lessons on the sheet"></div>
   <div class="rw-line"><button type="button" class="rw-small-button" id="lesson-sheet">print the sheet</button>

@@ -71,16 +71,12 @@
       table.hovered = at;
       rw.repaint();
     }
-    if (tapped && cells && `${cells}` !== `${tapped}`) tap();
+    if (tapped && `${cells}` !== `${tapped}`) tapped = null;
     if (stroke && cells && event.buttons) paint(cells);
   });
-  function tap() {
-    begin(tapped);
-    tapped = null;
-  }
   document.addEventListener("pointerup", () => {
-    if (tapped) tap();
-    stroke = null;
+    if (tapped) begin(tapped);
+    tapped = stroke = null;
   });
   document.addEventListener("pointercancel", () => (tapped = stroke = null));
 
@@ -91,12 +87,8 @@
     const { width } = svg.getBoundingClientRect();
     svg.style.setProperty("--along", `${width ? (place.scrollLeft * svg.viewBox.baseVal.width) / width : 0}px`);
     svg.classList.toggle("rw-along", place.scrollLeft > 0);
-    place.classList.toggle("rw-scrolls", place.scrollWidth > place.clientWidth);
   }
   document.addEventListener("scroll", (event) => event.target.matches?.(".rw-scroll") && along(event.target), true);
-  const sizes = new ResizeObserver((entries) => entries.forEach(({ target }) => along(target)));
-  rw.on("begun", () => sizes.observe($("#heat-weights")));
-  rw.on("about", (event) => event.drawings && requestAnimationFrame(() => along($("#heat-weights"))));
 
   // ---- by keys
   document.addEventListener("keydown", (event) => {

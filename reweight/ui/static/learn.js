@@ -184,9 +184,9 @@
     if (missing && !$(".rw-lesson-missing", body)) body.append(element("p", "rw-note rw-lesson-missing", missing));
     await perform([...earlier, ...(card.do ?? [])]);
     if (!here()) return;
+    rw.tell("card", card, true);
     if (card.open) bring(card.open, card);
     if (card.mark) mark(card.mark);
-    rw.tell("card", card);
     look();
   }
 
@@ -197,7 +197,7 @@
     if (lesson?.cards[at] !== card) return;
     if (!one?.offsetParent) return void setTimeout(() => bring(selector, card), 50);
     if (one.matches("details")) one.open = true;
-    const sizes = new ResizeObserver(() => (lesson?.cards[at] === card ? one.scrollIntoView({ block: "center" }) : sizes.disconnect()));
+    const sizes = new ResizeObserver(() => (lesson?.cards[at] === card ? one.scrollIntoView({ block: rw.lessonView() }) : sizes.disconnect()));
     ["body", ".gradio-container"].forEach((part) => $(part) && sizes.observe($(part)));
     ["wheel", "touchstart", "pointerdown", "keydown"].forEach((kind) => addEventListener(kind, () => sizes.disconnect(), { once: true, passive: true }));
   }

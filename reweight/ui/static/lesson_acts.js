@@ -48,11 +48,11 @@
     teach(false);
     const own = before;
     before = null;
-    if (!own || alike(own, rw.settings)) return rw.unexplained();
+    if (!own || alike({ ...own, prompt: rw.settings.prompt }, rw.settings)) return rw.unexplained();
     const { painted, ...others } = rw.settings;
     if (own.model === rw.model) table.remember(painted, others);
     else await rw.openModel(own.model);
-    put({ painted: null, ...own });
+    put({ painted: null, ...own, prompt: rw.settings.prompt });
     rw.draw();
   }
 

@@ -34,6 +34,8 @@
     if (own.last_step > steps || own.first_step > own.last_step) [own.first_step, own.last_step] = [1, steps];
     if (own.blocks && blocks.length !== rw.facts.blocks.length) delete own.blocks;
     if (own.painted && (own.painted.length !== steps || own.painted[0].length !== blocks.length)) delete own.painted;
+    const [low, high] = [own.low ?? defaults.low, own.high ?? defaults.high];
+    if (low > high) own[own.low === undefined ? "low" : "high"] = own.low === undefined ? high : low;
     for (const [name, value] of Object.entries(own)) {
       if (value === null || typeof value !== "object" || Array.isArray(value)) continue;
       const fields = Object.entries(value).filter(([field, one]) => !same(one, before[name][field]));

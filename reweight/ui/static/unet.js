@@ -9,15 +9,14 @@
   let drag = null;
 
   // What the U-Net shows of a block: its weight at a step, or over all steps.
-  table.overall = (i) => {
-    const at = table.hovered ?? table.at;
+  table.overall = (i, at = table.hovered ?? table.at) => {
     const values = (at === null ? table.steps() : [at]).map((t) => rw.weight(t, i));
     if (values.every((value) => value === OFF)) return { value: OFF, mixed: false };
     const numbers = values.map((value) => (value === OFF ? 0 : value));
     return { value: numbers.reduce((sum, value) => sum + value, 0) / numbers.length, mixed: values.includes(OFF) };
   };
   const number = (i) => {
-    const { value } = table.overall(i);
+    const { value } = table.overall(i, table.at);
     return value === OFF ? 0 : value;
   };
 
@@ -92,7 +91,7 @@
     const there = block !== null && block < table.data.blocks.length;
     slider.disabled = off.disabled = !there;
     if (!there) return (label.textContent = matchMedia("(pointer: coarse)").matches ? "Tap a block" : "Drag a block up or down, or click one");
-    const { value } = table.overall(block);
+    const { value } = table.overall(block, table.at); // what its slider sets, whatever step a film shows
     label.textContent = `${name(block)}${table.where(table.at)}: ${table.text(value)}`;
     if (document.activeElement !== slider || slider.value === "") slider.value = value === OFF ? 0 : value;
     slider.style.setProperty("--at", `${slider.value * 50}%`);
