@@ -164,6 +164,8 @@ def test_numbers_below_one_are_not_rounded_to_it_and_twelve_steps_have_numbers()
     names = [f"block {i}" for i in range(7)]
     drawn = heatmap(np.full((12, 7), 0.9961), names, kind="importance", title="", measured=np.full((12, 7), 3e-5))
     assert ">0.99</text>" in drawn and "1.00" not in drawn
+    small = heatmap(np.array([[1, 0.004]]), names[:2], kind="importance", title="", measured=np.array([[1, 0.004]]))
+    assert "&lt;.01</text>" in small and "--v:0.201" in small, "a small share is seen beside the largest"
     assert 'data-value="3e-05"' in drawn and drawn.count("rw-narrow") == 84
 
 

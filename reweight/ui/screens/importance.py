@@ -173,7 +173,7 @@ def _direct(errors: np.ndarray, names: list[str], request: Request) -> Event:
     source = "mean squared error of the U-Net's output with only that block switched off"
     return {
         "schedule": None, "title": title, "name": "direct-check", "tau": "", "check": {},
-        "source": f"{source}, as a share of the step's largest; seed {request.seed}, DDIM",
+        "source": f"{source}, as a share of the step's largest, in logarithmic colours; seed {request.seed}, DDIM",
         "heat": heatmap(share, names, kind="importance", title=title, notes=notes, measured=errors),
         "about": {
             "model": request.model, "prompt": request.prompt, "method": "direct check", "seed": request.seed,

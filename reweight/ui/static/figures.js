@@ -87,7 +87,7 @@
       svg.append(element("rect", { x: x + (k * 240) / PARTS, y, width: 240 / PARTS + 0.3, height: 10, fill: rw.asRgb(getComputedStyle(probe).color) }));
     }
     probe.remove();
-    (weight ? ["≤ 0.5", "1", "≥ 1.5"] : ["0", "0.5", "1"]).forEach((text, k) => write(svg, text, x + 120 * k, y + 23, 11, { fill: SOFT, anchor: "middle" }));
+    (weight ? ["≤ 0.5", "1", "≥ 1.5"] : says.includes("logarithmic") ? ["≤ 0.001", "0.03", "1"] : ["0", "0.5", "1"]).forEach((text, k) => write(svg, text, x + 120 * k, y + 23, 11, { fill: SOFT, anchor: "middle" }));
     write(svg, says, x + 120, y + 37, 11, { fill: SOFT, anchor: "middle" });
   }
   // A chart of the page within another drawing, with its colours written into it; light, whatever the page's theme is.

@@ -25,7 +25,7 @@
     const ends = $(".rw-interval", svg) ? "The line at the foot of a cell is the score’s 95% interval over the runs: its left edge is 0, its right edge 1." : "";
     const [check, all_] = [rw.importance.definition.split(" Tau-b")[0], rw.importance.definition];
     const note = [ends, tau ? all_ : schedule ? "" : check].filter(Boolean).join(" ");
-    return rw.titled(svg, tau ? `${title}: ${tau}` : title, { about: caption(about), bar: schedule ? "importance score" : "share of the step’s largest error", note });
+    return rw.titled(svg, tau ? `${title}: ${tau}` : title, { about: caption(about), bar: schedule ? "importance score" : "share of the step’s largest error, logarithmic", note });
   }
 
   // The charts that a screen may hold: a selector, a name for files, and the rows of its CSV.
