@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from forked import forked
 from here import run_here
 from PIL import Image
 from typer.testing import CliRunner
@@ -214,21 +215,25 @@ class TestRefusals:
 
 def test_ctrl_c_keeps_what_a_probe_has_done(sd_folder, tmp_path):
     out = tmp_path / "table.json"
-    process = subprocess.Popen(
-        command("probe", PROMPT, "--model", sd_folder, "--steps", 2, "--runs", 5000, "--out", out),
-        cwd=ROOT, env=ENV | {"FORCE_COLOR": "1"}, stderr=subprocess.PIPE, text=True,
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # which a shell's background job ignores
-        encoding="utf-8",
-    )  # fmt: skip
-    try:
-        shown = ""
-        while "run 2" not in shown:  # the first run has ended
-            shown += process.stderr.read(1)
-        process.send_signal(signal.SIGINT)
-        _, rest = process.communicate(timeout=60)
-    finally:
-        process.kill()
-    assert process.returncode == 0 and "Traceback" not in rest and "Wrote" in rest, rest
+
+    def command():
+        from reweight.__main__ import main
+
+        signal.signal(signal.SIGINT, signal.default_int_handler)  # which a shell's background job ignores
+        sys.argv[1:] = map(
+            str, ["probe", PROMPT, "--model", sd_folder, "--steps", 2, "--runs", 5000, "--out", out]
+        )  # fmt: skip
+        main()
+
+    process = forked(command, changes={"FORCE_COLOR": "1"})
+    shown = ""
+    while "run 2" not in shown:  # the first run has ended
+        letter = process.stderr.read(1)
+        assert letter, shown
+        shown += letter
+    os.kill(process.pid, signal.SIGINT)
+    status, rest = process.rest()
+    assert status == 0 and "Traceback" not in rest and "Wrote" in rest, rest
     table = ImportanceTable.load(out)
     assert 1 <= table.runs < 5000 and np.isfinite(table.scores).all()
 

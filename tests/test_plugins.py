@@ -1,24 +1,20 @@
 """Registries, and a package from outside that brings a method, a control and a scorer through its entry points."""
 
+import contextlib
 import json
-import os
-import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pytest
+from forked import forked
 from PIL import Image
 
 from reweight.engine.provenance import read_png
 from reweight.plugins import Registry
 
 ROOT = Path(__file__).parent.parent
-ENV = os.environ | {
-    "PYTHONPATH": os.pathsep.join([str(ROOT / "tests" / "outside"), str(ROOT)]), "HF_HUB_OFFLINE": "1",
-    "OMP_NUM_THREADS": "1", "COLUMNS": "200",
-}  # fmt: skip
 PROMPT = "a red apple on table"
 
 
@@ -50,15 +46,6 @@ class TestRegistry:
             things.named(key)
 
 
-CODE = """
-import contextlib, json, sys
-from reweight.__main__ import main
-for arguments in json.loads(sys.argv.pop()):
-    sys.argv[1:] = arguments
-    with contextlib.suppress(SystemExit):
-        main()
-    print("-----", file=sys.stderr, flush=True)
-"""
 SAID = {
     "dim-skips.factor=9": "Dim skips factor must be a number from 0 to 2.",
     "dim-skips.deepest=1": "Dim skips deepest must be true or false.",
@@ -72,12 +59,19 @@ class TestFromOutside:
     @staticmethod
     def said(*commands):
         """What each command says."""
-        command = [sys.executable, "-c", CODE, json.dumps(commands)]
-        ended = subprocess.run(
-            command, cwd=ROOT, env=ENV, capture_output=True, text=True, timeout=300, encoding="utf-8"
-        )
-        assert ended.returncode == 0 and "Traceback" not in ended.stderr, ended.stderr
-        return ended.stderr.split("-----\n")
+
+        def run():
+            from reweight.__main__ import main
+
+            for arguments in commands:
+                sys.argv[1:] = arguments
+                with contextlib.suppress(SystemExit):
+                    main()
+                sys.stderr.write("-----\n")
+
+        status, said = forked(run, path=(ROOT / "tests" / "outside",), changes={"COLUMNS": "200"}).rest()
+        assert status == 0 and "Traceback" not in said, said
+        return said.split("-----\n")
 
     @pytest.fixture(scope="class")
     def done(self, sd_folder, tmp_path_factory):

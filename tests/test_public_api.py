@@ -2,15 +2,19 @@
 
 import importlib
 import inspect
+import os
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from forked import forked
 
 import reweight
 
 ROOT = Path(reweight.__file__).parents[1]
+OTHERS = {"gradio", "matplotlib", "torchmetrics", "torchvision"}
+LIBRARY = "from reweight import *; import reweight.engine.engine, reweight.scoring, reweight.probing.plots, reweight.engine.provenance"
 HEAVY = ("torch", "diffusers", "transformers", "gradio", "matplotlib", "torchmetrics", "scipy", "torchvision")
 
 
@@ -32,9 +36,24 @@ def test_importing_it_is_cheap():
 
 
 def test_the_library_pulls_in_neither_the_page_nor_the_plots_and_switches_remote_code_off():
+    """Its own modules; in thorough runs, with all that they import."""
+
+    def load():
+        os.environ.pop("DIFFUSERS_DISABLE_REMOTE_CODE", None)
+        for name in [name for name in sys.modules if name.partition(".")[0] in OTHERS]:
+            del sys.modules[name]
+        exec(LIBRARY, {})
+        assert not OTHERS & set(sys.modules), OTHERS & set(sys.modules)
+        assert os.environ["DIFFUSERS_DISABLE_REMOTE_CODE"]
+
+    status, said = forked(load).rest()
+    assert status == 0, said
+
+
+@pytest.mark.thorough
+def test_a_new_interpreter_does_so_too():
     safe = "import reweight.models; from diffusers.utils import constants as c; assert c.DIFFUSERS_DISABLE_REMOTE_CODE"
-    code = "from reweight import *; import reweight.engine.engine, reweight.scoring, reweight.probing.plots, reweight.engine.provenance"
-    assert not loaded(f"{safe}\n{code}") & {"gradio", "matplotlib", "torchmetrics", "torchvision"}
+    assert not loaded(f"{safe}\n{LIBRARY}") & OTHERS
 
 
 @pytest.mark.parametrize("name", reweight.__all__)

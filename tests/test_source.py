@@ -4,6 +4,7 @@ files import each other in a circle."""
 from __future__ import annotations
 
 import ast
+from functools import cache
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
@@ -13,6 +14,12 @@ ROOT = Path(__file__).parent.parent
 FILES = [ROOT / "app.py", *sorted((ROOT / "reweight").rglob("*.py")), *sorted((ROOT / "tests").rglob("*.py"))]
 MODES = set("rwxabt+")
 GRAD_MODES = {"inference_mode", "no_grad", "enable_grad", "set_grad_enabled"}
+
+
+@cache
+def tree_of(path: Path) -> ast.Module:
+    """A file's syntax, read once for all checks."""
+    return ast.parse(path.read_bytes())
 
 
 def without_encoding(tree: ast.AST) -> list[int]:
@@ -86,7 +93,7 @@ def test_no_files_import_each_other_in_a_circle():
     graph = {}
     for name, path in names.items():
         package = name if path.name == "__init__.py" else name.rpartition(".")[0]
-        graph[name] = imports_of(ast.parse(path.read_bytes()), package, set(names))
+        graph[name] = imports_of(tree_of(path), package, set(names))
     try:
         TopologicalSorter(graph).prepare()
     except CycleError as error:
@@ -95,7 +102,7 @@ def test_no_files_import_each_other_in_a_circle():
 
 @pytest.mark.parametrize("check", [without_encoding, leaking_modes])
 def test_every_file(check):
-    found = {str(path.relative_to(ROOT)): check(ast.parse(path.read_bytes())) for path in FILES}
+    found = {str(path.relative_to(ROOT)): check(tree_of(path)) for path in FILES}
     assert {path: lines for path, lines in found.items() if lines} == {}
 
 

@@ -15,7 +15,7 @@ from diffusers import (
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer
 
 WIDTHS = (8, 16, 32, 32)  # in the proportions of Stable Diffusion's 320, 640, 1280, 1280
-SAMPLE = 16  # latents; pictures have twice the side
+SAMPLE = 16  # latents; pictures have four times the side
 WORDS = ("a red apple on table", "the blue cat in rain", "low quality blurry ugly")
 
 
@@ -92,12 +92,12 @@ def _settled(kind: type, config: object) -> torch.nn.Module:
 
 def _vae() -> AutoencoderKL:
     config = dict(
-        block_out_channels=(4, 8),
-        down_block_types=("DownEncoderBlock2D",) * 2,
-        up_block_types=("UpDecoderBlock2D",) * 2,
+        block_out_channels=(4, 8, 8),
+        down_block_types=("DownEncoderBlock2D",) * 3,
+        up_block_types=("UpDecoderBlock2D",) * 3,
         latent_channels=4,
         norm_num_groups=2,
-        sample_size=2 * SAMPLE,
+        sample_size=4 * SAMPLE,
     )
     return _settled(AutoencoderKL, config)
 

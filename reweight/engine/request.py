@@ -221,7 +221,8 @@ def _methods(card: ModelCard, given: Mapping[str, Any], steps: int) -> dict[str,
         default = own if key == REWEIGHTED else method.settings_for(card.family)
         asked = together.get(key)
         if key == REWEIGHTED and beside:
-            asked = (asdict(asked) if isinstance(asked, Reweighting) else dict(asked or {})) | beside
+            asked = asdict(asked) if isinstance(asked, Reweighting) else {} if asked is None else asked
+            asked = {**asked, **beside} if isinstance(asked, Mapping) else asked
         try:
             found[key] = default if asked is None else method.read(asked, default)
         except ValueError as error:

@@ -28,6 +28,7 @@ EXAMPLES = (
     "a painting of a house in the snow",
 )
 CALIBRATED = "calibrated"  # a preset of the probe, and the schedule that uses its tables
+EMPIRICAL = "empirical"  # a schedule, and the method of its scores
 
 
 def shipped(model: str) -> tuple[ImportanceTable, ...]:
@@ -52,8 +53,8 @@ def choose(
     The first that exists of: `pinned`, a table that the user loaded, for any prompt; the newest of `probed`, the
     user's own tables (newest last), for this prompt; the shipped table for this prompt; the mean of the shipped
     tables; the empirical strategy (Sec. III-F). A table is used only for its own model and revision, with the same
-    steps and blocks. The schedule "calibrated" uses tables of that preset only; any other schedule uses shipped tables
-    of the paper's preset. A schedule that ignores scores, such as "empirical", uses no table. A pinned weight table is
+    steps and blocks. The schedule "calibrated" uses tables of that preset only, and any other schedule none of them;
+    only a pinned one is used as it is. A schedule that ignores scores, such as "empirical", uses no table. A pinned weight table is
     applied unchanged, so only with schedules that do not modify scores. With the schedule "tuned", a weight table in
     `probed`, tuned for this prompt, comes before the shipped ones; RequestError if there is none for this many steps.
     """
@@ -65,9 +66,6 @@ def choose(
         known = revision is None or table.revision in (None, revision)
         per = table.per if isinstance(table, WeightTable) else "stage"
         return table.model == request.model and known and table.steps == request.steps and table.blocks == labels[per]
-
-    def is_ours(table: ImportanceTable) -> bool:
-        return table.method == f"probe:{CALIBRATED}"
 
     if isinstance(pinned, WeightTable) and control.key in ("importance", CALIBRATED, "tuned") and serves(pinned):
         return as_chosen(
@@ -89,26 +87,36 @@ def choose(
         raise RequestError(_none_tuned(request, sorted({w.steps for w in ready})))
     if not control.probed:
         scores = control.apply(np.ones((request.steps, len(blocks))), places_of(blocks), request.seed)
-        return Chosen(scores, f"{control.title.partition(' (')[0]}: made without a probe")
+        return Chosen(scores, f"{control.title.partition(' (')[0]}: made without a probe", method=EMPIRICAL)
     if isinstance(pinned, ImportanceTable) and serves(pinned):
-        return Chosen(pinned.scores, f"loaded from a file, probed on “{pinned.prompt}” with {pinned.model}", pinned)
+        source = f"loaded from a file, probed on “{pinned.prompt}” with {pinned.model}"
+        return Chosen(pinned.scores, source, pinned, method=pinned.method)
     own = [table for table in probed if isinstance(table, ImportanceTable) and serves(table)]
     own = [table for table in own if table.prompt == request.prompt]
-    for table in reversed([table for table in own if is_ours(table) or not ours]):
-        how = table.method.removeprefix("probe:")
-        return Chosen(table.scores, f"probed for this prompt just now ({how}){_differences(table, request)}", table)
-    ready = [table for table in shipped(request.model) if serves(table) and is_ours(table) == ours]
+    for table in reversed([table for table in own if is_calibrated(table) == ours]):
+        source = (
+            f"probed for this prompt just now ({table.method.removeprefix('probe:')}){_differences(table, request)}"
+        )
+        return Chosen(table.scores, source, table, method=table.method)
+    ready = [table for table in shipped(request.model) if serves(table) and is_calibrated(table) == ours]
     for table in ready:
         if table.prompt == request.prompt:
             how = "with our calibrated preset" if ours else "with the paper's settings"
             source = f"probed for this prompt {how}, shipped with the model{_differences(table, request)}"
-            return Chosen(table.scores, source, table)
+            return Chosen(table.scores, source, table, method=table.method)
     if ready:
         mean = np.mean([table.scores for table in ready], axis=0)
         how = "calibrated probes" if ours else "probes"
-        return Chosen(mean, f"the mean of {len(ready)} other prompts' {how}; a probe makes this prompt's own")
+        source = f"the mean of {len(ready)} other prompts' {how}; a probe makes this prompt's own"
+        return Chosen(mean, source, method=ready[0].method)
     scores = empirical(places_of(blocks), request.steps)
-    return Chosen(scores, "the paper's empirical strategy with our numbers, not probed; a probe measures instead")
+    source = "the paper's empirical strategy with our numbers, not probed; a probe measures instead"
+    return Chosen(scores, source, method=EMPIRICAL)
+
+
+def is_calibrated(table: ImportanceTable) -> bool:
+    """Whether a table was made by our calibrated preset, so that it serves the schedule of that name alone."""
+    return table.method == f"probe:{CALIBRATED}"
 
 
 def as_chosen(table: WeightTable, blocks: Sequence[TargetBlock], source: str) -> Chosen:

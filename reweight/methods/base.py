@@ -21,8 +21,9 @@ from .settings import read_settings
 class Chosen:
     """The importance scores, or the weights, that a request uses, and where they come from.
 
-    scores: (T, m). source: where they come from, as a sentence fragment. table: the importance table, where one was
-    probed for this prompt. weights: (T, m), used instead of Eq. 7's, or None. bypass: (T, m) bool, the blocks that
+    scores: (T, m). source: where they come from, as a sentence fragment. method: how the scores were made, as an
+    importance table names it, such as "probe:paper-code" or "empirical"; empty for weights. table: the importance table,
+    where one was probed for this prompt. weights: (T, m), used instead of Eq. 7's, or None. bypass: (T, m) bool, the blocks that
     these weights switch off, or None. weight_table: the table that they were read from; for a table with a weight for
     each Transformer, a block's weight is the mean over its Transformers. The scores of a weight table are half of its
     weights, which Eq. 7 turns back into the weights for low 0 and high 2.
@@ -34,6 +35,7 @@ class Chosen:
     weights: np.ndarray | None = None
     weight_table: WeightTable | None = None
     bypass: np.ndarray | None = None
+    method: str = ""
 
 
 @dataclass(frozen=True, eq=False)

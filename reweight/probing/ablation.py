@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from itertools import permutations
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,8 @@ from ..patching.blocks import as_unet, target_blocks
 from .arguments import checked_batch_size
 from .probe_request import Trajectory
 from .teacher import check_pipeline, record_teacher
+
+EXACT, DRAWS = 7, 5000  # blocks whose permutations are all tried; random permutations of more
 
 
 def sensitivity(
@@ -73,18 +76,51 @@ def agreement(scores: np.ndarray, sensitivity: np.ndarray) -> float:
     Raises:
         ValueError: different shapes, or a value that is not finite.
     """
+    return float(agreement_by_step(scores, sensitivity).mean())
+
+
+def agreement_by_step(scores: np.ndarray, sensitivity: np.ndarray) -> np.ndarray:
+    """Kendall's tau-b of each step over the blocks, (T,), whose mean is `agreement`. Arguments and errors are its."""
+    dx, dy, pairs = _signs(scores, sensitivity)
+    return (dx * dy).sum((1, 2)) / pairs
+
+
+def agreement_p(scores: np.ndarray, sensitivity: np.ndarray) -> float:
+    """Two-sided p of `agreement` if the blocks of one table were in random order: a permutation test.
+
+    The steps of one prompt are not independent, so every permutation of the blocks holds for all steps at once. Up to
+    7 blocks the test is exact; with more, it draws 5000 permutations with a fixed seed. Arguments and errors are those
+    of `agreement`.
+    """
+    dx, dy, pairs = _signs(scores, sensitivity)
+    dx, m = dx / pairs[:, None, None], dx.shape[-1]
+    exact = m <= EXACT
+    orders = np.array(list(permutations(range(m)))) if exact else _random_orders(m)  # (n, m)
+    i, j = np.triu_indices(m, 1)
+    half = dy[:, i, j]  # (T, pairs)
+    found = np.concatenate([np.einsum("tnp,tp->n", dx[:, some[:, i], some[:, j]], half) for some in _parts(orders)])
+    extreme = int((np.abs(found) >= abs((dx[:, i, j] * half).sum()) - 1e-9).sum())
+    return extreme / len(orders) if exact else (extreme + 1) / (len(orders) + 1)
+
+
+def _random_orders(m: int) -> np.ndarray:
+    return np.random.default_rng(0).permuted(np.tile(np.arange(m), (DRAWS, 1)), axis=1)
+
+
+def _parts(orders: np.ndarray) -> Iterator[np.ndarray]:
+    return (orders[k : k + 500] for k in range(0, len(orders), 500))
+
+
+def _signs(scores: np.ndarray, sensitivity: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The order of each pair of blocks in both tables, (T, m, m) each, and tau-b's denominator at each step, (T,)."""
     x, y = np.asarray(scores, dtype=float), np.asarray(sensitivity, dtype=float)
     if x.ndim != 2 or x.shape != y.shape:
         raise ValueError(f"Both tables must be (steps, blocks), but they are {x.shape} and {y.shape}.")
     if not (np.isfinite(x).all() and np.isfinite(y).all()):
         raise ValueError("A table has a value that is not a finite number.")
-    return float(np.mean([_tau_b(*step) for step in zip(x, y, strict=True)]))
-
-
-def _tau_b(x: np.ndarray, y: np.ndarray) -> float:
-    dx, dy = np.sign(x[:, None] - x), np.sign(y[:, None] - y)  # (m, m)
-    pairs = np.sqrt((dx**2).sum() * (dy**2).sum())
-    return float((dx * dy).sum() / pairs) if pairs else 0.0
+    dx, dy = (np.sign(one[:, :, None] - one[:, None, :]) for one in (x, y))
+    pairs = np.sqrt((dx**2).sum((1, 2)) * (dy**2).sum((1, 2)))
+    return dx, dy, np.where(pairs, pairs, 1.0)
 
 
 def without(steps: int, m: int) -> tuple[np.ndarray, list[tuple[int, int | None]]]:

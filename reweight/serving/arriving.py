@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import secrets
 import time
 from collections.abc import MutableMapping
 from typing import Any
@@ -10,7 +11,8 @@ from urllib.parse import parse_qs
 
 import orjson
 
-from .bodies import Receive, counted, too_large, whole
+from ..storage.strict_json import few
+from .bodies import Receive, counted, replay, too_large, whole
 from .callers import PROXY_HEADERS, address_of, host_named
 from .house import House
 from .messages import LOST, Refused
@@ -19,12 +21,15 @@ from .rules import API, MCP, served
 Scope = MutableMapping[str, Any]
 SESSION = re.compile(r"[\w-]{1,64}", re.ASCII)
 HOST = re.compile(r"[\w.:\[\]%-]{0,260}", re.ASCII)  # Gradio copies it into the page unescaped
+INSIDE, CALLER = b"x-reweight-inside", b"x-reweight-caller"  # of this program's requests to itself, for a caller
 NAMED = "The session's name must be letters and digits."
+MANY = "The request has too many values: send fewer."
 NOTHING = "There is nothing of that name here."
 
 
 class Arriving:
-    """An incoming request. address: the one to which quotas apply; receive: the function that gives its body."""
+    """An incoming request. address: the one to which quotas apply; receive: the function that gives its body; inside:
+    whether this program asks itself, on behalf of an MCP client that has a place already; owner: whose its visit is."""
 
     def __init__(self, scope: Scope, receive: Receive, house: House) -> None:
         self.scope, self.receive, self.house, self.rules = scope, receive, house, house.rules
@@ -37,6 +42,10 @@ class Arriving:
         peer = (scope.get("client") or ("", 0))[0]
         forwarded = headers.get(b"x-forwarded-for", b"").decode("latin-1")
         self.address = address_of(peer, forwarded, self.rules.behind_proxy)
+        self.inside = secrets.compare_digest(headers.get(INSIDE, b""), house.inside)
+        if self.inside:
+            self.address = headers.get(CALLER, b"").decode("latin-1") or self.address
+        self.owner = "inside" if self.inside else self.address
         self.by_mcp = self.rules.mcp and MCP.fullmatch(self.path) is not None
 
     def check(self) -> None:
@@ -59,7 +68,9 @@ class Arriving:
         because Gradio's answer would repeat the request's headers; so are cookies, which are not used here, since
         Python took 8 s to parse one of 60 kB."""
         port = (self.scope.get("client") or ("", 0))[1]
-        drop = {b"x-gradio-server", b"range", b"cookie"} | (set() if self.rules.behind_proxy else set(PROXY_HEADERS))
+        drop = {b"x-gradio-server", b"range", b"cookie", INSIDE, CALLER} | (
+            set() if self.rules.behind_proxy else set(PROXY_HEADERS)
+        )
         self.scope["headers"] = [pair for pair in self.scope["headers"] if pair[0] not in drop]
         self.scope["client"] = (self.address, port)
 
@@ -87,15 +98,24 @@ class Arriving:
 
     def own(self, session: str) -> None:
         """Refuse a session that belongs to another address, such as one named "test": it would get the other's pictures."""
-        if not self.house.sessions.belongs(session, self.address):
+        if not self.house.sessions.belongs(session, self.owner):
             raise Refused(403, "Another visitor's session has that name: choose another, or reload the page.")
 
+    async def checked(self) -> Receive:
+        """A receive function for what Gradio parses itself: an upload's, limited; the whole of any other body."""
+        if self.path.rstrip("/") == f"{API}/upload":
+            return self.limited()
+        body = await self.body(self.rules.json_bytes)
+        if not few(body):
+            raise Refused(413, MANY)
+        return replay(body, self.receive)
+
     def limited(self) -> Receive:
-        """A receive function that refuses a body as soon as it is too large, or exceeds the hourly upload quota."""
-        if self.path.rstrip("/") != f"{API}/upload":
-            return self._at_most(self.rules.json_bytes, "request")
+        """A receive function that refuses an upload as soon as it is too large, or exceeds the hourly quota."""
         most = self.rules.upload_bytes
         receive = self._at_most(most, "file")
+        if self.inside:
+            return receive
         if refusal := self.house.uploads.refusal(self.address, self._size() or most, time.monotonic()):
             raise Refused(429, refusal)
         return receive
@@ -114,7 +134,9 @@ class Arriving:
 
 
 def read(body: bytes) -> Any:
-    """A body parsed as JSON. Refused if it is not JSON."""
+    """A body parsed as JSON. Refused if it is not JSON, or has too many values."""
+    if not few(body):
+        raise Refused(413, MANY)
     try:
         return orjson.loads(body)
     except ValueError as error:

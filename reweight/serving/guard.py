@@ -11,7 +11,7 @@ import asyncio
 from .answering import Answering, Send
 from .arriving import Arriving, Scope
 from .bodies import Receive, drain
-from .holding import App, act, call_of_mcp, join, listen
+from .holding import App, act, call_of_mcp, join, listen, opening
 from .house import House
 from .messages import Refused
 from .rules import API, LIVE
@@ -66,6 +66,9 @@ class Guard:
             await act(self.app, asked, answer)
         elif stream is not None:
             await listen(self.app, asked, answer, stream)
+        elif asked.path == "/" and asked.method == "GET":
+            with opening(asked):
+                await self.app(asked.scope, asked.receive, answer.send)
         else:
-            receive = asked.receive if asked.method in ("GET", "HEAD") else asked.limited()
+            receive = asked.receive if asked.method in ("GET", "HEAD") else await asked.checked()
             await self.app(asked.scope, receive, answer.send)

@@ -11,12 +11,13 @@ from typing import Any
 
 import orjson
 
+from ..storage.strict_json import read_object
 from .answering import Answering, Send
 from .arriving import NAMED, SESSION, Arriving, Scope, read
 from .bodies import Receive, elsewhere, replay
 from .leaving import leaving
 from .messages import Refused
-from .places import Place
+from .places import LEAST, Place
 from .rules import LIVE
 
 log = logging.getLogger(__name__)
@@ -27,12 +28,13 @@ async def listen(app: App, asked: Arriving, answer: Answering, session: str) -> 
     """Pass a stream of messages on, and notice when the client has disconnected."""
     house, task, rules = asked.house, asyncio.current_task(), asked.rules
     page = "/heartbeat/" in asked.path
-    if refusal := house.connections.refusal(asked.address, rules.streams_each, rules.streams):
+    refusal = house.connections.refusal(asked.address, rules.streams_each, rules.streams)
+    if refusal and not asked.inside:
         raise Refused(429, refusal)
     if not page:
         asked.own(session)
     house.connections.listens(asked.address, 1)
-    house.sessions.seen(session, asked.address, time.monotonic(), page)
+    house.sessions.seen(session, asked.owner, time.monotonic(), page)
     house.sessions.opened(session)
     if task is not None:
         house.streams.add(task)
@@ -68,6 +70,10 @@ async def join(app: App, asked: Arriving, answer: Answering) -> None:
     if session:
         asked.own(session)
     house, visitor, joining = asked.house, session or "", f"joining {id(asked)}"
+    if asked.inside:  # the call of the MCP client holds the place
+        house.sessions.seen(visitor, asked.owner, time.monotonic())
+        await app(asked.scope, replay(body, asked.receive), answer.send)
+        return
     answered = bytearray()
 
     async def send(message: MutableMapping[str, Any]) -> None:
@@ -87,7 +93,11 @@ async def join(app: App, asked: Arriving, answer: Answering) -> None:
 async def act(app: App, asked: Arriving, answer: Answering) -> None:
     """Give an act of the page a place while its answer is streamed."""
     body = await asked.body(asked.rules.live_bytes)
-    if asked.path in (f"{LIVE}/begin", f"{LIVE}/stop"):
+    if asked.path == f"{LIVE}/begin":
+        with opening(asked):
+            await app(asked.scope, replay(body, asked.receive), answer.send)
+        return
+    if asked.path == f"{LIVE}/stop":
         await app(asked.scope, replay(body, asked.receive), answer.send)
         return
     session = _object(body).get("session")
@@ -102,16 +112,38 @@ async def act(app: App, asked: Arriving, answer: Answering) -> None:
 
 
 async def call_of_mcp(app: App, asked: Arriving, answer: Answering) -> None:
-    """Pass a call of an MCP client on, with a place in the queue until it ends."""
+    """Pass a call of an MCP client on, with a place in the queue until it ends. Its message is read here first, beside
+    the server's loop, because the library that reads it there cannot bear depth, long numbers or many values."""
     if asked.method != "POST":
         raise Refused(405, "This address is for MCP clients, which post to it.")
     body = await asked.body(asked.rules.live_bytes)
-    given = read(body)
+    try:
+        given = await asyncio.to_thread(read_object, body, "a message of an MCP client", asked.rules.live_bytes)
+    except ValueError as error:
+        raise Refused(400, str(error)) from error
     if b"gradio.FileData" in orjson.dumps(given) or elsewhere(given, ("picture", "path")):
         raise Refused(400, "A picture is given as a data: URL: no file and no address is opened for you.")
+    if len(body) > LEAST and (refusal := asked.house.uploads.refusal(asked.address, len(body), time.monotonic())):
+        raise Refused(429, refusal)
     event = f"mcp {id(asked)}"
     with _held(asked, event, "", event):
         await app(asked.scope, replay(body, asked.receive), answer.send)
+
+
+@contextmanager
+def opening(asked: Arriving) -> Iterator[None]:
+    """Count a page that is being made. Refused for an address that has too many of them: each takes the processor for a
+    moment, for which others wait."""
+    making = asked.house.opening
+    if making[asked.address] >= asked.rules.pages_each:
+        raise Refused(429, "Many pages are being opened from your address: reload this one in a minute.")
+    making[asked.address] += 1
+    try:
+        yield
+    finally:
+        making[asked.address] -= 1
+        if not making[asked.address]:
+            del making[asked.address]
 
 
 @contextmanager

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import secrets
 import time
 import weakref
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from collections.abc import Callable, Container
 from typing import Any
 
@@ -37,9 +38,11 @@ class House:
         self.uploads = Quota(rules.hourly_bytes)
         self.sessions = Sessions(self.places, rules.linger, rules.idle, rules.sessions)
         self.connections = Connections(files=files)
+        self.opening: Counter[str] = Counter()  # pages that are being made, by address
         self.listeners: dict[str, set[asyncio.Task[Any]]] = {}  # the streams of each visit
         self.given_up: weakref.WeakSet[asyncio.Task[Any]] = weakref.WeakSet()
         self._lost: set[str] = set()
+        self.inside = secrets.token_hex(16).encode()  # by which requests of this program to itself are known
         self.closing = False
         self.streams: set[asyncio.Task[Any]] = set()
         self.loop: asyncio.AbstractEventLoop | None = None

@@ -12,18 +12,29 @@ from typing import Any
 
 log = logging.getLogger("reweight.serving")
 MINUTE, MOST = 60.0, 60
+LONGEST = 1000  # letters of a record
+OWN = ("reweight", "uvicorn", "asyncio")  # whose records hold nothing that a visitor typed
 FRAME = re.compile(r'File "(?:.*?[/\\])?([^/\\"]+)", line (\d+), in (\S+)')
 
 
 class JsonLines(logging.Formatter):
-    """One JSON object per line: time (UTC), level, logger, text, and the fields passed as `extra={"fields": …}`."""
+    """One JSON object per line: time (UTC), level, logger, text, and the fields passed as `extra={"fields": …}`.
+
+    private: of other libraries' records only where they come from, as they may quote what a visitor sent.
+    """
+
+    def __init__(self, private: bool = True) -> None:
+        super().__init__()
+        self.private = private
 
     def format(self, record: logging.LogRecord) -> str:
         when = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(record.created))
         entry: dict[str, Any] = {
             "time": f"{when}.{int(record.msecs):03d}Z", "level": record.levelname.lower(), "logger": record.name,
-            "text": record.getMessage(),
+            "text": record.getMessage()[:LONGEST],
         }  # fmt: skip
+        if self.private and not _own(record):
+            entry |= {"text": "a library logged this", "where": f"{record.filename}:{record.lineno}"}
         entry |= getattr(record, "fields", {})
         if record.exc_info and record.exc_info[1]:
             entry |= about(record.exc_info[1])
@@ -40,7 +51,8 @@ class Sparing(logging.Filter):
 
     def filter(self, record: logging.LogRecord) -> bool:
         most = 1 if record.levelno >= logging.WARNING else MOST
-        key = (record.name, record.levelno, record.getMessage()[:200])
+        same = record.getMessage()[:200] if _own(record) else record.lineno  # a library's may differ by what was sent
+        key = (record.name, record.levelno, same)
         when, count = self._last.get(key, (0.0, 0))
         if 0 <= record.created - when < MINUTE:  # the clock may have been set back
             self._last[key] = (when, count + 1)
@@ -96,6 +108,10 @@ class Tracebacks(io.TextIOBase):
             log.warning("a library wrote to the console", extra={"fields": {"letters": len(line)}})
 
 
+def _own(record: logging.LogRecord) -> bool:
+    return (record.name or "").partition(".")[0] in OWN
+
+
 def about(error: BaseException) -> dict[str, str]:
     """An error's type and location: file name and line, without path and message."""
     trace = error.__traceback__
@@ -113,7 +129,7 @@ def set_up(as_json: bool | None = None, private: bool = True) -> None:
     terminal = sys.stderr.isatty()
     as_json = not terminal if as_json is None else as_json
     handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(JsonLines() if as_json else logging.Formatter("%(message)s"))
+    handler.setFormatter(JsonLines(private) if as_json else logging.Formatter("%(message)s"))
     handler.addFilter(Sparing())
     root = logging.getLogger()
     root.handlers[:] = [handler]

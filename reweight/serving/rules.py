@@ -20,6 +20,7 @@ HEADERS = {
     "x-content-type-options": "nosniff",
     "referrer-policy": "same-origin",
     "cache-control": "private",
+    "x-accel-buffering": "no",  # else proxies such as nginx keep streams back until they end
     "content-security-policy": "; ".join((
         "default-src 'self'", "script-src 'self' 'unsafe-inline' 'unsafe-eval' blob:",
         "style-src 'self' 'unsafe-inline'", "img-src 'self' data: blob:", "media-src 'self' data: blob:",
@@ -44,7 +45,7 @@ class Rules:
     json_bytes, upload_bytes: largest bodies. hourly_bytes: uploads per address and hour. mcp: whether MCP clients may
     call the public endpoints. grace: seconds that a job continues without a listener. body_seconds: time for a body to
     arrive. taken_seconds: time for the client to read a part of an answer. streams_each: open pages and streams per
-    address; streams: of all addresses.
+    address; streams: of all addresses. pages_each: pages that are being made for an address at a time.
     """
 
     hosts: frozenset[str] | None = None
@@ -59,6 +60,7 @@ class Rules:
     taken_seconds: float = 30.0
     streams_each: int = 160
     streams: int = 640
+    pages_each: int = 100
     places: int = TOTAL
     each: int = EACH
     stateless: int = STATELESS

@@ -66,7 +66,7 @@ def serve(
     )  # fmt: skip
     house.connections.watch(demo.server)
     if rules.mcp:
-        mend(demo.mcp_server_obj)
+        mend(demo.mcp_server_obj, house.inside)
     adopt_uvicorn()
     scratch.keep()
     log.info("serving", extra={"fields": {"address": demo.local_url}})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from typing import Any
 
 from .places import Places
@@ -58,16 +59,26 @@ class Sessions:
         ]
         for session in gone:
             self.forget(session)
-        while len(self._seen) > self.most:
-            counts: dict[str, int] = {}
-            for _, address, _ in self._seen.values():
-                counts[address] = counts.get(address, 0) + 1
-            largest = max(counts, key=lambda address: counts[address])
-            mine = [session for session, (_, address, _) in self._seen.items() if address == largest]
-            session = next((session for session in mine if not self.is_open(session)), mine[0])
-            self.forget(session)
-            gone.append(session)
+        if len(self._seen) > self.most:
+            gone += self._beyond()
         return len(gone)
+
+    def _beyond(self) -> list[str]:
+        """Remove visits beyond the limit, of the address with the most, those without a connection first; never one that
+        waits for a job. Returns their names."""
+        working = {place.session for place in self.places.held.values()}
+        spare: dict[str, deque[str]] = {}
+        for session in sorted(self._seen, key=self.is_open):
+            if session not in working:
+                spare.setdefault(self._seen[session][1], deque()).append(session)
+        gone: list[str] = []
+        while len(self._seen) > self.most and spare:
+            largest = max(spare, key=lambda address: len(spare[address]))
+            gone.append(spare[largest].popleft())
+            self.forget(gone[-1])
+            if not spare[largest]:
+                del spare[largest]
+        return gone
 
     def forget(self, session: str) -> None:
         """Remove a visit's state and unread messages."""

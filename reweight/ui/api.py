@@ -11,14 +11,16 @@ from collections.abc import Iterator
 from typing import Any
 
 import gradio as gr
+import numpy as np
 
 from ..engine.engine import Engine, Picture, ProbeSnapshot, Waiting
 from ..engine.provenance import png_bytes, settings_of
 from ..engine.request import COLUMNS, Request, RequestError, validate
 from ..engine.resolving import places_of
+from ..probing.ablation import agreement, agreement_by_step, agreement_p
 from ..probing.search import PRESETS
 from .api_study import build_study_api
-from .api_words import documented, settings_schema
+from .api_words import described, documented
 from .errors import shown_to_people
 from .files import served
 
@@ -60,9 +62,11 @@ def build_api(engine: Engine) -> None:
         caller: gr.Request, preset: str, runs: int, prompt: str, model: str | None = None, low: float | None = None,
         high: float | None = None, schedule: str | None = None,
         seed: int | None = None, steps: int | None = None, guidance: float | None = None, negative_prompt: str | None
-        = None, settings: dict[str, Any] | None = None,
+        = None, settings: dict[str, Any] | None = None, direct: bool = False,
     ):  # fmt: skip
-        """Probe the importance of every block at every step for a prompt. Gives the importance table as JSON."""
+        """Probe the importance of every block at every step for a prompt; low, high and schedule do not matter here.
+
+        Gives the importance table as JSON: scores from 0 to 1, steps by blocks; blocks are named by their index, from 0."""
         with shown_to_people():
             if type(preset) is not str or preset not in PRESETS:
                 raise RequestError(f"There is no preset of that name: choose one of {', '.join(PRESETS)}.")
@@ -77,7 +81,14 @@ def build_api(engine: Engine) -> None:
                 if isinstance(event, ProbeSnapshot):
                     table = event.table
                 yield gr.skip()
-            yield json.loads(table.to_json())
+            told = json.loads(table.to_json())
+            if direct is True:
+                errors = None
+                for found in engine.direct(request, client=client):
+                    errors = found if isinstance(found, np.ndarray) else errors
+                    yield gr.skip()
+                told["diagnostics"] |= checked(table.scores, errors)
+            yield told
 
     with gr.Row(visible=False):
         prompt = gr.Textbox(label="prompt")
@@ -90,20 +101,28 @@ def build_api(engine: Engine) -> None:
         guidance = gr.Number(label="guidance")
         negative_prompt = gr.Textbox(None, label="negative_prompt")
         settings, method = gr.JSON({}, label="settings"), gr.Textbox("reweighted", label="method")
-        settings.api_info = settings_schema
         preset = gr.Textbox("paper-code", label="preset")
-        runs = gr.Number(15, label="runs")
+        runs, direct = gr.Number(15, label="runs"), gr.Checkbox(False, label="direct")
         images = [gr.Image(label=method, format="png", type="pil") for method in COLUMNS]
         single = gr.Image(label="reweighted", format="png", type="pil")
         facts, alone, table = gr.JSON(label="facts"), gr.JSON(label="facts"), gr.JSON(label="table")
         given = [prompt, model, low, high, schedule, seed, steps, guidance, negative_prompt, settings]
+        described(*given, method, preset, runs, direct)
         for endpoint, inputs, outputs in (
             (compare, given, [*images, facts]),
             (reweight, [*given, method], [single, alone]),
-            (importance, [preset, runs, *given], [table]),
+            (importance, [preset, runs, *given, direct], [table]),
         ):
             gr.Button().click(endpoint, inputs, outputs, api_name=endpoint.__name__, preprocess=False)
         build_study_api(engine, _request, client_of, given)
+
+
+def checked(scores: np.ndarray, errors: np.ndarray) -> dict[str, Any]:
+    """What the direct check, (T, m) errors, says of scores (T, m), as diagnostics of their table."""
+    return {
+        "bypass_error": errors.tolist(), "tau_b_bypass": agreement(scores, errors),
+        "tau_b_bypass_per_step": agreement_by_step(scores, errors).tolist(), "p_bypass": agreement_p(scores, errors),
+    }  # fmt: skip
 
 
 def _request(engine: Engine, prompt: Any, model: Any, *rest: Any) -> Request:

@@ -18,8 +18,9 @@ from ..engine.provenance import png_bytes, settings_of
 from ..engine.request import REWEIGHTED, Request, RequestError
 from ..probing.ablation import without
 from ..scoring import distance
-from .api_words import documented
+from .api_words import described, documented
 from .errors import shown_to_people
+from .panels.names import block_name
 
 Asked = Callable[..., Request]
 
@@ -38,8 +39,8 @@ def build_study_api(
     ):  # fmt: skip
         """Draw a grid of pictures that differ in one or two settings.
 
-        Gives JSON with a cell for each picture: its row and column, the values, the PNG in base64, SSIM with vanilla, and a
-        score where there is a scorer. At most 100 pictures."""
+        Gives JSON with a cell for each picture: its row and column (counted from 0), the values, the PNG in base64, SSIM with
+        vanilla (1: identical), and a score where there is a scorer (higher is better). At most 100 pictures."""
         with shown_to_people():
             base = request_of(
                 engine, prompt, model, low, high, schedule, seed, steps, guidance, negative_prompt, settings
@@ -64,13 +65,13 @@ def build_study_api(
     ):  # fmt: skip
         """Draw the picture without each block, at every step and at each single one.
 
-        Gives JSON: the blocks, and for each (block, step) the SSIM with the whole picture and the mean difference in
-        0..255; step null means every step."""
+        Gives JSON: the blocks, and for each block (its index as text, and its name) and step (counted from 0; null: every
+        step) the SSIM with the whole picture, and mean_difference, the mean absolute difference of 255."""
         with shown_to_people():
             base = request_of(
                 engine, prompt, model, low, high, schedule, seed, steps, guidance, negative_prompt, settings
             )
-            blocks = engine.blocks(base.model)
+            blocks, side = engine.blocks(base.model), engine.side(base)
             off, which = without(base.steps, len(blocks))
             whole, found = None, []
             for event in engine.batches(base, np.ones(off.shape), off, client=client_of(caller)):
@@ -83,6 +84,7 @@ def build_study_api(
                         far = distance(image, whole)
                         one = {
                             "block": blocks[which[n - 1][0]].label,
+                            "name": block_name(blocks[which[n - 1][0]], side),
                             "step": which[n - 1][1],
                             "ssim": far.ssim,
                             "mean_difference": far.mean_difference,
@@ -92,7 +94,7 @@ def build_study_api(
 
     @documented
     def score(caller: gr.Request, picture: Image.Image, prompt: str, model: str | None = None):
-        """Score a picture for a prompt with the scorer that fits a model. Gives JSON: score, and the scorer's name."""
+        """Score a picture for a prompt with the scorer that fits a model. Gives JSON: score (higher is better), and the scorer's name."""
         with shown_to_people():
             if not isinstance(picture, Image.Image):
                 raise RequestError("There is no picture: give one.")
@@ -111,6 +113,7 @@ def build_study_api(
     across, down = gr.Textbox("low=0.8-1 x3", label="across"), gr.Textbox("", label="down")
     method, with_pictures = gr.Textbox(REWEIGHTED, label="method"), gr.Checkbox(False, label="pictures")
     picture = gr.Image(label="picture", type="pil")
+    described(across, down, method, with_pictures, picture)
     grid_out, without_out, score_out = gr.JSON(label="grid"), gr.JSON(label="without"), gr.JSON(label="score")
     gr.Button().click(sweep, [across, down, method, *given], [grid_out], api_name="sweep", preprocess=False)
     gr.Button().click(ablate, [with_pictures, *given], [without_out], api_name="ablate", preprocess=False)

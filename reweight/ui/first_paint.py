@@ -5,7 +5,6 @@ Gradio builds the page in the browser, which takes a second or more; until then 
 
 from __future__ import annotations
 
-import asyncio
 import re
 from collections.abc import Callable, Mapping, Sequence
 from html import escape
@@ -15,6 +14,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from .files import STATIC
+from .turns import Turns
 
 AT_ONCE = 4  # pages that are made at a time: each takes megabytes for a moment
 BODY = re.compile(rb"<body\b[^>]*>")
@@ -53,7 +53,7 @@ class FirstPaint:
     """ASGI middleware that puts the first view into the page's HTML. view: makes it from the address's query."""
 
     def __init__(self, app: ASGIApp, view: Callable[[str], str]) -> None:
-        self.app, self.view, self._making = app, view, asyncio.Semaphore(AT_ONCE)
+        self.app, self.view, self._making = app, view, Turns(AT_ONCE)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http" or scope["method"] != "GET" or scope["path"] != "/":
@@ -70,7 +70,7 @@ class FirstPaint:
             else:
                 body.extend(message.get("body", b""))
 
-        async with self._making:
+        async with self._making.of((scope.get("client") or ("",))[0]):
             await self.app(scope, receive, held)
             at = BODY.search(body) if start["status"] == 200 else None
             if at is not None:

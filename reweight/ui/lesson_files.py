@@ -11,10 +11,16 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError, m
 from ..storage.strict_json import read_object, sentence
 
 FOLDER = Path(__file__).parent / "lessons"
+SAMPLE = FOLDER / "sample" / "only-the-decoder.json"
 WHAT = "a lesson"
+MISSING = {  # what a lesson without it needs, beside the name
+    "format": ' (it begins with "format": "reweight-lesson-1")', "title": ", its name", "minutes": ", how long it takes",
+    "about": ", a sentence that says what it is about", "cards": ", a list of cards that each have a text or a question",
+}  # fmt: skip
 MAX_BYTES = 100_000
 Text = Annotated[str, Field(min_length=1, max_length=2000)]
 Block = Annotated[str, Field(pattern=r"^(mid|(up|down)-\d)$")]
+At = Literal["all", "first", "last"]
 
 
 class _Strict(BaseModel):
@@ -37,10 +43,15 @@ class Question(_Strict):
 
 
 class Done(_Strict):
-    """When a card is done: cells are painted ("off" or "any"; of a block), or a setting is as it should be."""
+    """When a card is done: cells are painted ("off" or "any"; of a block), or a setting is as it should be.
+
+    at: the steps at which the block has to be painted: all of them, or the one named and no other. only: nothing else is.
+    """
 
     painted: Literal["off", "any"] | None = None
     block: Block | None = None
+    at: At | None = None
+    only: bool = False
     setting: str | None = None
     below: float | None = None
     above: float | None = None
@@ -49,12 +60,16 @@ class Done(_Strict):
 
 
 class Act(_Strict):
-    """What a card does to the page: open a screen or a model, set settings, clear what is painted, or paint a block."""
+    """What a card does to the page: open a screen or a model, set settings, clear what is painted, or paint a block.
+
+    at: the steps that a click on a block is for.
+    """
 
     screen: str | None = None
     model: str | None = None
     set: dict[str, JsonValue] | None = None
     unpaint: bool | None = None
+    at: At | None = None
     paint: dict[str, JsonValue] | None = None
 
 
@@ -75,6 +90,13 @@ class Card(_Strict):
     sources: list[Text] = []
 
 
+class Start(_Strict):
+    """What a lesson stands on: its model, where that is served, and settings over the model's own defaults."""
+
+    model: str | None = None
+    set: dict[str, JsonValue] = {}
+
+
 class Lesson(_Strict):
     """A lesson of some cards; minutes is how long it takes in class. takeaway: the last word, once all are done."""
 
@@ -84,6 +106,7 @@ class Lesson(_Strict):
     minutes: Annotated[int, Field(ge=1, le=120)]
     about: Text
     takeaway: Text | None = None
+    start: Start = Start()
     cards: Annotated[list[Card], Field(min_length=1, max_length=30)]
 
 
@@ -93,7 +116,22 @@ def read_lesson(text: str | bytes) -> dict[str, Any]:
     try:
         return Lesson.model_validate(value).model_dump(by_alias=True, exclude_none=True)
     except ValidationError as error:
-        raise ValueError(sentence(error, WHAT)) from error
+        raise ValueError(_wrong(error)) from error
+
+
+def _wrong(error: ValidationError) -> str:
+    """The first of the faults, as a sentence for who writes the lesson: where it is, and what is missing or unknown there."""
+    fault = error.errors(include_url=False, include_input=False)[0]
+    *way, last = fault["loc"] or ("",)
+    place = "it"
+    if way[:1] == ["cards"] and len(way) > 1:
+        inner = "".join(f"“{part}” of " for part in reversed(way[2:]) if isinstance(part, str))
+        place = f"{inner}card {int(way[1]) + 1}"
+    if fault["type"] == "missing":
+        return f"This is not {WHAT}: {place} has no “{last}”{MISSING.get(str(last), '') if place == 'it' else ''}."
+    if fault["type"] == "extra_forbidden":
+        return f"This is not {WHAT}: {place} has “{last}”, which lessons do not know."
+    return sentence(error, WHAT)
 
 
 @lru_cache(maxsize=1)

@@ -23,11 +23,13 @@ from ..engine.request import Request, RequestError, validate
 from ..engine.resolving import Chosen
 from ..storage.strict_json import read_object
 from .session import Session, Sessions
+from .turns import Turns
 
 log = logging.getLogger(__name__)
 MAX_BODY = 2_000_000
 SMALL_BODY = 20_000  # bytes that are read in less than a millisecond
 MAX_STREAMS = 128  # of all visitors together; each holds a thread. Who gets one is decided before, in serving
+BEGUN_AT_ONCE = 4
 PAGE_ONLY = ("rows",)
 
 Event = dict[str, Any]
@@ -57,7 +59,8 @@ class Call:
 
     def chosen(self, request: Request) -> Chosen:
         """The scores that serve a request for this visitor."""
-        return self.engine.chosen(request, self.session.tables.of(request.prompt), self.session.tables.pinned)
+        tables = self.session.tables
+        return self.engine.chosen(request, tables.of(request.prompt), tables.loaded(request.reweighting.schedule))
 
     def seeds(self, request: Request) -> tuple[int, ...]:
         """Seeds of further rows of pictures, after the request's own."""
@@ -100,6 +103,7 @@ class Live:
         acts: Callable[[str], Mapping[str, Act]],
     ) -> None:
         self.engine, self.sessions, self.start, self.acts = engine, sessions, start, acts
+        self._beginning = Turns(BEGUN_AT_ONCE)
         self._room = threading.BoundedSemaphore(MAX_STREAMS)
 
     def routes(self) -> list[Route]:
@@ -117,8 +121,11 @@ class Live:
             query = body.get("query", "")
             if not isinstance(query, str):
                 raise ValueError("The address must be text.")
-            session = self.sessions.begin(http.client.host if http.client else "")
-            return JSONResponse({"session": session.id} | await run_in_threadpool(self.start, query))
+            address = http.client.host if http.client else ""
+            session = self.sessions.begin(address)
+            async with self._beginning.of(address):
+                first = await run_in_threadpool(self.start, query)
+            return JSONResponse({"session": session.id} | first)
         except ValueError as error:
             return JSONResponse({"kind": "error", "text": str(error)}, 400)
 

@@ -17,11 +17,16 @@ def save(call: Call) -> Iterator[Event | None]:
     chosen, loaded = call.chosen(request), call.engine.opened(request.model)
     blocks = call.engine.blocks(request.model)
     weights = request.weights(chosen.scores, places_of(blocks), chosen.weights)
+    how = request.reweighting
+    painted = sum(cell is not None for row in how.painted or () for cell in row)
     table = WeightTable(
         weights=weights, bypass=request.reweighting.bypass(weights.shape, chosen.bypass),
-        blocks=tuple(block.label for block in blocks), model=request.model, method="painted", revision=loaded.revision,
+        blocks=tuple(block.label for block in blocks), model=request.model, method="painted" if painted else how.schedule, revision=loaded.revision,
         scheduler=type(loaded.pipe.scheduler).__name__, steps=request.steps, guidance_scale=request.guidance,
-        versions=current_versions(),
+        versions=current_versions(), provenance={
+            "schedule": how.schedule, "low": how.low, "high": how.high, "prompt": request.prompt, "seed": request.seed,
+            "scores": chosen.source, "scores_method": chosen.method, "painted_cells": painted,
+        },
     )  # fmt: skip
     name = "".join(c if c.isalnum() else "-" for c in loaded.source)
     yield {"kind": "file", "name": f"weights-{name}-{request.steps}-steps.json", "text": table.to_json()}

@@ -13,6 +13,7 @@ import numpy as np
 
 from ..engine.engine import Picture
 from ..engine.request import Request
+from ..engine.resolving import CALIBRATED, is_calibrated
 from ..schedule import ImportanceTable
 from ..weight_table import WeightTable
 
@@ -35,6 +36,11 @@ class Tables:
         new = (table.prompt, table.model, table.steps, table.method)
         others = tuple(old for old in self.probed if (old.prompt, old.model, old.steps, old.method) != new)
         return Tables((*others, table)[-KEPT_TABLES:], tuned=self.tuned)
+
+    def loaded(self, schedule: str) -> ImportanceTable | None:
+        """The table loaded from a file, if it is of the preset that a schedule uses."""
+        ours = schedule == CALIBRATED
+        return self.pinned if self.pinned and is_calibrated(self.pinned) == ours else None
 
     def with_tuned(self, prompt: str, table: WeightTable) -> Tables:
         """With weights that were tuned for a prompt, in the place of those before of as many steps."""

@@ -173,6 +173,7 @@ def test_agreement_with_bypassing(loaded):
     assert json.loads(json.dumps(found.as_json()))["prompts"] == PROMPTS
 
 
+@pytest.mark.thorough
 def test_agreement_goes_on_after_it_was_killed(sd_folder, tmp_path, monkeypatch):
     out = tmp_path / "agreement.json"
     asked = ["agreement", "--model", str(sd_folder), "--limit", "2", "--steps", "1", "--runs", "2", "--device", "cpu"]

@@ -86,7 +86,7 @@ def untrained() -> Judge:
 def test_a_measurement_holds_every_figure_with_its_interval_and_can_be_read_back(untrained):
     progress = []
     metrics = measure(
-        "toy", untrained, singles=5, pairs=3, steps=(1,), timed=False, on_progress=lambda *told: progress.append(told)
+        "toy", untrained, singles=3, pairs=2, steps=(1,), timed=False, on_progress=lambda *told: progress.append(told)
     )
     figures = {figure["name"]: figure for figure in json.loads(json.dumps(metrics))["figures"]}
     assert {"subject", "colour", "setting", "style", "relation", "Frechet distance", "largest file"} <= set(figures)

@@ -13,7 +13,9 @@ from reweight.bench.studies.speedup import compare
 from reweight.models.loading import load_model
 
 
-@pytest.mark.parametrize("guidance", [0.0, pytest.param(3.0, marks=pytest.mark.slow)])
+@pytest.mark.parametrize(
+    "guidance", [pytest.param(0.0, marks=pytest.mark.thorough), pytest.param(3.0, marks=pytest.mark.slow)]
+)
 def test_the_two_loop_orders_agree(sd_folder, guidance):
     loaded = load_model(str(sd_folder), device="cpu", local=True)
     found = compare(loaded, "a red apple", steps=2, guidance=guidance, runs=5, iterations=4, precision=0.9, repeats=1)
@@ -33,7 +35,20 @@ def test_the_command_prints_and_writes_the_figures(sd_folder, tmp_path):
     from reweight.bench import app
 
     out = tmp_path / "probe.json"
-    asked = ["--model", str(sd_folder), "--runs", "2", "--iterations", "2", "--repeats", "1", "--device", "cpu"]
+    asked = [
+        "--model",
+        str(sd_folder),
+        "--steps",
+        "1",
+        "--runs",
+        "2",
+        "--iterations",
+        "2",
+        "--repeats",
+        "1",
+        "--device",
+        "cpu",
+    ]
     result = CliRunner().invoke(app, ["probe", *asked, "--out", str(out)])
     assert result.exit_code == 0, result.output
     assert "the same votes" in result.output

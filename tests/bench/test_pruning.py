@@ -43,7 +43,7 @@ def test_the_student_comes_nearer_and_the_pipeline_stays_as_it_was(loaded):
     pipe = loaded.pipe
     before = {name: weight.clone() for name, weight in pipe.unet.state_dict().items()}
     own, hooks = pipe.unet, dict(pipe.unet._forward_hooks)
-    seeds = range(42, 50)
+    seeds = range(42, 46)
     whole = pictures(loaded, "a red apple", seeds, batch=3, **WHERE)
     student = fine_tuned(pipe, MASK, "a red apple", guidance=0.0, epochs=12, batch=2, rate=1e-3)
     assert pipe.unet is own and all(torch.equal(weight, before[name]) for name, weight in own.state_dict().items())
@@ -52,7 +52,7 @@ def test_the_student_comes_nearer_and_the_pipeline_stays_as_it_was(loaded):
     assert moved and all("attentions." in name for name in moved)
     left_out = likeness(pictures(loaded, "a red apple", seeds, mask=MASK, **WHERE), whole, Colours())
     learned = likeness(pictures(loaded, "a red apple", seeds, mask=MASK, unet=student, **WHERE), whole, Colours())
-    assert 0 < learned.mse[0] < left_out.mse[0] and learned.ssim[0] > left_out.ssim[0] and learned.n == 8
+    assert 0 < learned.mse[0] < left_out.mse[0] and learned.ssim[0] > left_out.ssim[0] and learned.n == 4
     same = likeness(whole, whole, Colours())
     assert same.mse == (0, 0) and same.ssim == pytest.approx((1, 0)) and same.cosine[0] == pytest.approx(1)
     assert same.frechet == pytest.approx(0, abs=1e-9) and left_out.frechet > 0

@@ -371,7 +371,9 @@ class TestRuns:
         made.write()
         assert Image.open(tmp_path / "table.png").height > 500
 
-    @pytest.mark.parametrize("name", ["fig3", "fig4", "efficiency", "table1"])
+    @pytest.mark.parametrize(
+        "name", ["fig3", "efficiency", *(pytest.param(name, marks=pytest.mark.thorough) for name in ("fig4", "table1"))]
+    )
     def test_the_others_run(self, loaded, tmp_path, name):
         steps = (1,) if name != "table1" else (1, 2)
         made = bench(loaded, tmp_path, name, prompts={"anime": ["a cat"]}, seeds=(42,), steps=steps)

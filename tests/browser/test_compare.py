@@ -163,6 +163,7 @@ def test_a_picture_is_enlarged_within_the_window_and_downloads_have_names(visit)
     assert settings["method"] == "reweighted" and "/" not in settings["request"]["model"]
 
 
+@pytest.mark.thorough
 def test_the_png_carries_its_settings(visit):
     page = visit("steps=3&low=0.95&high=1.15&seed=11&prompt=the%20blue%20cat")
     for method in METHODS:

@@ -147,6 +147,7 @@ def test_another_model_never_gets_a_low_above_its_high(visit):
     assert page.evaluate("() => [reweight.settings.low, reweight.settings.high]") == [1, 1]
 
 
+@pytest.mark.thorough
 def test_another_model_keeps_what_was_set_and_undo(visit):
     page = visit("steps=2")
     number(page, "high").fill("1.3")
@@ -181,6 +182,7 @@ def test_what_other_steps_cannot_have_waits_to_be_undone(visit):
     expect(cell(page, 1, 0)).to_have_text("off")
 
 
+@pytest.mark.thorough
 def test_a_projector_shows_the_unet_beside_the_pictures_on_every_screen(visit):
     page = visit("steps=2", viewport=SMALL)
     page.locator("#present").click()

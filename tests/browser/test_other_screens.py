@@ -17,7 +17,8 @@ pytestmark = pytest.mark.browser
 def test_the_verdict_comes_first_and_a_probe_fills_the_heatmap(visit, tmp_path):
     page = visit("steps=2")
     page.get_by_role("tab", name="Importance").click()
-    expect(page.locator("#rankings section")).to_have_count(3)
+    titles = page.locator("#rankings h3")
+    expect(titles).to_have_text(["Empirical, no probe", "The direct check"])  # nothing was probed with this model
     expect(page.locator("#verdict")).to_contain_text("the direct check")
     before = page.locator("#rankings section").first.locator(".rw-number").all_text_contents()
     page.locator("#preset").get_by_text("calibrated").click()
@@ -29,7 +30,9 @@ def test_the_verdict_comes_first_and_a_probe_fills_the_heatmap(visit, tmp_path):
     page.wait_for_function(
         "() => document.querySelector('#findings').textContent.includes('2 runs voted')", polling=POLLING
     )
-    assert page.locator("#rankings section").first.locator(".rw-number").all_text_contents() != before
+    expect(titles).to_have_text(["The paper's probe", "The direct check"])
+    papers = page.locator("#rankings section").first.locator(".rw-number").all_text_contents()
+    assert papers != before
     page.locator("#rankings section").first.locator(".rw-cell").nth(3).click()
     expect(page.locator(".rw-note").first).to_contain_text("95% interval")
     page.locator("#numbers > summary").click()
@@ -48,17 +51,31 @@ def test_the_verdict_comes_first_and_a_probe_fills_the_heatmap(visit, tmp_path):
     chart = list(csv.DictReader(download.value.path().read_text(encoding="utf-8").splitlines()))
     low, high = ([*chain(*saved["diagnostics"][f"interval_{end}"])] for end in ("low", "high"))
     assert [float(row["score_low_95"]) for row in numbers] == pytest.approx(low, abs=1e-3)
-    assert {(row["step"], row["block"]): float(row["high_95"]) for row in chart} == {
+    assert {(row["step"], row["block"]): float(row["score_high_95"]) for row in chart} == {
         (row["step"], row["block"]): pytest.approx(end, abs=1e-3) for row, end in zip(numbers, high, strict=True)
     }
+    with page.expect_download() as download:
+        page.locator("#rankings .rw-chart-tools").first.get_by_role("button", name="SVG").click()
+    figure = download.value.path().read_text(encoding="utf-8")
+    assert download.value.suggested_filename == "importance-paper.svg" and "weights from" not in figure
+    assert "95% interval" in figure and "importance score" in figure and "DDIM" in figure and "oklab" not in figure
     saved["blocks"] = [f"x{label}" for label in saved["blocks"]]
     (tmp_path / "other.json").write_text(json.dumps(saved), encoding="utf-8")
     page.locator("#table-file").set_input_files(tmp_path / "other.json")
     expect(page.locator("#status")).to_contain_text("choose those, or load another")
-    page.locator(".rw-use:not([disabled])").click()
+    page.locator("#preset").get_by_text("calibrated").click()
+    page.locator("#probe").click()
     wait_for_query(page, "schedule", "calibrated")
+    expect(titles).to_have_text(["The paper's probe", "Calibrated (ours)", "The direct check"])
+    page.wait_for_function(
+        "() => document.querySelector('#verdict').textContent.includes('our calibrated probe')", polling=POLLING
+    )
+    assert page.locator("#rankings section").first.locator(".rw-number").all_text_contents() == papers
+    page.locator(".rw-use:not([disabled])").click()
+    wait_for_query(page, "schedule", None)
 
 
+@pytest.mark.thorough
 def test_the_left_stop_stops_a_probe_and_what_was_done_is_kept(visit):
     page = visit("steps=3")
     page.get_by_role("tab", name="Importance").click()
@@ -93,7 +110,7 @@ def test_the_grid_of_ablations_and_a_click_that_paints_one(visit):
     with page.expect_download() as download:
         page.locator("#prune-chart + .rw-chart-tools").get_by_role("button", name="CSV").click()
     rows = list(csv.DictReader(download.value.path().read_text(encoding="utf-8").splitlines()))
-    assert len(rows) == 4 * 6 and {row["interval_95"] for row in rows} == {"n = 1, no interval"}
+    assert len(rows) == 4 * 6 and {(row["low_95"], row["high_95"], row["n"]) for row in rows} == {("", "", "1")}
 
 
 def test_what_takes_long_says_what_it_costs_and_waits_to_be_asked(visit):
@@ -111,8 +128,14 @@ def test_what_takes_long_says_what_it_costs_and_waits_to_be_asked(visit):
     assert grid["x"] + grid["width"] <= beside["x"] and beside["x"] + beside["width"] <= 1280
     page.get_by_role("tab", name="Importance").click()
     expect(page.locator("#direct")).to_be_visible()
-    expect(page.locator("#verdict")).to_contain_text("Not checked directly yet")
+    expect(page.locator("#verdict")).to_contain_text("Not compared with the direct check yet")
     assert "ablate/grid" not in asked and "importance/direct" not in asked
+
+
+@pytest.mark.thorough
+def test_what_was_asked_for_is_checked_directly(visit):
+    page = visit("steps=8")
+    page.get_by_role("tab", name="Importance").click()
     page.locator("#direct").click()
     expect(page.locator("#verdict")).to_contain_text("tau-b")
 
@@ -137,6 +160,7 @@ def test_the_film_is_scrubbed_and_does_not_play_for_those_who_want_no_motion(vis
     page.locator("#watch-play").click()
 
 
+@pytest.mark.thorough
 def test_previews_and_other_screens_leave_the_pictures_as_they_are(visit):
     from looking import png
 

@@ -131,6 +131,7 @@ def test_a_picture_is_edited_and_the_file_brings_everything_back(visit, tmp_path
     assert pixels(saved(page, "[data-edited='reweighted'] .rw-save")) == pixels(edited)
 
 
+@pytest.mark.thorough
 def test_an_examples_pictures_are_there_before_the_model_is_asked(visit):
     page = visit("model=toy-turbo", drawn=False)
     held = []
@@ -168,41 +169,75 @@ def test_charts_and_the_slide_are_taken_along(visit):
     assert f"“{EXAMPLES[0]}”" in told and "seed 7" in told and "made with reweight" in told
     assert [one.get("href")[:10] for one in svg.iter("{http://www.w3.org/2000/svg}image")] == ["data:image"] * 3
     weights = chart(lines.nth(1), "CSV").decode().splitlines()
-    assert weights[0] == "step,block,weight" and len(weights) == 1 + 2 * 7
+    assert weights[0].startswith("step,block,weight,model,prompt,seed,steps,") and len(weights) == 1 + 2 * 7
     screen(page, "Importance")
-    expect(page.locator("#rankings .rw-chart-tools")).to_have_count(3)
+    expect(page.locator("#rankings .rw-chart-tools")).to_have_count(2)
     ElementTree.fromstring(chart(page.locator("#rankings .rw-chart-tools").first, "SVG").decode())
     direct = chart(page.locator("#rankings .rw-chart-tools").last, "CSV").decode().splitlines()
-    assert direct[0] == "step,block,value,interval_95" and len(direct) == 1 + 2 * 7
-    assert direct[1].endswith(',"n = 1, no interval"')
+    assert direct[0].startswith("step,block,mean_squared_error,low_95,high_95,n,model,prompt,method,seed,")
+    assert len(direct) == 1 + 2 * 7 and ",,,1," in direct[1] and ",direct check," in direct[1]
+    scores = chart(page.locator("#rankings .rw-chart-tools").first, "CSV").decode().splitlines()
+    assert ",score,score_low_95,score_high_95," in scores[0] and scores[0].endswith(
+        ",tau_b_mean_over_steps,p,prompts,noises"
+    )
+    assert ",empirical," in scores[1], "nothing was probed with this model"
+    figure = chart(page.locator("#rankings .rw-chart-tools").first, "SVG").decode()
+    assert "importance score" in figure and "weights from" not in figure and "oklab" not in figure
     assert chart(page.locator("#ranks + .rw-chart-tools"), "PNG").startswith(b"\x89PNG")
     assert chart(page.locator("#curves .rw-chart-tools"), "CSV").decode().splitlines() == weights
-    assert chart(page.locator("#ranks + .rw-chart-tools"), "CSV").decode().startswith("step,block,rank\n1,Encoder")
+    assert (
+        chart(page.locator("#ranks + .rw-chart-tools"), "CSV")
+        .decode()
+        .startswith("step,block,rank,score,score_low_95,")
+    )
     screen(page, "Ablate")
     page.wait_for_function(
         "() => document.querySelectorAll('.rw-without:not(:disabled)').length === 21", polling=POLLING
     )
     ablated = list(csv.DictReader(chart(page.locator("#ablate-tools"), "CSV").decode().splitlines()))
-    assert [row["interval_95"] for row in ablated] == ["n = 1, no interval"] * 21
+    assert [(row["low_95"], row["high_95"], row["n"]) for row in ablated] == [("", "", "1")] * 21
     ElementTree.fromstring(chart(page.locator("#ablate-tools"), "SVG").decode())
 
 
 def test_a_lesson_is_played_to_its_end(visit):
-    page = visit("steps=2")
+    """From its own model, steps and weights, whatever was open; a block is off where the question says; all is given back."""
+    page = visit("steps=3&low=0.7&seed=5")
+    page.locator("[name=rw-at]").nth(3).check(force=True)
+    first = page.locator("#unet .rw-hint")
+    expect(first).to_have_count(1)
     screen(page, "Learn")
     page.locator(".rw-lesson button").first.click()
     card, on = page.locator("#lesson"), page.locator(".rw-lesson-next")
     expect(card).to_contain_text("1 of 4")
+    page.wait_for_function(
+        """() => { const { model, steps, low, high, seed } = reweight.settings;
+             return JSON.stringify([model, steps, low, high, seed, reweight.table.at]) === '["toy-turbo",2,1,1,7,null]'; }""",
+        polling=POLLING,
+    )
+    has_drawn(page)
+    expect(page.locator("#said")).to_contain_text("Every weight is 1: Re-weighted is the same as Vanilla.")
     on.click()
     expect(on).to_be_disabled()
+    expect(page.locator("#tries")).to_be_hidden()
+    assert first.locator("rect").evaluate_all(
+        "(all) => all.every((one) => parseFloat(getComputedStyle(one).strokeWidth) === 1)"
+    )
     card.get_by_text("the middle one", exact=True).click()
     card.get_by_role("button", name="See").click()
     expect(card).to_contain_text("The last one.")
     on.click()
+    has_drawn(page)
+    page.evaluate("() => reweight.paint(6, 1, 'off')")
+    expect(card).to_contain_text("is off at step 2; this card is about every step.")
+    expect(on).to_be_disabled()
+    card.get_by_role("button", name="Set this card up again").click()
+    page.wait_for_function("() => !reweight.settings.painted && reweight.table.at === null", polling=POLLING)
+    has_drawn(page)
     for block in (6, 3):
+        expect(page.locator(f"#unet .rw-block[data-block='{block}'].rw-marked")).to_have_count(1)
         expect(on).to_be_disabled()
-        page.wait_for_timeout(300)
         page.locator(f"#unet .rw-block[data-block='{block}']").press("Enter")
+        assert page.evaluate("() => document.querySelector('#lesson').dataset.state") == "open"  # no picture yet
         expect(on).to_be_enabled()
         on.click()
     expect(card).to_contain_text("What a block is ✓")
@@ -210,10 +245,29 @@ def test_a_lesson_is_played_to_its_end(visit):
     expect(card).to_contain_text("1 of 8 lessons done. Next: Coarse to fine.")
     card.get_by_role("button", name="Back to the page").click()
     expect(card).to_have_count(0)
+    page.wait_for_function(
+        "() => { const { steps, low, seed } = reweight.settings; return steps === 3 && low === 0.7 && seed === 5; }"
+    )
+    assert page.evaluate("() => reweight.model") != "toy-turbo"
     screen(page, "Learn")
     expect(page.locator(".rw-lesson").first).to_contain_text("done ✓")
 
 
+def test_an_address_opens_a_lesson_whose_card_covers_nothing_it_is_about(visit):
+    page = visit("model=toy-turbo&lesson=low-and-high", drawn=False)
+    covered = """() => { const card = document.querySelector('#lesson').getBoundingClientRect();
+      return ['#pictures', '#unet', '#heat-weights', '#ask'].filter((one) => { const { left, right, top, bottom } = document.querySelector(one).getBoundingClientRect();
+        return left < card.right && right > card.left && top < card.bottom && bottom > card.top; }); }"""
+    expect(page.locator("#lesson")).to_contain_text("Low and high")
+    has_drawn(page)
+    assert page.evaluate(covered) == ["#ask"]
+    for _ in range(2):
+        page.locator(".rw-lesson-skip, .rw-lesson-next").first.click()
+    expect(page.locator("#lesson")).to_contain_text("3 of 5")
+    assert "#ask" not in page.evaluate(covered)  # it is about a slider there
+
+
+@pytest.mark.thorough
 def test_the_parabolas_numbers_have_intervals(visit):
     page = visit("steps=1")
     screen(page, "Learn")
@@ -248,12 +302,21 @@ def test_a_class_gets_a_sheet_of_what_the_lessons_ask(visit):
     page = visit("steps=2")
     screen(page, "Learn")
     page.evaluate("() => { window.reweight.toPrinter = () => {}; }")  # whose dialogue would wait for a person
+    page.locator("#sheet summary").click()
+    expect(page.locator("#sheet-lessons input:checked")).to_have_count(8)
     page.locator("#lesson-sheet").click()
     sheet = page.frame_locator("#class-sheet").locator("body")
-    expect(sheet.locator("section")).to_have_count(8)
+    expect(sheet.locator("section")).to_have_count(9)  # the U-Net to fill in comes first
+    expect(sheet.locator("section").first.locator("tr")).to_have_count(8)
     expect(sheet).to_contain_text("Which one changes the picture most?")
-    expect(sheet.locator("section").first.locator("li")).to_have_count(3)
+    expect(sheet.locator("section").nth(1).locator("li")).to_have_count(3)
     expect(sheet).not_to_contain_text("SSIM")  # which the answers tell
+    for box in page.locator("#sheet-lessons input").all()[1:]:
+        box.uncheck()
+    page.locator("#lesson-answers").click()
+    expect(sheet.locator("section")).to_have_count(1)
+    expect(sheet.locator("li.right")).to_have_text("the last of the decoder")
+    expect(sheet).to_contain_text("SSIM")
 
 
 def test_presenting_leaves_no_small_type_and_comes_back(visit):

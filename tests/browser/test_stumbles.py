@@ -33,6 +33,7 @@ def test_enter_draws_from_prompt_and_seed_and_shift_enter_is_a_new_line(visit):
 
 def test_number_boxes_are_clamped_and_come_back_when_emptied(visit):
     page = visit("steps=2")
+    page.route("**/compare/draw", lambda route: route.fulfill(body='{"kind": "stopped"}\n'))  # none of it is drawn
     page.locator("#more > summary").click()
     typed = (
         ("seed", "1.7", "2"), ("seed", "", "7"), ("seed", "-4", "0"), ("low", "9", "2"), ("low", "", "0.98"),
@@ -94,6 +95,7 @@ def test_what_an_address_cannot_have_is_left_out(visit, query):
     page.locator("#stop").click()
 
 
+@pytest.mark.thorough
 def test_within_a_frame_the_outer_page_is_told_the_address(visit, server):
     page = visit("steps=2")
     page.evaluate(

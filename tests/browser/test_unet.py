@@ -49,6 +49,7 @@ def test_a_step_can_be_chosen_and_a_block_has_its_own_slider(visit):
     expect(page.locator("#said")).to_contain_text(re.compile(r"at 0\.50 at step 2: .*changed"))
 
 
+@pytest.mark.thorough
 def test_dragging_a_block_sets_its_weight(visit):
     page = visit("steps=2&low=1&high=1")
     box = block(page, 2).locator("rect").bounding_box()
@@ -192,6 +193,7 @@ def test_the_page_paints_what_the_server_computes(visit):
     assert weights(page) == [f"{told[t][i]:.2f}" for i in range(7) for t in range(3)]
 
 
+@pytest.mark.thorough
 def test_the_curves_and_the_other_screen_follow(visit):
     page = visit("steps=2")
     page.get_by_role("tab", name="Importance").click()

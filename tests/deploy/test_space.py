@@ -1,4 +1,4 @@
-"""Uploading a Space to a stand-in of the hub, by the command itself in a process of its own."""
+"""Uploading a Space to a stand-in of the hub, by the command itself."""
 
 from __future__ import annotations
 
@@ -45,10 +45,18 @@ def hub(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Spaces, str]]:
         close_session()
 
 
-def test_the_upload_holds_what_a_space_needs_and_replaces_what_was_there(hub, monkeypatch):
+@pytest.mark.thorough
+def test_the_command_uploads_in_a_process_of_its_own(hub):
     spaces, address = hub
     status, said = run(address, "owner/name")
     assert status == 0 and "owner/name" in said, said
+    assert set(spaces.files["owner/name"]) == {*files_of(), ".gitattributes"}
+
+
+def test_the_upload_holds_what_a_space_needs_and_replaces_what_was_there(hub, monkeypatch):
+    spaces, _ = hub
+    done = run_here("space", "owner/name")
+    assert done.returncode == 0 and "owner/name" in done.stdout + done.stderr, done.stderr
     there = spaces.files["owner/name"]
     assert set(there) == {*files_of(), ".gitattributes"} and len(spaces.commits) == 1
     assert all(there[name] == (ROOT / name).read_bytes() for name in files_of())

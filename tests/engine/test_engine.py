@@ -615,13 +615,13 @@ class TestModels:
     def test_facts_of_a_model(self, engine, xl):
         assert [block.stage for block in engine.blocks(engine.models[0])] == ["down"] * 3 + ["mid"] + ["up"] * 3
         assert len(xl.blocks(xl.models[0])) == 5
-        assert engine.side(ask(engine, size=72)) == 36
+        assert engine.side(ask(engine, size=72)) == 18
         assert engine.card(engine.models[0]).size == 64
 
 
 class TestProbe:
     def test_a_snapshot_comes_after_each_iteration(self, engine):
-        asked = ask(engine, seed=60, guidance=2.0)
+        asked = ask(engine, seed=60, guidance=2.0, size=128)  # large enough that its runs come one by one
         events = [e for e in engine.probe(asked, runs=2, iterations=2) if isinstance(e, ProbeSnapshot)]
         assert [(event.run, event.iteration) for event in events] == [(0, 0), (0, 1), (1, 0), (1, 1)]
         table = events[-1].table

@@ -301,3 +301,11 @@ def test_anything_at_all_is_a_request_or_a_sentence(raw):
     assert not any(unicodedata.category(c) in ("Cc", "Cs") for c in request.prompt + request.negative_prompt)
     assert all(0 <= factor <= 4 for factor in (freeu.b1, freeu.b2, freeu.s1, freeu.s2))
     hash(request)
+
+
+@pytest.mark.parametrize("odd", [True, 5, -0.5, " ", [None], [[]], [[1, 2], [1]], [["low", 0.9]], {"nothing": 1}])
+def test_odd_settings_of_reweighting_beside_plain_ones_get_a_sentence(odd):
+    for raw in ({"reweighted": odd}, {"methods": {"reweighted": odd}}):
+        with pytest.raises(RequestError) as caught:
+            validate(prompt="a fox", low=0.9, **raw)
+        assert is_sentence(str(caught.value)) and "Re-weight" in str(caught.value)

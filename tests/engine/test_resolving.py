@@ -62,6 +62,17 @@ def test_the_newest_that_fits_serves():
     assert chosen(probed=(old, new, other)).table is new
 
 
+@pytest.mark.parametrize("schedule", ["importance", "inverted", "flat"])
+def test_a_calibrated_table_serves_its_own_schedule_alone(assets, schedule):
+    ours, papers = table(0.9, method="probe:calibrated"), table(0.3, method="probe:paper-text")
+    assert chosen(probed=[ours], schedule="calibrated").table is ours
+    mean = chosen(probed=[ours], schedule=schedule)
+    assert mean.table is None and mean.method == "probe:paper-code" and "mean of 2" in mean.source
+    assert chosen(probed=[papers, ours], schedule=schedule).method == papers.method
+    assert chosen(probed=[papers, ours], schedule="calibrated").method == ours.method
+    assert chosen(probed=[papers], schedule="calibrated").method == "empirical"
+
+
 def test_the_empirical_strategy_is_had_for_the_asking(assets):
     found = chosen("a fox", probed=[table(prompt="a fox")], pinned=table(), schedule="empirical")
     assert found.table is None and "Probe now" not in found.source

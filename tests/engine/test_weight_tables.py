@@ -78,12 +78,14 @@ def test_the_tuned_schedule_takes_what_is_shipped(turbo, tmp_path, monkeypatch):
 
 
 def test_every_shipped_table_serves_its_model():
-    for model in ("toy", "toy-turbo"):
-        for shipped in resolving.shipped_weights(model):
-            engine = Engine((model,))
-            asked = request(model, steps=shipped.steps, schedule="tuned")
-            assert engine.chosen(asked).weight_table == shipped
-            engine.close()
+    engine = Engine(("toy", "toy-turbo"))
+    try:
+        for model in ("toy", "toy-turbo"):
+            for shipped in resolving.shipped_weights(model):
+                asked = request(model, steps=shipped.steps, schedule="tuned")
+                assert engine.chosen(asked).weight_table == shipped
+    finally:
+        engine.close()
 
 
 def test_a_picture_names_the_table_it_is_from(turbo):
@@ -173,16 +175,8 @@ def test_an_unknown_card_is_no_reason_to_look_for_weights():
     assert resolving.shipped_weights("somebody/else") == () and card_for("toy-turbo").embedded
 
 
-def test_the_page_says_what_shipped_weights_gain_and_cost():
-    from reweight.engine.engine import Engine
-    from reweight.engine.request import validate
-
-    engine = Engine(("toy-turbo",))
-    try:
-        request = validate(engine.card("toy-turbo"), prompt="a boat", model="toy-turbo", steps=2, schedule="tuned")
-        source = engine.chosen(request).source
-    finally:
-        engine.close()
+def test_the_page_says_what_shipped_weights_gain_and_cost(turbo):
+    source = turbo.chosen(request(prompt="a boat", schedule="tuned")).source
     assert source.startswith(
         "weights tuned on 96 other prompts for the toy scorer, shipped with the model; on 191 further"
     )

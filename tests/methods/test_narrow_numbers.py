@@ -47,12 +47,12 @@ def test_a_method_makes_no_float64_within_the_unet(sd_pipe, key):
     settings = {key: replace(chosen, scope="within") if key == "at-edm" else chosen}  # its blocks have one layer each
     doubles = NoDoubles(sd_pipe.unet)
     with doubles, applied(sd_pipe, key, settings, drawing):
-        sd_pipe("red cat", num_inference_steps=3, guidance_scale=2.0, height=16, width=16, output_type="latent")
+        sd_pipe("red cat", num_inference_steps=3, guidance_scale=2.0, height=32, width=32, output_type="latent")
     assert doubles.found == set()
 
 
 def test_measuring_makes_none_either(sd_pipe):
     doubles = NoDoubles(sd_pipe.unet)
     with doubles:
-        sensitivity(sd_pipe, "red cat", steps=1, guidance_scale=0.0, height=16, width=16)
+        sensitivity(sd_pipe, "red cat", steps=1, guidance_scale=0.0, height=32, width=32)
     assert doubles.found == set()

@@ -87,7 +87,12 @@ class TestFasterDiffusion:
         assert sorted(FasterDiffusion().keys(20)) == [0, 1, 2, 4, 6, 10, 14]
         assert sorted(FasterDiffusion().keys(3)) == [0, 1, 2]
 
-    @pytest.mark.parametrize("together", [1, 2, 50])
+    @pytest.mark.parametrize(
+        "pipe, together",
+        [("sd", 1), ("sd", 2), ("sd", 50), ("sdxl", 2)]
+        + [pytest.param("sdxl", together, marks=pytest.mark.thorough) for together in (1, 50)],
+        indirect=["pipe"],
+    )
     def test_hooks_by_hand(self, pipe, together):
         unet = pipe.unet
         expected = by_hand(pipe, [unet.conv_in, *unet.down_blocks, unet.mid_block], {0, 3}, steps=6)
@@ -96,7 +101,9 @@ class TestFasterDiffusion:
         assert report.figures["encoder calls saved"] == 4
         assert report.figures["decoder calls saved"] == {1: 0, 2: 2, 50: 4}[together]
 
-    @pytest.mark.parametrize("name", ["Heun", "PNDM", "Euler"])
+    @pytest.mark.parametrize(
+        "name", ["Heun", *(pytest.param(name, marks=pytest.mark.thorough) for name in ("PNDM", "Euler"))]
+    )
     def test_together_is_one_by_one_with_other_schedulers(self, sd_pipe, name):
         with_scheduler(sd_pipe, name)
         with apply("faster-diffusion", sd_pipe) as one:
@@ -214,7 +221,8 @@ class TestTGate:
         assert report.figures["of these without guidance"] == 3
         assert report.figures["cross-attention calls saved"] == 3 * len(attentions)
 
-    @pytest.mark.parametrize("pipe", ["sd", pytest.param("sdxl", marks=pytest.mark.thorough)], indirect=True)
+    @pytest.mark.thorough
+    @pytest.mark.parametrize("pipe", ["sd", "sdxl"], indirect=True)
     def test_flops(self, pipe):
         whole = flops(lambda: latents(pipe, steps=5))
         with apply("tgate", pipe):
@@ -228,7 +236,7 @@ class TestTGate:
 
 
 class TestDeis:
-    @pytest.mark.parametrize("order", [1, 2, 3])
+    @pytest.mark.parametrize("order", [2, *(pytest.param(order, marks=pytest.mark.thorough) for order in (1, 3))])
     def test_it_is_diffusers(self, sd_pipe, order):
         before = sd_pipe.scheduler
         with apply("deis", sd_pipe, order=order):
@@ -272,7 +280,14 @@ class TestTokenMerging:
         offsets = torch.tensor([[0, 1], [2, 3]])
         assert cells(4, 4, 2, offsets).tolist() == [0, 3, 12, 15]
 
-    @pytest.mark.parametrize("ratio, downsample, stride", [(0.5, 1, 2), (0.3, 2, 2), (0.75, 4, 2), (0.5, 2, 4)])
+    @pytest.mark.parametrize(
+        "ratio, downsample, stride",
+        [
+            (0.3, 2, 2),
+            (0.5, 2, 4),
+            *(pytest.param(*case, marks=pytest.mark.thorough) for case in ((0.5, 1, 2), (0.75, 4, 2))),
+        ],
+    )
     def test_the_tomesd_package(self, sd_pipe, ratio, downsample, stride):
         tomesd = pytest.importorskip("tomesd", reason="tomesd is not installed")
         options = dict(max_downsample=downsample, sx=stride, sy=stride, use_rand=False)

@@ -223,7 +223,7 @@ class TestEverywhere:
 
     @pytest.mark.parametrize(
         "steps, family",
-        [one_of(case, (1, "toy"), (5, "toy"), (3, "sdxl")) for case in product([1, 3, 5], ["toy", "sdxl"])],
+        [one_of(case, (1, "toy"), (5, "toy")) for case in product([1, 3, 5], ["toy", "sdxl"])],
     )
     def test_inert_means_that_nothing_changes(self, request, key, steps, family):
         pipe = request.getfixturevalue("sdxl_pipe" if family == "sdxl" else "sd_pipe")

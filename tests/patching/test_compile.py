@@ -77,7 +77,7 @@ def test_a_pipeline_of_two_steps_is_that_of_the_plain_unet(sd_pipe):
 
 @pytest.mark.thorough
 def test_a_probe_of_a_compiled_unet_finds_the_same_table(sd_pipe):
-    options = {"steps": 2, "guidance_scale": 3.0, "height": 16, "width": 16, "runs": 2, "iterations": 2}
+    options = {"steps": 2, "guidance_scale": 3.0, "height": 32, "width": 32, "runs": 2, "iterations": 2}
     sd_pipe.unet = tiny.build_sd_unet(**SMALL)
     expected = probe(sd_pipe, "a red apple on table", **options)
     sd_pipe.unet.compile(backend="eager")

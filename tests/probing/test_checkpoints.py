@@ -17,7 +17,7 @@ from reweight.probing.probe_request import ProbeRequest
 from reweight.storage.sealed import read_sealed, write_sealed
 
 PROMPT = "a red apple on the table"
-OPTIONS = {"steps": 1, "guidance_scale": 0.0, "height": 16, "width": 16, "runs": 2, "iterations": 4, "batch_size": 1}
+OPTIONS = {"steps": 1, "guidance_scale": 0.0, "height": 32, "width": 32, "runs": 2, "iterations": 4, "batch_size": 1}
 REQUEST = ProbeRequest.of(PROMPT, **OPTIONS)
 ABOUT = {"prompt": PROMPT}
 

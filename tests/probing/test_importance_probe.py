@@ -13,14 +13,14 @@ import torch
 from diffusers import DDIMScheduler, EulerDiscreteScheduler
 from diffusers.models.transformers.transformer_2d import Transformer2DModel
 
-from reweight.probing.ablation import agreement, sensitivity
+from reweight.probing.ablation import agreement, agreement_by_step, agreement_p, sensitivity
 from reweight.probing.importance_probe import iter_probe, probe
 from reweight.probing.probe_request import ProbeRequest, Trajectory
 from reweight.probing.search import PRESETS, ProbeSettings, Runs, bootstrap_means, interval, update_thresholds
 from reweight.probing.teacher import record_teacher
 
 PROMPT = "a red apple on the table"
-SIDE = 16  # pixels; latents half that
+SIDE = 32  # pixels; latents a quarter of that
 LOOSE = {  # bounds and tolerances at which a tiny net accepts, rejects and bypasses
     "paper-code": {"bound": (0.3, 0.6), "tol": (4e-3, 8e-3), "runs": 2, "iterations": 8},
     "paper-text": {"bound": (0.2, 0.4), "tol": (2e-3, 3e-3), "runs": 2, "iterations": 5},
@@ -53,7 +53,7 @@ def literal_trajectory(pipe, steps, seed, guidance):
     text, no_text = pipe.encode_prompt(PROMPT, "cpu", 1, guided)
     ddim = DDIMScheduler.from_config(pipe.scheduler.config)
     ddim.set_timesteps(steps)
-    x = torch.randn(1, 4, SIDE // 2, SIDE // 2, generator=torch.Generator().manual_seed(seed))
+    x = torch.randn(1, 4, SIDE // 4, SIDE // 4, generator=torch.Generator().manual_seed(seed))
     trajectory = []
     for timestep in ddim.timesteps:
         halves = [(x, no_text), (x, text)] if guided else [(x, text)]
@@ -527,6 +527,20 @@ def test_sensitivity_against_one_block_at_a_time(pipe, bypass):
     for h in (0.0, -0.1, 1.5, float("nan")):
         with pytest.raises(ValueError, match="h must lie in"):
             sensitivity(pipe, PROMPT, steps=2, h=h)
+
+
+def test_chance_alone_is_told_from_agreement_by_the_orders_of_the_blocks():
+    order = np.arange(7.0)[None]
+    assert agreement_p(order, order) == agreement_p(order, -order) == 2 / 5040
+    assert agreement_p(np.ones((2, 7)), np.vstack([order, order])) == 1
+    turned = order.copy()
+    turned[0, :5] = turned[0, 4::-1]  # 10 of 21 pairs the other way round: tau-b 1/21
+    assert agreement(order, turned) == pytest.approx(1 / 21) and agreement_p(order, turned) > 0.9
+    one, many = np.array([[0, 2, 1, 4, 3, 6, 5.0]]), np.array([[0, 2, 1, 4, 3, 6, 5.0]] * 12)
+    assert agreement_p(np.repeat(order, 12, 0), many) == agreement_p(order, one), "steps alike are no more evidence"
+    steps = agreement_by_step(np.vstack([order, order]), np.vstack([order, turned]))
+    assert steps == pytest.approx([1, 1 / 21])
+    assert 1 / 5001 <= agreement_p(np.arange(9.0)[None], np.arange(9.0)[None]) < 0.001
 
 
 def test_agreement_is_kendalls_tau_b():

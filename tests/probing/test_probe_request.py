@@ -16,12 +16,12 @@ from reweight.probing.search import PRESETS, ProbeSettings
 from reweight.probing.teacher import record_teacher
 
 PROMPT = "a red apple on the table"
-OPTIONS = {"guidance_scale": 0.0, "height": 16, "width": 16}
+OPTIONS = {"guidance_scale": 0.0, "height": 32, "width": 32}
 
 
 @pytest.mark.parametrize("kind", [np.int64, np.uint8, np.int32, lambda value: np.array(value), torch.tensor])
 def test_any_integer_will_do(sd_pipe, kind):
-    plain = {"steps": 2, "seed": 3, "images": 1, "height": 16, "width": 16, "batch_size": 4, "runs": 2, "iterations": 2}
+    plain = {"steps": 2, "seed": 3, "images": 1, "height": 32, "width": 32, "batch_size": 4, "runs": 2, "iterations": 2}
     asked = ProbeRequest.of(PROMPT, **{name: kind(value) for name, value in plain.items()})
     assert asked == ProbeRequest.of(PROMPT, **plain)
     assert all(type(getattr(asked, name)) is int for name in ("steps", "seed", "images", "height", "batch_size"))

@@ -20,7 +20,7 @@ def latents(n: int = 2) -> torch.Tensor:
     return torch.randn(n, 4, 8, 8, generator=torch.Generator().manual_seed(9))
 
 
-@pytest.mark.parametrize("kind", ["epsilon", "v_prediction", "sample"])
+@pytest.mark.parametrize("kind", ["epsilon", "v_prediction", pytest.param("sample", marks=pytest.mark.thorough)])
 def test_against_one_forward_at_a_time(sd_pipe, kind):
     sd_pipe.scheduler = DDIMScheduler.from_config(sd_pipe.scheduler.config, prediction_type=kind)
     x_0 = latents()

@@ -18,7 +18,7 @@ from reweight.probing.search import PRESETS
 from reweight.probing.surrogate import CHECK_STUDENTS
 
 PROMPT = "a red apple on the table"
-OPTIONS = {"steps": 2, "guidance_scale": 0.0, "height": 16, "width": 16}
+OPTIONS = {"steps": 2, "guidance_scale": 0.0, "height": 32, "width": 32}
 SHORT = OPTIONS | {"runs": 3, "iterations": 3}
 CHILD = """
 import sys, torch
@@ -51,9 +51,16 @@ ESTIMATED = replace(PRESETS["paper-text"], name="estimated", surrogate=True)
 
 
 @pytest.mark.parametrize(
-    "preset", ["paper-text", "calibrated", ESTIMATED], ids=["paper-text", "calibrated", "estimated"]
+    ("preset", "batch_size"),
+    [
+        pytest.param("paper-text", None, id="paper-text"),
+        pytest.param("calibrated", 2, id="calibrated, batched"),
+        pytest.param(ESTIMATED, None, id="estimated"),
+        pytest.param("calibrated", None, id="calibrated", marks=pytest.mark.thorough),
+        pytest.param("paper-text", 2, id="paper-text, batched", marks=pytest.mark.thorough),
+        pytest.param(ESTIMATED, 2, id="estimated, batched", marks=pytest.mark.thorough),
+    ],
 )
-@pytest.mark.parametrize("batch_size", [None, 2])
 def test_wherever_it_stops_it_goes_on_to_the_same_table(sd_pipe, tmp_path, preset, batch_size):
     options = SHORT | {"preset": preset, "batch_size": batch_size}
     whole = Check()

@@ -19,7 +19,7 @@ from reweight.probing.teacher import Teacher, record_teacher
 from reweight.schedule import ImportanceTable
 
 PROMPT = "a red apple on the table"
-OPTIONS = {"steps": 2, "height": 16, "width": 16}
+OPTIONS = {"steps": 2, "height": 32, "width": 32}
 CODE = replace(PRESETS["paper-code"], bound=(0.1, 0.2), tol=(1e-4, 2e-4), runs=8, iterations=8)
 TEXT = replace(PRESETS["paper-text"], bound=(0.1, 0.2), tol=(1e-4, 2e-4), runs=2, iterations=5)
 
@@ -37,6 +37,7 @@ def test_it_finds_what_the_whole_search_finds(sd_pipe, settings, guidance):
     assert fewer.table.settings["surrogate"] is True and whole.table.settings["surrogate"] is False
 
 
+@pytest.mark.thorough
 def test_four_checks_were_too_few_for_the_embedded_model():
     pipe = load_model("toy-turbo", device="cpu").pipe
     prompt, options = "concept art of a black bus at the beach", {"steps": 2, "guidance_scale": 0.0}

@@ -8,6 +8,7 @@ import pytest
 from around import App, ask, sentence
 
 from reweight.serving.rules import Rules
+from reweight.storage.strict_json import CONTAINERS
 
 
 @pytest.mark.parametrize("path", ["/gradio_api/call/compare", "/gradio_api/queue/join", "/gradio_api/component_server"])
@@ -126,3 +127,12 @@ def test_a_job_that_is_not_there_is_not_listened_to():
     app = App()
     (answer,) = ask(app, ("GET", "/gradio_api/call/compare/" + "e" * 32, {}))
     assert answer.status_code == 410 and sentence(answer) and app.seen == []
+
+
+@pytest.mark.parametrize(
+    "path", ["gradio_api/call/compare", "gradio_api/queue/join", "gradio_api/cancel", "reweight/compare/draw"]
+)
+def test_a_body_of_too_many_values_is_refused_before_it_is_parsed(path):
+    app, body = App(), b'{"data": [' + b"[]," * CONTAINERS + b"1]}"
+    (answer,) = ask(app, ("POST", f"/{path}", {"content": body}), rules=Rules())
+    assert answer.status_code == 413 and "too many values" in sentence(answer) and app.seen == []

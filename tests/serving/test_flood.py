@@ -12,6 +12,7 @@ from server import Server
 SECONDS = 60  # for what takes a few on a quiet machine
 
 
+@pytest.mark.thorough
 def test_eighty_requests_without_a_session_do_not_close_it(public: Server, caller: Caller):
     with ThreadPoolExecutor(16) as pool:
         codes = list(pool.map(lambda n: caller.join("importance", LONG).status_code, range(80)))

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
+import httpx
 import pytest
 from around import SMALL, App, ask, sentence
 from calling import finished
@@ -50,3 +52,41 @@ def test_a_web_socket_is_closed():
 
     finished(run())
     assert said == ["websocket.close"]
+
+
+@pytest.mark.parametrize(("method", "path"), [("GET", "/"), ("POST", "/reweight/begin")])
+def test_an_address_may_have_so_many_pages_made_at_a_time(method, path):
+    release, rules = asyncio.Event(), Rules(pages_each=3, behind_proxy=True)
+
+    async def slow(scope: Any, receive: Any, send: Any) -> None:
+        await release.wait()
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": b""})
+
+    async def run() -> list[int]:
+        house = House(rules)
+        transport = httpx.ASGITransport(Guard(slow, house), client=("127.0.0.1", 1))
+        async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as client:
+
+            def opened(address: str) -> Any:
+                return asyncio.create_task(
+                    client.request(method, path, headers={"x-forwarded-for": address}, content=b"{}")
+                )
+
+            tasks = [opened("8.8.8.8") for _ in range(3)]
+            while house.opening["8.8.8.8"] < 3:
+                await asyncio.sleep(0)
+            refused = await opened("8.8.8.8")
+            assert "opened from your address" in sentence(refused)
+            tasks.append(opened("9.9.9.9"))
+            release.set()
+            codes = [(await task).status_code for task in tasks]
+            assert not house.opening
+            return [refused.status_code, *codes]
+
+    assert finished(run()) == [429, 200, 200, 200, 200]
+
+
+def test_a_proxy_is_told_not_to_keep_streams_back():
+    (answer,) = ask(App(), ("GET", "/", {}))
+    assert answer.headers["x-accel-buffering"] == "no"

@@ -108,3 +108,13 @@ def test_what_anybody_can_cause_is_told_so_many_times_a_minute():
     assert len(told(5, 0.0)) == 5 and len(told(500, 10.0)) == logs.MOST - 5
     (later,) = told(1, 61.0)
     assert later.fields == {"left_out": 505 - logs.MOST}
+
+
+def test_a_librarys_record_does_not_quote_a_visitor_and_comes_once_a_minute(stream):
+    written, _ = stream
+    for number in range(5):
+        logging.getLogger("mcp.server").warning("Tool '%s' not listed", f"{SECRET} {number} " * 10_000)
+    logging.getLogger("reweight").warning("x" * 10_000)
+    library, ours = [json.loads(line) for line in written.getvalue().splitlines()]
+    assert SECRET not in written.getvalue() and library["where"].startswith("test_logs.py:")
+    assert len(ours["text"]) == logs.LONGEST

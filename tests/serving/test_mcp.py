@@ -18,6 +18,11 @@ from PIL import Image
 from server import Server, no_insides, program, serving
 from test_guard import SMALL, App, ask
 
+from reweight.serving.arriving import CALLER, INSIDE
+from reweight.serving.guard import Guard
+from reweight.serving.house import House
+from reweight.serving.mcp_answers import LONGEST, error_text
+from reweight.serving.messages import FAILED
 from reweight.serving.rules import MCP, Rules
 from reweight.serving.server import rules_for
 
@@ -46,6 +51,51 @@ def test_calls_take_places_and_no_file_of_this_machine_is_named():
     assert ask(App(), ("POST", f"/{PATH}", call))[0].status_code == 404
 
 
+def test_jobs_of_mcp_clients_share_a_session_that_is_nobody_elses():
+    async def run() -> list[int]:
+        house = House(replace(SMALL, behind_proxy=True))
+        transport = httpx.ASGITransport(Guard(App(), house), client=("127.0.0.1", 1))
+
+        async def join(client: httpx.AsyncClient, secret: str, **named: str) -> int:
+            headers = {INSIDE.decode(): secret, **{name.replace("_", "-"): value for name, value in named.items()}}
+            body = {"data": [], "session_hash": "shared"}
+            answer = await client.post("/gradio_api/queue/join", json=body, headers=headers)
+            assert house.sessions.belongs("shared", "inside") and not house.places.held
+            return answer.status_code
+
+        async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as client:
+            inside = house.inside.decode()
+            callers = [await join(client, inside, **{CALLER.decode(): f"8.8.8.{n}"}) for n in range(20)]
+            return [*callers, await join(client, "0" * len(inside), x_forwarded_for="8.8.8.1")]
+
+    assert finished(run()) == [200] * 20 + [403]
+
+
+def test_a_message_that_the_library_would_stumble_over_is_refused():
+    app, rules = App(), replace(SMALL, mcp=True, live_bytes=50_000)
+    deep = b'{"a": ' + b"[" * 990 + b"]" * 990 + b"}"
+    odd = [
+        b"",
+        b"[]",
+        b"null",
+        deep,
+        b'{"id": ' + b"9" * 5000 + b"}",
+        b'{"a": NaN}',
+        b'{"a": 1, "a": 2}',
+        b'{"a": "\\ud800"}',
+    ]
+    answers = ask(app, *(("POST", f"/{PATH}", {"content": one}) for one in odd), rules=rules)
+    assert [one.status_code for one in answers] == [400] * len(odd) and app.seen == []
+
+
+def test_an_error_is_a_line_without_addresses():
+    assert error_text("") == error_text("Client error '500' for url 'http://127.0.0.1:7/x'\nFor more") == FAILED
+    assert "large" in error_text("Client error '413' for url 'http://127.0.0.1:7/x'")
+    assert "picture" in error_text("Incorrect padding")
+    assert error_text("The low weight is above.") == "The low weight is above."
+    assert len(error_text("x" * 10_000)) == LONGEST + 1
+
+
 @pytest.mark.skipif(find_spec("mcp") is not None, reason="the mcp package is installed")
 def test_without_the_package_it_is_said_what_to_install():
     running = program("--mcp", "--port", "0")
@@ -56,7 +106,7 @@ def test_without_the_package_it_is_said_what_to_install():
 @pytest.fixture(scope="module")
 def open_to_clients() -> Iterator[Server]:
     """The program as MCP clients may call it."""
-    with serving(None, None, "--mcp") as server:
+    with serving(None, None, "--mcp", changes={"REWEIGHT_BEHIND_PROXY": "1"}) as server:
         yield server
 
 
@@ -81,6 +131,13 @@ def test_a_client_calls_every_public_endpoint(open_to_clients):
 
 
 @needed
+def test_clients_of_several_addresses_behind_a_proxy_are_served(open_to_clients):
+    for address in ("8.8.8.1", "8.8.8.2"):
+        answer = post(open_to_clients.url, {}, **{"x-forwarded-for": address})
+        assert '"isError":false' in answer.text and '"image"' in answer.text, answer.text[:300]
+
+
+@needed
 @pytest.mark.parametrize("reported", [False, True], ids=["plain", "with progress"])
 def test_the_job_of_a_client_that_leaves_is_stopped_and_no_other(open_to_clients, reported):
     caller = Caller(open_to_clients)
@@ -90,7 +147,7 @@ def test_the_job_of_a_client_that_leaves_is_stopped_and_no_other(open_to_clients
     assert not caller.health()["running"]
 
 
-def post(url: str, arguments: dict[str, Any]) -> httpx.Response:
+def post(url: str, arguments: dict[str, Any], **headers: str) -> httpx.Response:
     """Call a tool as it would be done by hand."""
     message = {
         "jsonrpc": "2.0",
@@ -100,7 +157,7 @@ def post(url: str, arguments: dict[str, Any]) -> httpx.Response:
     }
     accept = {"accept": "application/json, text/event-stream", "content-type": "application/json"}
     body = json.dumps(message).replace("gradio", "\\u0067radio")
-    return httpx.post(url + PATH, content=body, headers=accept, trust_env=False, timeout=60)
+    return httpx.post(url + PATH, content=body, headers=accept | headers, trust_env=False, timeout=60)
 
 
 async def left(url: str, caller: Caller, reported: bool) -> Any:

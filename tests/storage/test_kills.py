@@ -23,7 +23,7 @@ from reweight.tuning.loop import iter_tune
 if not hasattr(os, "fork"):
     pytest.skip("forks are Unix's", allow_module_level=True)
 PROMPT = "a red apple on the table"
-PROBE = {"steps": 2, "guidance_scale": 0.0, "height": 16, "width": 16, "runs": 3, "iterations": 4, "batch_size": 2}
+PROBE = {"steps": 2, "guidance_scale": 0.0, "height": 32, "width": 32, "runs": 3, "iterations": 4, "batch_size": 2}
 
 
 def killed(work: Callable[[Callable[[], None]], Any], after: int) -> bool:

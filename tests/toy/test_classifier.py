@@ -129,6 +129,7 @@ def test_it_stays_small():
     assert 0.5e6 < sum(p.numel() for p in Classifier().parameters()) < 0.75e6
 
 
+@pytest.mark.thorough
 def test_it_trains_resumes_exports_and_is_refused_when_damaged(tmp_path):
     work, folder = tmp_path / "work", tmp_path / "judge"
     work.mkdir()

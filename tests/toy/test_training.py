@@ -417,6 +417,7 @@ def test_matching_moves_pictures_from_the_critics_estimate_to_the_teachers():
     assert told.square().mean().sqrt() == pytest.approx(matching.REAL * away.square().mean().sqrt().item(), rel=1e-2)
 
 
+@pytest.mark.thorough
 def test_the_critic_learns_what_is_drawn_and_what_is_real():
     torch.manual_seed(0)
     critic, way = Critic(narrow_unet()), Trajectory(new_scheduler(), "cpu")

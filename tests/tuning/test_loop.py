@@ -105,6 +105,7 @@ def test_a_resumed_tuning_ends_as_one_without_a_break(sd_pipe, tmp_path, by):
         next(iter_tune(sd_pipe, PROMPTS, scorer, resume=tmp_path / "state.json", **(options | {"trust": 0.5})))
 
 
+@pytest.mark.thorough
 def test_static_and_one_number_share_their_weights(sd_pipe):
     scorer = load_toy_scorer()
     static = list(iter_tune(sd_pipe, PROMPTS, scorer, static=True, **OPTIONS, **QUICK))[-1].weights

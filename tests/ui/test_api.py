@@ -21,6 +21,7 @@ from server import ROOT, Server, free_port, no_insides, program, serving
 from reweight.engine.provenance import read_png
 from reweight.engine.request import validate
 from reweight.models.registry import ASSETS
+from reweight.probing.ablation import agreement
 from reweight.schedule import ImportanceTable
 
 QUICK = {"prompt": "the blue cat in rain", "steps": 2}
@@ -51,6 +52,18 @@ def test_public_endpoints_alone_are_listed(client: Client):
         )
         assert name != "/importance" or {"preset", "runs"} <= set(names)
         assert endpoint["description"].startswith(("Draw", "Probe"))
+
+
+def test_every_parameter_says_what_it_may_be_and_has_an_example_that_can_be_sent(client: Client):
+    named = client.view_api(return_format="dict", print_info=False)["named_endpoints"]
+    for name, endpoint in named.items():
+        for parameter in endpoint["parameters"]:
+            assert parameter["type"]["description"] == parameter["python_type"]["description"] != "", (name, parameter)
+            assert "!!" not in str(parameter["example_input"])
+    of = {one["parameter_name"]: one["type"] for one in named["/importance"]["parameters"]}
+    assert "null: importance" in of["schedule"]["description"] and "calibrated" in of["schedule"]["description"]
+    assert "tau_b_bypass_per_step" in of["direct"]["description"]
+    assert {"size", "painted", "freeu"} <= set(of["settings"]["properties"])
 
 
 def test_compare_gives_three_pictures_with_their_settings(client: Client, server: Server):
@@ -84,8 +97,13 @@ def test_what_is_left_out_is_the_named_models_default(client: Client):
 
 
 def test_importance_gives_a_table(client: Client):
-    given = client.predict(**QUICK, preset="paper-text", runs=1, api_name="/importance")
+    given = client.predict(**QUICK, preset="paper-text", runs=1, direct=True, api_name="/importance")
     table = ImportanceTable.from_json(json.dumps(given))
+    errors, steps = np.array(given["diagnostics"]["bypass_error"]), given["diagnostics"]["tau_b_bypass_per_step"]
+    assert errors.shape == table.scores.shape and given["diagnostics"]["tau_b_bypass"] == pytest.approx(np.mean(steps))
+    assert (
+        agreement(table.scores, errors) == pytest.approx(np.mean(steps)) and 0 < given["diagnostics"]["p_bypass"] <= 1
+    )
     assert (table.runs, table.steps, table.prompt, table.method) == (1, 2, QUICK["prompt"], "probe:paper-text")
 
 
@@ -156,7 +174,7 @@ def test_uploads_are_not_taken_for_prompts(client: Client):
 
 
 def test_two_clients_at_once_get_their_own_pictures(server: Server, client: Client, tmp_path: Path):
-    seeds = range(20, 26)
+    seeds = range(20, 23)
     alone = {
         seed: pixels(client.predict(**QUICK, seed=seed, low=0.9, high=1.2, api_name="/reweight")[0]) for seed in seeds
     }
@@ -269,6 +287,7 @@ def test_the_documents_examples_run_as_they_are_shown(server: Server, capsys):
     cells = [line for line in capsys.readouterr().out.splitlines() if line.startswith("{'low'")]
     assert len(cells) == len(names["grid"]["cells"]) == 3 * 2
     assert names["worst"]["ssim"] < 0.9 and names["score"]["score"] > 0
+    assert names["found"]["method"] == "probe:calibrated" and -1 <= names["tau"] <= 1
 
 
 def test_the_documents_examples_without_a_demo_run_too(server: Server):

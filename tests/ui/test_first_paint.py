@@ -74,8 +74,8 @@ def test_few_pages_are_made_at_a_time_and_who_does_not_take_theirs_keeps_nobody_
             await asyncio.Event().wait()
 
         page = FirstPaint(app, lambda query: "")
-        scope = {"type": "http", "method": "GET", "path": "/"}
-        tasks = [asyncio.create_task(page(scope, None, send)) for _ in range(20)]
+        scopes = [{"type": "http", "method": "GET", "path": "/", "client": (f"9.0.0.{i}", 1)} for i in range(20)]
+        tasks = [asyncio.create_task(page(scope, None, send)) for scope in scopes]
         await asyncio.wait_for(all_offered.wait(), 20)
         for task in tasks:
             task.cancel()

@@ -10,7 +10,7 @@ from server import ROOT
 
 from reweight.methods import METHODS
 from reweight.schedule import CONTROLS
-from reweight.ui.lesson_files import lessons, read_lesson
+from reweight.ui.lesson_files import SAMPLE, lessons, read_lesson
 from reweight.ui.screens import SCREENS
 
 TITLES = {screen.title for screen in SCREENS.values()}
@@ -37,6 +37,23 @@ def test_a_number_in_a_lesson_has_its_source():
             assert figure.lstrip("0") in " ".join(card["sources"]), (key, n, figure)
 
 
+def test_a_question_is_asked_where_nothing_on_the_screen_answers_it():
+    """Importance says the agreement, Ablate each block's effect, and Watch plays: questions come on Compare."""
+    for lesson in lessons():
+        screen = None
+        for n, card in enumerate(lesson["cards"], 1):
+            screen = next((act["screen"] for act in reversed(card["do"]) if "screen" in act), screen)
+            assert "ask" not in card or screen == "Compare", (lesson["key"], n)
+
+
+def test_a_lesson_says_what_it_stands_on_and_a_switched_off_block_at_which_steps():
+    for lesson in lessons():
+        start = lesson["start"]
+        assert {"model", "set"} <= start.keys() and {"low", "high", "schedule"} <= start["set"].keys(), lesson["key"]
+        done = [card.get("done", {}) for card in lesson["cards"]]
+        assert all("at" in one for one in done if one.get("block")), lesson["key"]
+
+
 def test_there_are_enough_and_each_begins_somewhere():
     assert len(lessons()) >= 7 and [lesson["order"] for lesson in lessons()] == sorted(
         lesson["order"] for lesson in lessons()
@@ -53,7 +70,28 @@ def test_there_are_enough_and_each_begins_somewhere():
     ],
 )  # fmt: skip
 def test_what_is_no_lesson_is_refused_in_a_sentence(change):
+    assert read_lesson(SAMPLE.read_bytes())["cards"][-1]["done"]["at"] == "all"
     good = {"format": "reweight-lesson-1", "title": "a", "minutes": 1, "about": "b", "cards": [{"text": "c"}]}
     assert read_lesson(json.dumps(good))["cards"][0]["text"] == "c"
     with pytest.raises(ValueError, match=r"^This is not a lesson.*\.$"):
         read_lesson(json.dumps(good | change))
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("{}", 'This is not a lesson: it has no “format” (it begins with "format": "reweight-lesson-1").'),
+        (
+            '{"format": "reweight-lesson-1", "title": "a", "minutes": 1, "about": "b", "cards": [{"text": "c"}, {"ask": {"question": "d", "options": ["e", "f"], "answer": 0}}]}',
+            "This is not a lesson: “ask” of card 2 has no “because”.",
+        ),
+        (
+            '{"format": "reweight-lesson-1", "title": "a", "minutes": 1, "about": "b", "cards": [{"txt": "c"}]}',
+            "This is not a lesson: card 1 has “txt”, which lessons do not know.",
+        ),
+    ],
+)
+def test_what_a_lesson_lacks_is_said_with_its_place(text, said):
+    with pytest.raises(ValueError) as refused:
+        read_lesson(text)
+    assert str(refused.value) == said

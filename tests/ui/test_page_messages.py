@@ -5,29 +5,33 @@ from __future__ import annotations
 import asyncio
 import gc
 import json
+import threading
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from starlette.requests import Request
 
-from reweight.ui.live import Live, _body
+from reweight.ui.live import BEGUN_AT_ONCE, Live, _body
 from reweight.ui.session import Sessions
 
+POSTED = {"type": "http", "headers": [(b"content-type", b"application/json")]}
 
-def test_a_message_of_many_lists_keeps_nobody_waiting():
-    content = json.dumps({"settings": [[]] * 200_000}).encode()
+
+def test_a_message_of_many_values_keeps_nobody_waiting():
+    content = json.dumps({"settings": [0] * 300_000}).encode()
 
     async def receive() -> dict[str, Any]:
         return {"type": "http.request", "body": content, "more_body": False}
 
     async def run() -> int:
-        request = Request({"type": "http", "headers": [(b"content-type", b"application/json")]}, receive)
+        request = Request(POSTED, receive)
         reading, rounds = asyncio.create_task(_body(request)), 0
         while not reading.done():
             await asyncio.sleep(0.001)
             rounds += 1
-        assert len((await reading)["settings"]) == 200_000
+        assert len((await reading)["settings"]) == 300_000
         return rounds
 
     with ThreadPoolExecutor(1) as thread:
@@ -74,3 +78,34 @@ def test_what_a_page_has_running_is_closed_with_its_connection():
             thread.submit(asyncio.run, run()).result()
     finally:
         gc.enable()
+
+
+def test_pages_that_begin_at_once_are_made_a_few_at_a_time():
+    counting, at_once, most = threading.Lock(), 0, 0
+
+    def start(query: str) -> dict[str, Any]:
+        nonlocal at_once, most
+        with counting:
+            at_once += 1
+            most = max(most, at_once)
+        time.sleep(0.01)
+        with counting:
+            at_once -= 1
+        return {"query": query}
+
+    async def run() -> list[int]:
+        live = Live(None, Sessions(), start, lambda screen: {})
+
+        async def begin() -> int:
+            body = iter([{"type": "http.request", "body": b"{}", "more_body": False}])
+
+            async def receive() -> dict[str, Any]:
+                return next(body)
+
+            return (await live.begin(Request(POSTED, receive))).status_code
+
+        return await asyncio.gather(*(begin() for _ in range(20)))
+
+    with ThreadPoolExecutor(1) as thread:
+        assert thread.submit(asyncio.run, run()).result() == [200] * 20
+    assert 1 < most <= BEGUN_AT_ONCE // 2, "an address has half of the turns"

@@ -40,7 +40,7 @@ def numbers(results: Results) -> dict[str, str]:
 
 def _peers(content: dict) -> Callable[[dict], Iterator[tuple[str, str]]] | None:
     """What reads the numbers of a result on peers; None for those without numbers in sentences."""
-    if content["format"].startswith("reweight-peers-cells"):
+    if content.get("format", "").startswith("reweight-peers-cells"):
         return peer_tables.cell_numbers
     return peer_tables.numbers if isinstance(content.get("lines"), list) else None
 
@@ -62,6 +62,10 @@ def _agreement(found: dict) -> Iterator[tuple[str, str]]:
     for block, damage in enumerate(np.transpose(found["damage"]["output"])):
         yield f"damage.{block}", f"{damage.mean():.2g}"
         yield f"damage.{block}.most", f"{damage.max():.2g}"
+    for kind in ("output", "picture"):
+        for step, row in enumerate(found["damage"][kind], 1):
+            for block, damage in enumerate(row):
+                yield f"damage.{kind}.step {step}.{block}", f"{1000 * damage:.1f}"
 
 
 def _surrogate(found: dict) -> Iterator[tuple[str, str]]:

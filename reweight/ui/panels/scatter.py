@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping, Sequence
 from html import escape
 
-ALONE = "n = 1, no interval"
+ALONE = ["", "", 1]  # low_95, high_95 and n of one measurement, which has no interval
 WIDTH, HEIGHT, LEFT, BOTTOM, RIGHT, TOP = 450, 290, 40, 44, 138, 40
 
 
@@ -19,8 +19,8 @@ def scatter(series: Mapping[str, Sequence[tuple[float, float, int]]], across: st
     def y(value: float) -> float:
         return TOP + (HEIGHT - TOP - BOTTOM) * (1 - min(max(value, 0), 1))
 
-    rows = [["series", "k", across, up, "interval_95"]]
-    rows += [[name, k, a, b, ALONE] for name, points in series.items() for a, b, k in points]
+    rows: list[list[object]] = [["series", "k", across, up, "low_95", "high_95", "n"]]
+    rows += [[name, k, round(a, 4), round(b, 4), *ALONE] for name, points in series.items() for a, b, k in points]
     parts = [
         f'<svg class="rw-scatter" viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{escape(title)}" '
         f'data-table="{escape(json.dumps(rows))}">'

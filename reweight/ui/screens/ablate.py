@@ -10,7 +10,7 @@ from PIL import Image
 
 from ...engine.engine import Batch, Step, Waiting
 from ...engine.request import REWEIGHTED, Request
-from ...engine.resolving import CALIBRATED, choose, places_of
+from ...engine.resolving import CALIBRATED, EMPIRICAL, Chosen, choose, places_of
 from ...probing.ablation import without
 from ...scoring import difference_map, distance
 from ..examples import data_url
@@ -22,7 +22,8 @@ from ..wording import change, waiting
 from .base import Act, Call, Event, Page, Screen
 
 BATCH = 8  # pictures drawn together, after which they are shown
-RANKINGS = ((CALIBRATED, "calibrated (ours)"), ("importance", "paper's"), ("empirical", "static"), ("random", "random"))
+RANKINGS = (CALIBRATED, "importance", EMPIRICAL, "random")  # schedules
+TITLES = {"probe:calibrated": "calibrated (ours)", "probe:paper-code": "paper's", EMPIRICAL: "static"}  # of methods
 
 
 class Ablate(Screen):
@@ -101,8 +102,7 @@ def prune(call: Call) -> Iterator[Event | None]:
     whole: Image.Image | None = None
     points: dict[str, list[tuple[float, float, int]]] = {}
     jobs = [("", 0, np.zeros((request.steps, m), bool))]
-    for key, title in RANKINGS:
-        scores = ranked(call, request, key)
+    for title, scores in rankings(call, request).items():
         order = scores.argsort(axis=1, kind="stable")  # least important first
         for k in range(1, m):
             off = np.zeros((request.steps, m), bool)
@@ -130,12 +130,20 @@ def prune(call: Call) -> Iterator[Event | None]:
     yield {"kind": "chart", "svg": chart}
 
 
-def ranked(call: Call, request: Request, key: str) -> np.ndarray:
-    """Scores (T, m) of a ranking by the key of its schedule."""
-    scheduled = replace(request.reweighting, schedule=key)
-    with_key = request.model_copy(update={"methods": request.methods | {REWEIGHTED: scheduled}})
-    loaded = call.engine.opened(request.model)
-    chosen = choose(
-        with_key, call.engine.blocks(request.model), call.session.tables.of(request.prompt), revision=loaded.revision
-    )
-    return with_key.controlled(chosen.scores, places_of(call.engine.blocks(request.model)))
+def rankings(call: Call, request: Request) -> dict[str, np.ndarray]:
+    """Scores (T, m) of each ranking by its title, which is that of the method that its scores are of."""
+    found = {}
+    places = places_of(call.engine.blocks(request.model))
+    for key in RANKINGS:
+        scheduled = replace(request.reweighting, schedule=key)
+        with_key = request.model_copy(update={"methods": request.methods | {REWEIGHTED: scheduled}})
+        chosen = ranked(call, with_key)
+        title = "random" if key == "random" else TITLES.get(chosen.method, chosen.method.removeprefix("probe:"))
+        found[title] = with_key.controlled(chosen.scores, places)
+    return found
+
+
+def ranked(call: Call, request: Request) -> Chosen:
+    """The scores of a request's schedule, without any table from a file."""
+    loaded, tables = call.engine.opened(request.model), call.session.tables.of(request.prompt)
+    return choose(request, call.engine.blocks(request.model), tables, revision=loaded.revision)

@@ -10,24 +10,35 @@ import numpy as np
 
 from ...engine.engine import ProbeSnapshot, Waiting
 from ...engine.request import REWEIGHTED, Request, RequestError
-from ...engine.resolving import CALIBRATED, Chosen
+from ...engine.resolving import CALIBRATED, EMPIRICAL, Chosen, is_calibrated
 from ...patching.blocks import TargetBlock
-from ...probing.ablation import agreement
 from ...probing.search import PRESETS
 from ...schedule import ImportanceTable
 from ...storage.table_document import MAX_BYTES
 from ..files import STATIC
+from ..instrument import instrument
 from ..pace import CHEAP, about_seconds, evaluations
 from ..panels.curves import ranks
 from ..panels.heat import heatmap, legend
 from ..panels.names import block_name
-from ..wording import agrees, cell_notes, findings, score_interval, shortened, signed, verdict, waiting
+from ..verdict import (
+    Check,
+    by_step,
+    compared,
+    definition,
+    findings,
+    provenance,
+    score_interval,
+    spoken,
+    titled,
+    verdict,
+)
+from ..wording import cell_notes, shortened, waiting
 from . import prompt_tuning
 from .base import Act, Call, Event, Page, Screen
 
 PRESET_NAMES = {"paper-code": "paper's code", "paper-text": "paper's text", CALIBRATED: "calibrated (ours)"}
-RANKINGS = {"importance": "The paper's probe", CALIBRATED: "Calibrated (ours)"}
-SPOKEN = {"importance": "the paper's probe", CALIBRATED: "our calibrated probe"}
+RANKINGS = ("importance", CALIBRATED)  # schedules
 MOST_RUNS = 30
 
 
@@ -47,8 +58,9 @@ class Importance(Screen):
         )
         page.html(f"""
 <div class="rw-card"><p id="verdict" aria-live="polite">Which block matters when?</p>
+  <p class="rw-note" id="definition"></p><details id="by-step" hidden><summary>Tau-b at each step</summary><div></div></details>
   <div id="rankings" class="rw-rankings"></div>{legend("importance")}
-  <p class="rw-note" id="cell-note" aria-live="polite">Click a cell for an explanation.</p>
+  <p class="rw-note" id="cell-note" aria-live="polite">The line at the foot of a cell is its score’s 95% interval: left edge 0, right edge 1. Click a cell for an explanation.</p>
   <div class="rw-line"><button type="button" id="probe">Probe this prompt</button>
     <span role="radiogroup" aria-label="Preset" id="preset">{presets}</span>
     <span class="rw-together"><label class="rw-label" for="runs">Runs</label><input type="number" id="runs" min="1" max="{MOST_RUNS}" step="1" value="15"></span>
@@ -96,41 +108,77 @@ def following(request: Request, schedule: str) -> Request:
 
 
 def drawn(call: Call, request: Request) -> Event:
-    """The drawings and the numbers of the scores that serve a request, beside the other ranking and the direct check."""
+    """The drawings and the numbers of the scores that serve a request, beside the other ranking and the direct check.
+
+    Every ranking is named by what its own scores are, whichever schedule asked for them.
+    """
     blocks, side = call.engine.blocks(request.model), call.engine.side(request)
     names = [block_name(block, side) for block in blocks]
     errors = call.session.direct.get(request.vanilla_key())
-    panels, taus = [], {}
-    for schedule, title in RANKINGS.items():
-        chosen = call.chosen(following(request, schedule))
-        tau = None if errors is None else agreement(chosen.scores, errors)
-        taus[SPOKEN[schedule]] = tau
-        panels.append(
-            {
-                "schedule": schedule,
-                "title": title,
-                "heat": _heat(chosen, blocks, side, names),
-                "source": chosen.source,
-                "tau": "" if tau is None else f"{agrees(tau)}: tau-b {signed(tau)}",
-            }
-        )
+    rankings = rankings_of(call, request)
+    checks = {spoken(one): None if errors is None else Check.of(one, errors) for one in rankings.values()}
+    panels = [
+        {
+            "schedule": schedule, "title": titled(chosen), "heat": _heat(chosen, blocks, side, names),
+            "source": ", ".join(filter(None, (chosen.source, provenance(chosen)))), "name": spoken(chosen, plain=True),
+            "tau": "" if (check := checks[spoken(chosen)]) is None else check.says(), "about": about(chosen, request),
+            "check": {} if check is None else check.columns(),
+        }
+        for schedule, chosen in rankings.items()
+    ]  # fmt: skip
     if errors is not None:
-        share = errors / errors.max() if errors.max() > 0 else errors
-        notes = np.array(
-            [[f"{name}, step {t + 1}: switching it off changes the model's output by {e:.2g} (mean squared error)." for name, e in zip(names, row, strict=True)] for t, row in enumerate(errors)],
-            dtype=object,
-        )  # fmt: skip
-        heat = heatmap(share, names, kind="importance", title="The direct check", notes=notes, alone=True)
-        source = "error of the model's output with only that block switched off, relative to the largest"
-        panels.append({"schedule": None, "title": "The direct check", "heat": heat, "source": source, "tau": ""})
+        panels.append(_direct(errors, names, request))
     chosen = call.chosen(request)
-    followed = SPOKEN.get(request.reweighting.schedule)
+    probed = request.reweighting.schedule in RANKINGS
     ends = score_interval(chosen.table)
+    scheduler = type(call.engine.opened(request.model).pipe.scheduler).__name__
     return {
-        "kind": "importance", "panels": panels, "verdict": verdict(taus, followed if followed else f"“{request.reweighting.control().title}”"),
-        "ranks": ranks(chosen.scores, names), "findings": findings(chosen.table), "names": names,
-        "scores": chosen.scores.round(3).tolist(), "checked": errors is not None,
+        "kind": "importance", "panels": panels,
+        "verdict": verdict(checks, spoken(chosen) if probed else f"“{request.reweighting.control().title}”"),
+        "definition": definition(request.seed, request.steps, len(blocks)),
+        "by_step": by_step(checks) + compared(scheduler) if errors is not None else "",
+        "ranks": ranks(chosen.scores, names, of=spoken(chosen), interval=ends), "about": about(chosen, request),
+        "findings": findings(chosen.table, None if errors is None or not chosen.method else Check.of(chosen, errors)),
+        "names": names, "scores": chosen.scores.round(3).tolist(), "of": spoken(chosen), "checked": errors is not None,
         "interval": None if ends is None else [end.round(3).tolist() for end in ends],
+        "told": instrument(call.engine, request, chosen)[0],
+    }  # fmt: skip
+
+
+def rankings_of(call: Call, request: Request) -> dict[str, Chosen]:
+    """The scores that serve each schedule of RANKINGS; where there is no probe for either, the empirical ones once."""
+    found = {schedule: call.chosen(following(request, schedule)) for schedule in RANKINGS}
+    probed = {schedule: chosen for schedule, chosen in found.items() if chosen.method != EMPIRICAL}
+    return probed or {RANKINGS[0]: found[RANKINGS[0]]}
+
+
+def about(chosen: Chosen, request: Request) -> dict[str, str | int]:
+    """What scores are of, for captions and CSV files: their table's own seed and scheduler, not those of the pictures."""
+    table = chosen.table
+    return {
+        "model": request.model, "prompt": table.prompt if table else request.prompt, "method": chosen.method or "weights",
+        "seed": "" if table is None or table.seed is None else table.seed, "steps": request.steps,
+        "scheduler": table.scheduler if table else "", "source": chosen.source,
+    }  # fmt: skip
+
+
+def _direct(errors: np.ndarray, names: list[str], request: Request) -> Event:
+    largest = errors.max(axis=1, keepdims=True)
+    share = errors / np.where(largest > 0, largest, 1)
+    notes = np.array(
+        [[f"{name}, step {t + 1}: switching it off changes the U-Net's output by {e:.2g} (mean squared error)." for name, e in zip(names, row, strict=True)] for t, row in enumerate(errors)],
+        dtype=object,
+    )  # fmt: skip
+    title = "The direct check"
+    source = "mean squared error of the U-Net's output with only that block switched off"
+    return {
+        "schedule": None, "title": title, "name": "direct-check", "tau": "", "check": {},
+        "source": f"{source}, as a share of the step's largest, in logarithmic colours; seed {request.seed}, DDIM",
+        "heat": heatmap(share, names, kind="importance", title=title, notes=notes, measured=errors),
+        "about": {
+            "model": request.model, "prompt": request.prompt, "method": "direct check", "seed": request.seed,
+            "steps": request.steps, "scheduler": "DDIMScheduler", "source": source,
+        },
     }  # fmt: skip
 
 
@@ -181,7 +229,7 @@ def probe(call: Call) -> Iterator[Event | None]:
         yield {
             "kind": "status",
             "done": 1,
-            "text": f"Probed: {latest.runs} runs on “{shortened(request.prompt)}”. The weights follow {SPOKEN[schedule]} now.",
+            "text": f"Probed: {latest.runs} runs on “{shortened(request.prompt)}”. The weights follow {spoken(call.chosen(request))} now.",
         }
 
 
@@ -204,12 +252,13 @@ def load(call: Call) -> Iterator[Event | None]:
     if not isinstance(text, str) or len(text) > MAX_BYTES:
         raise ValueError("This is not an importance table: it is no text, or too large.")
     request = call.request()
-    call.session.tables = replace(
-        call.session.tables, pinned=fitting(ImportanceTable.from_json(text), request, call.engine.blocks(request.model))
-    )
-    if not request.reweighting.control().probed:
-        request = following(request, "importance")
-        yield {"kind": "schedule", "value": "importance"}
+    table = fitting(ImportanceTable.from_json(text), request, call.engine.blocks(request.model))
+    call.session.tables = replace(call.session.tables, pinned=table)
+    control = request.reweighting.control()
+    if not control.probed or (control.key == CALIBRATED) != is_calibrated(table):
+        schedule = CALIBRATED if is_calibrated(table) else "importance"
+        request = following(request, schedule)
+        yield {"kind": "schedule", "value": schedule}
     yield drawn(call, request)
 
 

@@ -10,7 +10,7 @@ from ...engine.engine import Waiting
 from ...engine.parabola import PICTURES, TIMESTEP
 from ...probing.proposition import Parabolas
 from ..files import STATIC
-from ..lesson_files import lessons, read_lesson
+from ..lesson_files import SAMPLE, lessons, read_lesson
 from ..panels.names import block_name
 from ..wording import waiting
 from .base import Act, Call, Event, Page, Screen
@@ -21,25 +21,41 @@ class Learn(Screen):
 
     key = "learn"
     title = "Learn"
-    scripts = (STATIC / "parabola.js", STATIC / "learn.js", STATIC / "class_sheet.js", STATIC / "present.js")
+    scripts = (
+        STATIC / "parabola.js",
+        STATIC / "lesson_acts.js",
+        STATIC / "lesson_place.js",
+        STATIC / "learn.js",
+        STATIC / "class_sheet.js",
+        STATIC / "present.js",
+    )
     styles = (STATIC / "learn.css", STATIC / "present.css")
 
     def build(self, page: Page) -> None:
         page.html("""
-<div class="rw-card"><p class="rw-lead">Short lessons on the live page: predict first, then look. In any order.</p>
+<div class="rw-card"><p class="rw-lead">Short lessons on the live page: predict first, then look. In any order.
+  <span class="rw-soft">For teachers: a plan for 45 minutes is in docs/TEACHING.md, beside the demo’s code.</span></p>
   <div id="lessons"></div>
+  <details id="sheet"><summary>Print a sheet for the class</summary><div id="sheet-lessons" role="group" aria-label="Lessons on the sheet"></div>
+  <div class="rw-line"><button type="button" class="rw-small-button" id="lesson-sheet">print the sheet</button>
+  <button type="button" class="rw-small-button" id="lesson-answers">print the answers</button></div></details>
   <div class="rw-line"><button type="button" class="rw-link" id="lesson-load">load your own lesson (JSON)</button>
-  <input type="file" id="lesson-file" accept=".json" hidden><button type="button" class="rw-link" id="lesson-sheet">print a sheet for the class</button>
+  <input type="file" id="lesson-file" accept=".json" hidden><button type="button" class="rw-link" id="lesson-sample" title="A short lesson to change into your own">save a sample to start from</button>
   <button type="button" class="rw-link" id="lesson-forget">clear my progress</button></div></div>
 """)
 
     def acts(self) -> Mapping[str, Act]:
-        return {"lessons": listed, "check": check, "parabola": parabola}
+        return {"lessons": listed, "sample": sample, "check": check, "parabola": parabola}
 
 
 def listed(call: Call) -> Iterator[Event | None]:
     """The lessons that come with the demo."""
     yield {"kind": "lessons", "lessons": list(lessons())}
+
+
+def sample(call: Call) -> Iterator[Event | None]:
+    """A short lesson to change into one's own, as a file."""
+    yield {"kind": "file", "name": "my-lesson.json", "text": SAMPLE.read_text(encoding="utf-8")}
 
 
 def check(call: Call) -> Iterator[Event | None]:

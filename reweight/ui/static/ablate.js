@@ -51,9 +51,9 @@
     cell.disabled = false;
     cell.event = event;
     $("img", cell).src = view() === "picture" ? event.picture : event.difference;
-    $("span", cell).textContent = event.far.ssim.toFixed(2).replace(/^(-?)0\./, "$1.");
+    $("span", cell).textContent = rw.ssim(event.far.ssim).replace(/^(-?)0\./, "$1.");
     cell.style.setProperty("--v", Math.min(1, Math.max(0, 1 - event.far.ssim)).toFixed(3));
-    cell.setAttribute("aria-label", `Without ${title(event)}: ${event.far.phrase}, SSIM ${event.far.ssim.toFixed(2)}`);
+    cell.setAttribute("aria-label", `Without ${title(event)}: ${event.far.phrase}, SSIM ${rw.ssim(event.far.ssim)}`);
   }
   const title = ({ block, step }) => `${layout.names[block]} ${step === null ? (layout.steps > 1 ? "at all steps" : "") : `at step ${step + 1}`}`.trim();
 
@@ -62,7 +62,7 @@
     const { picture, difference, far } = cell.event;
     $("#ablate-one").src = view() === "picture" ? picture : difference;
     $("#ablate-one").alt = $("#ablate-says").textContent =
-      `Without ${title(cell.event)}: ${far.phrase}, SSIM ${far.ssim.toFixed(2)}, mean difference ${far.difference}/255`;
+      `Without ${title(cell.event)}: ${far.phrase}, SSIM ${rw.ssim(far.ssim)}, mean difference ${far.difference}/255`;
   }
 
   async function start() {

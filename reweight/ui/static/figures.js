@@ -6,7 +6,7 @@
   const INK = "#211d18";
   const SOFT = "#5f574c";
   const pen = document.createElement("canvas").getContext("2d");
-  const FONT = "system-ui, 'Segoe UI', sans-serif";
+  const { FONT } = rw;
 
   const element = (name, attributes = {}, text = null) => {
     const one = document.createElementNS(NS, name);
@@ -46,27 +46,50 @@
       ["low", `low ${low}`], ["high", `high ${high}`], ["schedule", `weights from: ${(TITLES()[schedule] ?? schedule).toLowerCase()}`],
       ["painted", painted && "some painted by hand"],
     ]);
-    const how = said([["seed", `seed ${seed}`], ["steps", `${steps} step${steps > 1 ? "s" : ""}`], ["guidance", guidance > 1 && `guidance ${guidance}`], ["size", `${size} × ${size}`]]);
+    const how = said([["seed", `seed ${seed}`], ["steps", `${steps} step${steps > 1 ? "s" : ""}`], ["guidance", guidance > 1 && `guidance ${guidance}`], ["size", `${size}\u00a0×\u00a0${size}`]]);
     const title = but.includes("prompt") ? "" : `“${prompt}”`;
     return { title, model: rw.model, how, rules, whole: [rw.model, title, how, rules].filter(Boolean).join(" · ") };
   };
   rw.credit = () => `made with reweight ${rw.facts.version} · re-weighting: Wang, He, Zhou, arXiv:2504.03471${rw.settings.columns.some((one) => one.includes("freeu")) ? " · FreeU: Si et al., arXiv:2309.11497" : ""}`;
 
   // A chart of the page, alone, under a title that names model, prompt and settings.
-  rw.titled = (chart, title) => {
+  // about: what it is of, instead of the settings. bar: what its colours mean, for a colour bar. note: what else is to be known.
+  rw.titled = (chart, title, { about: of = rw.inWords().whole, bar = "", note = "" } = {}) => {
     const [, , w, h] = chart.getAttribute("viewBox").split(/[\s,]+/).map(Number);
     const width = Math.max(w, 460);
-    const head = lines(title, width - 24, 15, { weight: 600, most: 2 });
-    const about = lines(rw.inWords().whole, width - 24, 12, { most: 4 });
-    const top = 12 + 20 * head.length + 16 * about.length + 8;
+    const head = lines(title, width - 24, 15, { weight: 600, most: 4 });
+    const about = lines(of, width - 24, 12, { most: 6 });
+    const said = note ? lines(note, width - 24, 11, { most: 9 }) : [];
     const credit = lines(rw.credit(), width - 24, 10);
-    const svg = paper(width, top + h + 14 + 14 * credit.length);
+    const top = 12 + 20 * head.length + 16 * about.length + 8;
+    const under = top + h + (bar ? 46 : 0);
+    const end = under + (said.length ? 15 * said.length + 8 : 0);
+    const svg = paper(width, end + 14 + 14 * credit.length);
     head.forEach((line, i) => write(svg, line, 12, 24 + 20 * i, 15, { weight: 600 }));
     about.forEach((line, i) => write(svg, line, 12, 20 * head.length + 22 + 16 * i, 12, { fill: SOFT }));
     svg.append(placed(chart, (width - w) / 2, top, w, h, ".rw-title"));
-    credit.forEach((line, i) => write(svg, line, 12, top + h + 18 + 14 * i, 10, { fill: SOFT }));
+    if (bar) colourBar(svg, bar, (width - 240) / 2, top + h);
+    said.forEach((line, i) => write(svg, line, 12, under + 12 + 15 * i, 11, { fill: SOFT }));
+    credit.forEach((line, i) => write(svg, line, 12, end + 18 + 14 * i, 10, { fill: SOFT }));
     return svg;
   };
+  // What the colours of a heatmap mean: scores from 0 to 1, or weights about 1.
+  function colourBar(svg, says, x, y) {
+    const PARTS = 24;
+    const weight = says === "weight";
+    const look = getComputedStyle(document.documentElement); // whose colours are the light theme's
+    const [from, middle, to] = (weight ? ["down", "mid", "up"] : ["is-0", "is-1", "is-1"]).map((name) => look.getPropertyValue(`--rw-${name}`));
+    const probe = document.body.appendChild(document.createElement("i"));
+    for (let k = 0; k < PARTS; k++) {
+      const v = (k + 0.5) / PARTS;
+      const [a, b, share] = !weight ? [from, to, v] : v < 0.5 ? [from, middle, 2 * v] : [middle, to, 2 * v - 1];
+      probe.style.color = `color-mix(in oklab, ${b} ${100 * share}%, ${a})`;
+      svg.append(element("rect", { x: x + (k * 240) / PARTS, y, width: 240 / PARTS + 0.3, height: 10, fill: rw.asRgb(getComputedStyle(probe).color) }));
+    }
+    probe.remove();
+    (weight ? ["≤ 0.5", "1", "≥ 1.5"] : says.includes("logarithmic") ? ["≤ 0.001", "0.03", "1"] : ["0", "0.5", "1"]).forEach((text, k) => write(svg, text, x + 120 * k, y + 23, 11, { fill: SOFT, anchor: "middle" }));
+    write(svg, says, x + 120, y + 37, 11, { fill: SOFT, anchor: "middle" });
+  }
   // A chart of the page within another drawing, with its colours written into it; light, whatever the page's theme is.
   function placed(chart, x, y, w, h, leave = null) {
     const body = document.body.classList;
@@ -147,7 +170,7 @@
       if (!i) write(svg, lines($("h3", figure).textContent, side, 28, { weight: 600, most: 1 })[0], x, y - 14, 28, { weight: 600 });
       if (image?.src) svg.append(picture(await dataUrl(image.src), x, y, side));
       const far = rw.pictures()[figure.dataset.id]?.far;
-      const said = far ? `vs. vanilla: ${far.word}, SSIM ${far.ssim.toFixed(2)}` : j ? "" : count > 1 ? `seed ${figure.dataset.id.split(" ").at(-1)}` : "";
+      const said = far ? `vs. vanilla: ${far.word}, SSIM ${rw.ssim(far.ssim)}` : j ? "" : count > 1 ? `seed ${figure.dataset.id.split(" ").at(-1)}` : "";
       lines(said, side, count > 1 ? 20 : 24, { most: 2 }).forEach((line, l) => write(svg, line, x, y + side + (count > 1 ? 24 : 34) + 28 * l, count > 1 ? 20 : 24, { fill: SOFT }));
     }
     if (heat) {

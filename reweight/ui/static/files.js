@@ -57,20 +57,39 @@
   rw.pngOf = (canvas) => new Promise((done) => canvas.toBlob(async (blob) => done(new Uint8Array(await blob.arrayBuffer())), "image/png"));
   const asText = (cell) => (typeof cell === "string" && /^[=+@-]/.test(cell) && Number.isNaN(Number(cell)) ? `'${cell}` : (cell ?? "")); // no formula
   const quoted = (cell) => (/[",\n]/.test(cell) ? `"${String(cell).replaceAll('"', '""')}"` : cell);
+  // Rows of a CSV with columns that say what they are of, {name: value}, in every line.
+  rw.withSource = ([head, ...rows], about) => [[...head, ...Object.keys(about)], ...rows.map((row) => [...row, ...Object.values(about)])];
+  // What the pictures were drawn with; weights: whether their weights matter.
+  rw.drawnWith = (weights = true) => {
+    const { model, prompt, seed, steps, guidance, low, high, schedule } = rw.settings;
+    return { model, prompt, seed, steps, guidance, ...(weights ? { schedule, low, high } : {}) };
+  };
+  // An SSIM for people; only 1 itself is "1.00".
+  rw.ssim = (value) => (value < 1 && value >= 0.995 ? (Math.floor(value * 1000) / 1000).toFixed(3) : value.toFixed(2));
   rw.csv = (rows) => rows.map((row) => row.map((cell) => quoted(asText(cell))).join(",")).join("\n") + "\n";
 
   // A copy of a drawing with its colours written into it, so that it stands alone; leave: a selector of what is left out.
   const LOOK = ["fill", "fill-opacity", "stroke", "stroke-width", "stroke-dasharray", "stroke-opacity", "opacity", "display", "visibility", "font-size", "font-weight", "text-anchor", "stroke-linejoin"];
   const LIVE = ["class", "tabindex", "role", "style", "data-table"];
+  rw.FONT = "Helvetica, Arial, 'Liberation Sans', sans-serif";
+  // A colour as programs other than browsers read it: a page's mixed colours are oklab(...).
+  const pixel = document.createElement("canvas").getContext("2d", { willReadFrequently: true });
+  rw.asRgb = (colour) => {
+    if (!/^(oklab|oklch|color|lab)\(/.test(colour)) return colour;
+    pixel.clearRect(0, 0, 1, 1);
+    pixel.fillStyle = colour;
+    pixel.fillRect(0, 0, 1, 1);
+    return `rgb(${[...pixel.getImageData(0, 0, 1, 1).data].slice(0, 3).join(", ")})`;
+  };
   rw.withColours = (svg, leave = null) => {
     const copy = svg.cloneNode(true);
     const from = [svg, ...svg.querySelectorAll("*")];
     const copies = [copy, ...copy.querySelectorAll("*")];
     copies.forEach((element, i) => {
       const style = getComputedStyle(from[i]);
-      const look = LOOK.map((name) => `${name}:${style.getPropertyValue(name)}`).join(";");
+      const look = LOOK.map((name) => `${name}:${rw.asRgb(style.getPropertyValue(name))}`).join(";");
       LIVE.forEach((name) => element.removeAttribute(name));
-      element.setAttribute("style", `${look};font-family:sans-serif`);
+      element.setAttribute("style", `${look};font-family:${rw.FONT}`);
     });
     if (leave) copies.forEach((element, i) => from[i].matches(leave) && element.remove());
     return copy;

@@ -10,9 +10,14 @@
       latest = { cheap: latest?.cheap, cost: latest?.cost, ...event };
       $("#findings").innerHTML = event.findings;
       $("#verdict").textContent = event.verdict;
+      $("#definition").textContent = event.definition;
+      $("#by-step > div").innerHTML = event.by_step;
+      $("#by-step").hidden = !event.by_step;
+      rw.importance = event;
       $("#ranks").innerHTML = event.ranks;
       rankings(event.panels);
       if (rw.drawings) $("#curves").innerHTML = rw.drawings.curves;
+      follow(event.told);
       rw.repaint();
       frame(event);
     }
@@ -21,12 +26,21 @@
     if (event.kind === "file") rw.download(event.name, event.text, "application/json");
   }
 
+  // The weights, the U-Net and the curves are of the same table as the scores here, also while it is being probed.
+  function follow(told) {
+    const { data } = rw.table;
+    if (!data || data.steps !== told.steps || data.blocks.length !== told.blocks.length) return;
+    Object.assign(data, { scores: told.scores, base: told.base, mask: told.mask, source: told.source });
+    $("#source").textContent = `Importance: ${told.source}.`;
+  }
+
   function rankings(panels) {
     $("#rankings").classList.toggle("rw-many", latest.scores.length > 4);
     $("#rankings").replaceChildren(
       ...panels.map((panel) => {
         const one = document.createElement("section");
         one.innerHTML = '<h3></h3><p class="rw-tau"></p><div class="rw-scroll"></div><p class="rw-source"></p>';
+        one.dataset.name = panel.name;
         $("h3", one).textContent = panel.title;
         $(".rw-tau", one).textContent = panel.tau;
         $(".rw-scroll", one).innerHTML = panel.heat;
@@ -61,7 +75,7 @@
     const weights = scores.map((row, t) => `<tr><th scope="row">step ${t + 1}</th>${cells(row.map((_, i) => (rw.weight(t, i) === "off" ? "off" : rw.weight(t, i).toFixed(3))), "td")}</tr>`).join("");
     const table = (title, rows) =>
       `<table><caption>${title}</caption><thead><tr><th></th>${names.map((name) => `<th scope="col">${name}</th>`).join("")}</tr></thead><tbody>${rows}</tbody></table>`;
-    $("#frame").innerHTML = table("Importance scores", body) + table("Weights", weights);
+    $("#frame").innerHTML = table(`Importance scores by ${latest.of}`, body) + table("Weights", weights);
   }
   rw.on("painted", () => latest && $("#numbers")?.open && frame(latest));
 
@@ -149,9 +163,11 @@
   });
   function csv() {
     const { scores, names, interval } = latest;
-    const ends = interval ? ["score_low_95", "score_high_95"] : [];
-    const rows = [["step", "block", "score", ...ends, "weight"]];
-    scores.forEach((row, t) => row.forEach((score, i) => rows.push([t + 1, names[i], score, ...(interval ?? []).map((end) => end[t][i]), rw.weight(t, i)])));
-    rw.download("importance.csv", rw.csv(rows), "text/csv");
+    const rows = [["step", "block", "score", "score_low_95", "score_high_95", "weight"]];
+    scores.forEach((row, t) => row.forEach((score, i) => {
+      const weight = rw.weight(t, i);
+      rows.push([t + 1, names[i], score, ...(interval ?? [null, null]).map((end) => end && end[t][i]), weight === "off" ? weight : +weight.toFixed(5)]);
+    }));
+    rw.download("importance.csv", rw.csv(rw.withSource(rows, latest.about)), "text/csv");
   }
 })();

@@ -54,6 +54,24 @@
       line.setAttribute("points", points.map((x, t) => `${x},${y(rw.weight(t, i)).toFixed(1)}`).join(" "));
       dots[i]?.setAttribute("cy", y(rw.weight(0, i)));
     });
+    label(chart, all(".rw-key", chart).map((_, i) => y(rw.weight(table.data.steps - 1, i))), +top + +span);
+  }
+
+  // The labels of lines in the order of the lines' ends, and none below the axis; a thin line leads from an end to its label.
+  function label(chart, ends, lowest) {
+    const gap = +chart.dataset.gap;
+    const order = ends.map((_, i) => i).sort((a, b) => ends[a] - ends[b]);
+    const moved = [];
+    let last = -1e9;
+    order.forEach((i) => (moved[i] = last = Math.max(ends[i], last + gap)));
+    last = lowest + gap;
+    order.reverse().forEach((i) => (moved[i] = last = Math.min(moved[i], last - gap)));
+    const leads = all(".rw-lead", chart);
+    all(".rw-key", chart).forEach((key, i) => {
+      key.setAttribute("y", (moved[i] + 4).toFixed(1));
+      leads[i].setAttribute("y1", ends[i].toFixed(1));
+      leads[i].setAttribute("y2", moved[i].toFixed(1));
+    });
   }
 
   // Colour the U-Net for a step, counted from 0, or with null for what is chosen; as long as no cell is pointed at.

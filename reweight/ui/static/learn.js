@@ -2,12 +2,12 @@
 (() => {
   const rw = window.reweight;
   const { $, all } = rw;
+  const { begin, giveBack, perform, fulfilled, amiss, mark } = rw.lessonActs;
   const KEEP = "reweight-lessons";
   let known = [];
   let lesson = null;
   let at = 0;
-  let before = null; // the visitor's settings, which a lesson gives back
-  let touched = new Set();
+  let begun = null; // until the page stands where a lesson begins
   let progress = {};
   try {
     progress = JSON.parse(localStorage.getItem(KEEP)) ?? {};
@@ -47,70 +47,37 @@
         const state = progress[one.key];
         const row = element("article", "rw-lesson");
         row.append(element("h3", "", one.title), element("p", "", one.about));
+        const link = element("a", "rw-lesson-link", "link");
+        link.href = `?lesson=${one.key}`;
+        link.title = "An address that opens this lesson";
+        link.setAttribute("aria-label", `link: ${one.title}`);
         const foot = element("p", "rw-note", `${one.minutes} minutes${state?.done ? " · done ✓" : state?.at ? ` · at ${state.at + 1} of ${one.cards.length}` : ""}`);
-        const begin = button(state?.done ? "Again" : state?.at ? "Go on" : "Begin", () => start(one, state?.done ? 0 : (state?.at ?? 0)), "rw-small-button");
-        begin.setAttribute("aria-label", `${begin.textContent}: ${one.title}`);
-        row.append(foot, begin);
+        const go = button(state?.done ? "Again" : state?.at ? "Go on" : "Begin", () => start(one, state?.done ? 0 : (state?.at ?? 0)), "rw-small-button");
+        go.setAttribute("aria-label", `${go.textContent}: ${one.title}`);
+        const line = element("div", "rw-line");
+        line.append(go, ...(one.key === "own" ? [] : [link]));
+        row.append(foot, line);
         return row;
       }),
     );
   }
 
-  // ---- what a card does to the page
-  const screen = (title) => all('#screens [role="tab"], #screens .overflow-dropdown button').find((tab) => tab.textContent.trim() === title);
-  const block = (name) => {
-    const blocks = rw.painting()?.blocks ?? [];
-    if (name === "mid") return blocks.findIndex(({ stage }) => stage === "mid");
-    const [stage, level] = name.split("-");
-    return blocks.findIndex((one) => one.stage === stage && one.level === +level);
-  };
-  async function perform(acts = []) {
-    for (const act of acts) {
-      if (act.model && act.model !== rw.model) {
-        const offered = $("#model-select");
-        const served = offered.tagName !== "SELECT" || all("option", offered).some((option) => option.value === act.model);
-        if (served) await rw.openModel(act.model);
-      }
-      Object.keys(act.set ?? {}).forEach((name) => touched.add(name.split(".")[0]));
-      if (act.unpaint || act.paint) touched.add("painted");
-      if (act.unpaint && rw.settings.painted) rw.set({ painted: null });
-      if (act.set) rw.set(act.set);
-      if (act.paint) rw.paint(block(act.paint.block), act.paint.step ?? null, act.paint.weight);
-      if (act.screen) screen(act.screen)?.click();
-    }
-  }
-  function mark(name) {
-    all(".rw-marked").forEach((one) => one.classList.remove("rw-marked"));
-    if (name) $(`#unet .rw-block[data-block="${block(name)}"]`)?.classList.add("rw-marked");
-  }
-
   // ---- has it been done?
-  function fulfilled(done) {
-    if (!done || !rw.settings) return !done;
-    if (done.painted) {
-      const cells = rw.settings.painted ?? [];
-      const i = done.block ? block(done.block) : null;
-      const wanted = (cell) => (done.painted === "off" ? cell === "off" : cell !== null);
-      if (!cells.some((row) => row.some((cell, n) => (i === null || n === i) && wanted(cell)))) return false;
-    }
-    if (done.setting) {
-      const value = rw.get(done.setting);
-      if (done.below !== undefined && !(value < done.below)) return false;
-      if (done.above !== undefined && !(value > done.above)) return false;
-      if (done.is !== undefined && value !== done.is) return false;
-    }
-    return done.and ? fulfilled(done.and) : true;
-  }
+  // Not before its picture is there: what a card says of it is about what everybody sees.
   function look() {
     const card = lesson?.cards[at];
-    if (!card || $("#lesson").dataset.state !== "open") return;
-    if (card.done && fulfilled(card.done)) complete(card);
-    if (card.mark) mark($("#lesson").dataset.state === "done" ? null : card.mark);
+    if (!card?.done || $("#lesson").dataset.state !== "open" || document.body.classList.contains("rw-drawing")) return;
+    if (fulfilled(card.done)) return complete(card);
+    const line = $("#lesson .rw-lesson-amiss");
+    const wrong = amiss(card.done);
+    line.hidden = !wrong;
+    if (wrong) line.firstChild.textContent = `${wrong} `;
   }
   function complete(card) {
     const box = $("#lesson");
     box.dataset.state = "done";
     mark(null);
+    $(".rw-lesson-amiss", box).hidden = true;
     const said = $(".rw-lesson-said", box);
     if (card.reveal) said.append(element("p", "", card.reveal));
     else if (card.done) said.append(element("p", "rw-note", "Done."));
@@ -131,10 +98,11 @@
     return box;
   }
   function start(one, from = 0) {
-    if (!lesson) [before, touched] = [structuredClone(rw.settings), new Set()];
     lesson = one;
     at = Math.min(from, one.cards.length - 1);
-    turn();
+    begun = begin(one.start);
+    // Where somebody goes on, what the cards before have set holds.
+    turn(one.cards.slice(0, at).flatMap((card) => card.do ?? []).map(({ screen, ...rest }) => rest));
   }
   function stop() {
     lesson = null;
@@ -142,17 +110,6 @@
     $("#lesson")?.remove();
     show();
     giveBack();
-  }
-  function giveBack() {
-    const changed = [...touched].filter((name) => JSON.stringify(before[name]) !== JSON.stringify(rw.settings[name]));
-    if (!changed.length || before.model !== rw.model) return;
-    const take = (from) => Object.fromEntries(changed.map((name) => [name, from[name]]));
-    const { painted = rw.settings.painted, ...others } = take(rw.settings);
-    rw.table.remember(painted, others);
-    rw.acted("Settings from before the lesson");
-    rw.set(take(before), { draw: false });
-    rw.repaint();
-    rw.draw();
   }
   // The last word of a lesson: what to take along, and which one is next.
   function end() {
@@ -178,8 +135,9 @@
     body.focus({ preventScroll: true });
     show();
   }
-  async function turn() {
+  async function turn(earlier = []) {
     const card = lesson.cards[at];
+    mark(null);
     progress[lesson.key] = { ...progress[lesson.key], at };
     keep();
     const box = place();
@@ -187,19 +145,25 @@
     const head = element("div", "rw-lesson-head");
     const close = button("×", stop, "rw-lesson-close");
     close.setAttribute("aria-label", "Close the lesson");
-    head.append(element("b", "", lesson.title), element("span", "rw-note", `${at + 1} of ${lesson.cards.length}`), close);
+    const move = button("⇄", rw.moveLesson, "rw-lesson-close rw-lesson-move");
+    move.title = "Move this card to the other side";
+    move.setAttribute("aria-label", move.title);
+    head.append(element("b", "", lesson.title), element("span", "rw-note", `${at + 1} of ${lesson.cards.length}`), move, close);
     const body = element("div", "rw-lesson-body");
     body.tabIndex = -1;
     if (card.text) body.append(element("p", "", card.text));
-    const sets = (card.do ?? []).flatMap((act) => Object.entries(act.set ?? {})).map(([name, value]) => `${name} ${value}`);
-    if (sets.length) body.append(element("p", "rw-note", `This card sets ${sets.join(", ")}. Closing the lesson brings your own settings back.`));
+    if (at === 0) body.append(element("p", "rw-note rw-lesson-sets", "A lesson sets the model and the weights, and keeps your prompt. Closing it brings your own settings back."));
     if (card.ask) body.append(question(card.ask));
     if (card.measure === "parabola") body.append(rw.parabola());
     const said = element("div", "rw-lesson-said");
     said.setAttribute("aria-live", "polite");
     body.append(said);
+    const wrong = element("p", "rw-note rw-lesson-amiss", " ");
+    wrong.hidden = true;
+    wrong.append(button("Set this card up again", () => start(lesson, at), "rw-link"));
+    body.append(wrong);
     const foot = element("div", "rw-line rw-lesson-foot");
-    const back = button("Back", () => (at--, turn()));
+    const back = button("Back", () => start(lesson, at - 1));
     back.disabled = at === 0;
     const last = at === lesson.cards.length - 1;
     const next = button(last ? "Finish" : "Next", () => {
@@ -213,8 +177,14 @@
     foot.append(back, ...(next.disabled ? [skip] : []), next);
     box.replaceChildren(head, body, foot);
     body.focus({ preventScroll: true });
-    await perform(card.do);
-    if (lesson?.cards[at] !== card) return;
+    rw.tell("card", card);
+    const here = () => lesson?.cards[at] === card;
+    const missing = await begun;
+    if (!here()) return;
+    if (missing && !$(".rw-lesson-missing", body)) body.append(element("p", "rw-note rw-lesson-missing", missing));
+    await perform([...earlier, ...(card.do ?? [])]);
+    if (!here()) return;
+    rw.tell("card", card, true);
     if (card.open) bring(card.open, card);
     if (card.mark) mark(card.mark);
     look();
@@ -227,7 +197,7 @@
     if (lesson?.cards[at] !== card) return;
     if (!one?.offsetParent) return void setTimeout(() => bring(selector, card), 50);
     if (one.matches("details")) one.open = true;
-    const sizes = new ResizeObserver(() => (lesson?.cards[at] === card ? one.scrollIntoView({ block: "center" }) : sizes.disconnect()));
+    const sizes = new ResizeObserver(() => (lesson?.cards[at] === card ? one.scrollIntoView({ block: rw.lessonView() }) : sizes.disconnect()));
     ["body", ".gradio-container"].forEach((part) => $(part) && sizes.observe($(part)));
     ["wheel", "touchstart", "pointerdown", "keydown"].forEach((kind) => addEventListener(kind, () => sizes.disconnect(), { once: true, passive: true }));
   }
@@ -257,6 +227,7 @@
       said.append(element("p", "", `${right ? "Right. " : ""}${because}`));
       $("#lesson").dataset.state = "done";
       $(".rw-lesson-next").disabled = false;
+      rw.tell("card", lesson.cards[at]);
     }, "rw-small-button rw-lesson-see");
     reveal.disabled = true;
     field.addEventListener("change", () => (reveal.disabled = false));
@@ -266,8 +237,7 @@
 
   // ---- beginnings
   rw.on("screen", () => rw.screen === "Learn" && list());
-  rw.on("changed", look);
-  rw.on("painted", look);
+  rw.on("changed", () => setTimeout(look)); // once its drawing has begun
   rw.on("drawn", look);
   document.addEventListener("keydown", (event) => {
     if (event.key !== "Escape" || !$("#lesson") || event.target.closest?.("dialog")) return;
@@ -277,6 +247,7 @@
   document.addEventListener("click", (event) => {
     const id = event.target.closest?.("button")?.id;
     if (id === "lesson-load") $("#lesson-file").click();
+    if (id === "lesson-sample") rw.act("learn", "sample", {}, (said) => said.kind === "file" && rw.download(said.name, said.text, "application/json"));
     if (id === "lesson-forget") {
       progress = {};
       keep();
@@ -295,5 +266,12 @@
       start(said.lessons[0]);
     });
   });
-  rw.lesson = (key) => list().then(() => start(known.find((one) => one.key === key)));
+  rw.lesson = (key) => list().then(() => {
+    const one = known.find((other) => other.key === key);
+    if (one) start(one);
+    else rw.say(`There is no lesson “${key}” here: there are ${known.map((other) => other.key).join(", ")}.`, true);
+  });
+  rw.lessons = () => list().then(() => known);
+  const asked = new URLSearchParams(location.search).get("lesson");
+  if (asked) rw.on("begun", () => rw.lesson(asked.slice(0, 60)));
 })();

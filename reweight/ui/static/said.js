@@ -63,8 +63,11 @@
       : low === high ? (low === "1.00" ? "Every weight is 1: Re-weighted is the same as Vanilla. " : `Re-weighted: every block counts ${high} times. `)
       : `Re-weighted: blocks count ${low} to ${high} times, most where they matter. `;
     const last = rw.table.data.blocks.at(-1).name;
-    line.textContent = `${first}${now}${press} ${last} below to switch it off.`;
+    const asked = document.body.classList.contains("rw-taught"); // a lesson asks first
+    line.textContent = `${first}${now}${asked ? "" : `${press} ${last} below to switch it off.`}`;
   }
+  // The settings have changed, but not by an act of somebody's.
+  rw.unexplained = () => quiet();
   let begun = false;
   rw.on("about", () => {
     if (!begun) hint();

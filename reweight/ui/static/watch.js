@@ -19,7 +19,7 @@
       const image = $(`#films [data-column="${column}"] img`);
       if (image && pictures[step - 1]) image.src = pictures[step - 1];
     });
-    rw.lookAt(step - 1);
+    if (open()) rw.lookAt(step - 1); // a film that comes after somebody has left colours nothing elsewhere
   }
   function play(on) {
     clearInterval(timer);
