@@ -82,6 +82,16 @@ def test_cells_are_painted_by_dragging_over_them_and_undone(visit):
     expect(page.locator("#undo")).to_be_disabled()
 
 
+def swipe(touch, box, across, down):
+    """A finger from within a box, by pixels."""
+    x, y = box["x"] + 10, box["y"] + 10
+    touch.send("Input.dispatchTouchEvent", {"type": "touchStart", "touchPoints": [{"x": x, "y": y}]})
+    for part in range(1, 9):
+        at = {"x": x + across * part / 8, "y": y + down * part / 8}
+        touch.send("Input.dispatchTouchEvent", {"type": "touchMove", "touchPoints": [at]})
+    touch.send("Input.dispatchTouchEvent", {"type": "touchEnd", "touchPoints": []})
+
+
 def test_on_a_phone_twelve_steps_are_readable_and_a_finger_that_scrolls_paints_nothing(chromium, server):
     page = chromium.new_page(viewport={"width": 390, "height": 800}, has_touch=True, reduced_motion="reduce")
     page.set_default_timeout(120_000)
@@ -99,16 +109,7 @@ def test_on_a_phone_twelve_steps_are_readable_and_a_finger_that_scrolls_paints_n
         "() => { const place = document.querySelector('#heat-weights'); return place.scrollWidth > place.clientWidth + 80; }"
     )
     for across, down in ((-80, 0), (0, -80)):
-        touch.send(
-            "Input.synthesizeScrollGesture",
-            {
-                "x": box["x"] + 5,
-                "y": box["y"] + 5,
-                "xDistance": across,
-                "yDistance": down,
-                "gestureSourceType": "touch",
-            },
-        )
+        swipe(touch, box, across, down)
     assert page.evaluate(
         "() => [reweight.settings.painted, document.querySelector('#heat-weights').scrollLeft > 40]"
     ) == [
@@ -118,8 +119,7 @@ def test_on_a_phone_twelve_steps_are_readable_and_a_finger_that_scrolls_paints_n
     first, scrolled = block(page, 6), page.evaluate("() => scrollY")
     first.scroll_into_view_if_needed()
     box = first.locator("rect").bounding_box()
-    held = {"x": box["x"] + 10, "y": box["y"] + 10, "xDistance": 0, "yDistance": -90, "gestureSourceType": "touch"}
-    touch.send("Input.synthesizeScrollGesture", held)
+    swipe(touch, box, 0, -90)
     assert page.evaluate("() => reweight.settings.painted") is None and page.evaluate("() => scrollY") != scrolled
     name, place = (page.locator(one).first.bounding_box() for one in ("#heat-weights .rw-name", "#heat-weights"))
     assert place["x"] <= name["x"] and name["x"] + name["width"] <= place["x"] + place["width"]
