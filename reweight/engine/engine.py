@@ -165,11 +165,10 @@ class Engine:
         self, request: Request, chosen: Chosen, columns: Sequence[str], *, noisy: bool = False, client: str = ""
     ) -> Iterator[Waiting | Step | Watched]:
         """The clean picture that each column predicts at every step; see `watching.watch`."""
-
-        def work(loaded: LoadedModel, job: Job) -> Generator[None, None, None]:
-            return watch(loaded, request, chosen, columns, job, self._pictures, noisy=noisy)
-
-        return self._run(request.model, work, client)
+        return self._run(
+            request.model,
+            lambda loaded, job: watch(loaded, request, chosen, columns, job, self._pictures, noisy=noisy), client,
+        )  # fmt: skip
 
     def probe(
         self, request: Request, *, preset: str = "paper-code", runs: int | None = None, iterations: int | None = None,
