@@ -185,7 +185,8 @@
     await perform([...earlier, ...(card.do ?? [])]);
     if (!here()) return;
     rw.tell("card", card, true);
-    if (card.open) bring(card.open, card);
+    const about = card.open ?? (card.mark && innerWidth <= 700 ? "#unet" : null); // on a phone the U-Net is below the pictures
+    if (about) bring(about, card);
     if (card.mark) mark(card.mark);
     look();
   }

@@ -18,10 +18,7 @@
       box.style.setProperty("--width", `${beside.width}px`);
     }
     now = card;
-    if (!ready) return;
-    if ((card.do ?? []).some((act) => act.screen)) scrollTo(0, 0); // a screen from its beginning
-    // On a phone the U-Net comes into what the card leaves free.
-    if (innerWidth <= 700 && card.mark) $("#unet")?.scrollIntoView({ block: "start" });
+    if (ready && (card.do ?? []).some((act) => act.screen)) scrollTo(0, 0); // a screen from its beginning
   }
   rw.on("card", stand);
   addEventListener("resize", () => stand(now));
