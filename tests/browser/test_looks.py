@@ -32,7 +32,7 @@ def test_nothing_is_cut_off_and_three_columns_stand_side_by_side(visit):
         assert len(tops) == 1
         beyond = """() => { const edge = document.querySelector('#instrument').getBoundingClientRect().right;
           return [...document.querySelectorAll('#instrument button, #instrument input')]
-            .filter((one) => one.offsetParent && one.getBoundingClientRect().right > edge).map((one) => one.id); }"""
+            .filter((one) => one.checkVisibility() && one.getBoundingClientRect().right > edge).map((one) => one.id); }"""
         assert page.evaluate(beyond) == []
         steps = page.locator("#steps-chosen .rw-seg").all()
         assert len({round(step.bounding_box()["y"]) for step in steps}) == 1

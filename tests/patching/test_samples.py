@@ -82,7 +82,7 @@ def test_pictures_guided_by_a_picture_triple_the_batch(sd_pipe):
     unet = tiny.build_sd_unet(in_channels=8)
     pipe = StableDiffusionInstructPix2PixPipeline(**sd_pipe.components | {"unet": unet}, requires_safety_checker=False)
     pipe.set_progress_bar_config(disable=True)
-    w, image = tables(2), Image.new("RGB", (32, 32), "red")
+    w, image = tables(2), Image.new("RGB", (4 * tiny.SAMPLE, 4 * tiny.SAMPLE), "red")
     latents = torch.randn(2, 4, tiny.SAMPLE, tiny.SAMPLE)
     with reweighted(pipe, w):
         together = draw(

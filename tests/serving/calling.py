@@ -35,7 +35,7 @@ def finished(work: Coroutine[Any, Any, Any]) -> Any:
 
 def whole(name: str, data: tuple[Any, ...]) -> list[Any]:
     """An endpoint's values with the last ones, which are optional, left to it."""
-    return [*data, *[None] * {"reweight": 2, "score": 0}.get(name, 1)]
+    return [*data, *[None] * {"reweight": 2, "importance": 2, "score": 0}.get(name, 1)]
 
 
 @dataclass

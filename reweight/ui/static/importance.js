@@ -4,9 +4,17 @@
   const { $, all } = rw;
   let latest = null;
   let probing = false;
+  let hint = "";
+
+  /** An explained cell was of other scores. */
+  function forget() {
+    hint ||= $("#cell-note").textContent;
+    $("#cell-note").textContent = hint;
+  }
 
   function take(event) {
     if (event.kind === "importance") {
+      if (JSON.stringify(event.panels) !== JSON.stringify(latest?.panels)) forget();
       latest = { cheap: latest?.cheap, cost: latest?.cost, ...event };
       $("#findings").innerHTML = event.findings;
       $("#verdict").textContent = event.verdict;
@@ -104,8 +112,7 @@
   rw.on("drawn", refresh);
 
   function explain(cell) {
-    const note = $(".rw-note", cell.closest(".rw-card"));
-    if (note) note.textContent = cell.dataset.note;
+    $("#cell-note").textContent = cell.dataset.note;
     all(".rw-chosen", cell.closest("svg")).forEach((one) => one.classList.remove("rw-chosen"));
     cell.classList.add("rw-chosen");
   }
