@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import statistics
 import time
 from pathlib import Path
@@ -10,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from .page_latency import FLAGS, served
+from .page_latency import opened, served
 
 FILLED = """() => { const cells = [...document.querySelectorAll('.rw-without')];
   return cells.length > 0 && cells.every((cell) => !cell.disabled && cell.querySelector('img').complete); }"""
@@ -74,14 +73,7 @@ def drawn(model: str, rounds: int) -> dict[str, Any]:
 
 def painted(url: str, model: str, rounds: int) -> dict[str, Any]:
     """Medians of the seconds from the press on the button to the first and to the last painted picture."""
-    from playwright.sync_api import sync_playwright
-
-    path = next(filter(None, (shutil.which(name) for name in ("chromium", "chromium-browser", "google-chrome"))), None)
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=path, args=list(FLAGS))
-        page = browser.new_page(viewport={"width": 1280, "height": 800})
-        page.set_default_timeout(180_000)
-        page.goto(f"{url}?model={model}")
+    with opened(f"{url}?model={model}") as page:
         page.get_by_role("tab", name="Ablate").click()
         page.wait_for_function("() => document.querySelector('.rw-without')")
         page.wait_for_timeout(500)
@@ -92,6 +84,5 @@ def painted(url: str, model: str, rounds: int) -> dict[str, Any]:
         for _ in range(rounds):
             page.wait_for_function("() => !document.querySelector('#ablate').disabled")
             took.append(page.evaluate(ACT))
-        browser.close()
     first, last = (round(statistics.median(times) / 1000, 3) for times in zip(*took, strict=True))
     return {"page_first_s": first, "page_last_s": last}

@@ -74,14 +74,7 @@ def command(
 
 def measure(url: str, model: str, moves: int) -> dict[str, Any]:
     """Medians over the moves, in ms."""
-    from playwright.sync_api import sync_playwright
-
-    path = next(filter(None, (shutil.which(name) for name in ("chromium", "chromium-browser", "google-chrome"))), None)
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=path, args=list(FLAGS))
-        page = browser.new_page(viewport={"width": 1280, "height": 800})
-        page.set_default_timeout(180_000)
-        page.goto(f"{url}?model={model}")
+    with opened(f"{url}?model={model}") as page:
         page.wait_for_function(
             "() => { const all = [...document.querySelectorAll('#pictures img')]; return all.length > 2 && all.every((one) => one.naturalWidth)"
             " && !document.querySelector('.rw-stale') && !document.querySelector('#status .rw-bar'); }"
@@ -92,7 +85,6 @@ def measure(url: str, model: str, moves: int) -> dict[str, Any]:
             for value in values:
                 times.append(page.evaluate(MOVE, value))
                 page.wait_for_timeout(150)
-        browser.close()
     return {
         "new_ms": round(statistics.median(whole for _, whole in fresh)),
         "first_picture_ms": round(statistics.median(first for first, _ in fresh)),
@@ -125,6 +117,21 @@ def bare(model: str) -> dict[str, Any]:
     engine.close()
     server, pipeline = (1000 * statistics.median(times[1:]) for times in (ours, plain))
     return {"server_ms": round(server), "pipeline_ms": round(pipeline), "server_share": round(server / pipeline, 2)}
+
+
+@contextmanager
+def opened(url: str) -> Iterator[Any]:
+    """A page of its own Chromium, of 1280 x 800, at an address."""
+    from playwright.sync_api import sync_playwright
+
+    path = next(filter(None, (shutil.which(name) for name in ("chromium", "chromium-browser", "google-chrome"))), None)
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=path, args=list(FLAGS))
+        page = browser.new_page(viewport={"width": 1280, "height": 800})
+        page.set_default_timeout(180_000)
+        page.goto(url)
+        yield page
+        browser.close()
 
 
 @contextmanager

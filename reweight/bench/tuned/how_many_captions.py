@@ -30,13 +30,13 @@ def command(
 ) -> None:  # fmt: skip
     """Tune dynamic weights from two seeds on more and more captions; compare the gains on held-out captions."""
     from rich.console import Console
-    from rich.progress import Progress
     from rich.table import Table
 
     from ...models.loading import load_model
     from ...scoring.toy_scorer import load_toy_scorer
     from ...toy.judges.classifier import load_judge
     from ..stats.result_file import write_json
+    from ..stats.progress import progress
     from ..stats.run_info import run_info
     from .captions import caption_sets
     from .tuned_rows import draw_rows
@@ -46,13 +46,7 @@ def command(
     if not counts or not noises:
         raise ValueError("Give at least one number of captions and one seed.")
     out.mkdir(parents=True, exist_ok=True)
-    console = Console(stderr=True)
-    with Progress(console=console, transient=True) as bar:
-        task = bar.add_task("loading", total=1.0)
-
-        def say(text: str, done: float) -> None:
-            bar.update(task, completed=done, description=text[:60])
-
+    with progress() as say:
         loaded = load_model(model, device=device, local=True)
         scorer, judge, guidance = load_toy_scorer(device=loaded.device), load_judge(), loaded.card.guidance
         sets = caption_sets(max(counts), validation, limit)

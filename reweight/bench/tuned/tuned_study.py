@@ -36,7 +36,6 @@ def command(
 ) -> None:
     """Tune weights, then compare tuned, ranked and vanilla on held-out captions and noises, paired by noise."""
     from rich.console import Console
-    from rich.progress import Progress
 
     from ...models.loading import load_model
     from ...patching.blocks import target_blocks
@@ -44,6 +43,7 @@ def command(
     from ...storage.atomic import write_atomic
     from ...toy.judges.classifier import load_judge
     from ...weight_table import WeightTable
+    from ..stats.progress import progress
     from ..stats.run_info import run_info
     from .best_tables import best_ways, with_figures
     from .captions import caption_sets
@@ -61,13 +61,7 @@ def command(
     if not counts or not noises:
         raise ValueError("Give at least one number of steps and one seed.")
     out.mkdir(parents=True, exist_ok=True)
-    console = Console(stderr=True)
-    with Progress(console=console, transient=True) as bar:
-        task = bar.add_task("loading", total=1.0)
-
-        def say(text: str, done: float) -> None:
-            bar.update(task, completed=done, description=text[:60])
-
+    with progress() as say:
         loaded = load_model(model, device=device, local=True)
         if not loaded.card.embedded:
             raise ValueError(
@@ -135,4 +129,4 @@ def command(
         write_atomic(out / f"best-{at}.json", with_figures(made[way, at], effect).encode())
         pairs(loaded, shown, at, made[way, at].weights, out / f"pairs-{model}-{at}.jpg")
     for part in screen(result):
-        Console(width=max(150, console.width)).print(part)
+        Console(width=max(150, Console().width)).print(part)
