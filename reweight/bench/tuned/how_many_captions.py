@@ -35,8 +35,8 @@ def command(
     from ...models.loading import load_model
     from ...scoring.toy_scorer import load_toy_scorer
     from ...toy.judges.classifier import load_judge
-    from ..stats.result_file import write_json
     from ..stats.progress import progress
+    from ..stats.result_file import write_json
     from ..stats.run_info import run_info
     from .captions import caption_sets
     from .tuned_rows import draw_rows
