@@ -7,9 +7,11 @@ import pytest
 from tiny import build_sd_unet
 from typer.testing import CliRunner
 
+from reweight.bench.overhead.plan import memory_of_tuning
 from reweight.bench.tuned import how_many_captions, tuned_summary, tunings
 from reweight.bench.tuned.best_tables import best_ways
 from reweight.bench.tuned.captions import caption_sets
+from reweight.models.loading import load_model
 from reweight.patching.blocks import target_blocks
 from reweight.weight_table import WeightTable
 
@@ -88,6 +90,17 @@ def test_fewer_steps_are_compared_with_the_next_and_with_the_next_that_was_tuned
         ("vanilla", 2, 3, -1.0, 0.2, 0.3), ("dynamic", 2, 3, -0.5, 0.4, 0.3),
         ("vanilla", 2, 4, -2.0, 0.2, 0.4), ("dynamic", 2, 4, -1.5, 0.4, 0.4),
     ]  # fmt: skip
+
+
+def test_the_memory_of_tuning_is_that_of_a_picture_forth_and_back():
+    loaded = load_model("toy-turbo")
+    loaded.pipe.set_progress_bar_config(disable=True)
+    one, two = (memory_of_tuning(loaded, steps) for steps in (1, 2))
+    weights = sum(p.numel() * 4 for p in loaded.pipe.unet.parameters()) / 1e6
+    assert 1 < one < two < one + 2 * weights
+    assert (
+        all(p.requires_grad for p in loaded.pipe.unet.parameters()) and not loaded.pipe.unet.is_gradient_checkpointing
+    )
 
 
 def test_gains_by_the_number_of_captions_are_means_over_tunings():

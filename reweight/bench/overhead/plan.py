@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import typer
 
 from ...tuning.tuning_settings import Tuning
@@ -14,6 +16,7 @@ def command(
     model: Model = "toy", limit: Limit = 200, seeds: Seeds = "42,21", steps: Steps = "", runs: Runs = None,
     processes: int = typer.Option(1, min=1, help="Number of processes, each with a device like this one."), dtype: Dtype = None,
     device: Device = None, seconds: float = typer.Option(20.0, min=0.0, help="Seconds of measurement."),
+    tuning_too: bool = typer.Option(False, "--tuning", help="Measure the memory of tuning by gradient too."),
 ) -> None:  # fmt: skip
     """Estimate how long each table takes on this device, and how much memory it needs."""
     from rich.console import Console
@@ -48,4 +51,25 @@ def command(
         f"{prompts} prompts with {noises} seeds; {pace.step:.3g} s a step and {pace.fixed:.3g} s a picture besides; "
         f"{pace.memory / 1e9:.1f} GB; the scorer is not counted, HPS takes 4 GB more"
     )
+    if tuning_too:
+        more = memory_of_tuning(loaded, loaded.card.steps) / 1000
+        table.caption += f"; tuning by gradient, one picture at a time, takes {more:.2g} GB besides the networks"
     Console(width=100).print(table)
+
+
+def memory_of_tuning(loaded: Any, steps: int) -> float:
+    """The most MB that one picture takes forth and back through all steps, under checkpointing, besides the networks."""
+    import torch
+
+    from ...patching.blocks import target_blocks
+    from ...tuning.differentiable_sampling import Sampling, pictures, prepared
+    from .peak_memory import tensors_peak
+    from .time_estimates import PROMPT
+
+    weights = torch.ones(steps, len(target_blocks(loaded.pipe.unet)), requires_grad=True)
+
+    def work() -> None:
+        with prepared(loaded.pipe, checkpointing=True):
+            pictures(loaded.pipe, [(PROMPT, 1)], Sampling(steps, loaded.card.guidance), weights).mean().backward()
+
+    return tensors_peak(work, loaded.device)
