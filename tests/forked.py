@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import signal
 import sys
 import traceback
 from collections.abc import Callable, Mapping
@@ -12,6 +13,8 @@ from types import MappingProxyType
 from typing import IO
 
 import pytest
+
+LIMIT = 300  # seconds, after which the process is ended
 
 
 class Forked:
@@ -40,6 +43,7 @@ def forked(
     if pid == 0:
         status = 1
         try:
+            signal.alarm(LIMIT)
             os.close(reading)
             os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
             os.dup2(writing, 2)

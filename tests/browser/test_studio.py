@@ -140,7 +140,7 @@ def test_an_examples_pictures_are_there_before_the_model_is_asked(visit):
         page.reload()
     expect(page.locator(".rw-precomputed img")).to_have_count(3)
     expect(page.locator("#status")).to_contain_text("Precomputed")
-    expect(page.locator("figure[data-column='freeu'] .rw-change")).to_contain_text("changed")
+    expect(page.locator("figure[data-column='freeu'] .rw-change")).to_contain_text("vs. vanilla")
     before = png(page, "vanilla")
     while not held:
         page.wait_for_timeout(20)
