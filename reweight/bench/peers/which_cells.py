@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
@@ -10,8 +9,7 @@ from typing import Annotated, Any
 import numpy as np
 import typer
 
-from ...storage.atomic import write_atomic
-from .which_steps import OTHER, SEED, draw_all
+from .which_steps import OTHER, SEED, draw_all, measured_once, vanilla_calls
 
 CATEGORY = "peers-cells"
 ALLOWED = {"at-edm": {"early": 0.0}, "tomesd": {"downsample": 8}}  # settings with which every block may act
@@ -58,7 +56,9 @@ def command(
     loaded.pipe.set_progress_bar_config(disable=True)
     rows.mkdir(parents=True, exist_ok=True)
     console = Console(width=150)
-    measured = _measured_once(rows, loaded, method, captions(probes, OTHER), steps)
+    others = captions(probes, OTHER)
+    known = {"revision": loaded.revision, "method": method, "prompts": others, "steps": steps}
+    measured = measured_once(rows, known, lambda: measures(loaded, method, others, steps))
     saving, vanilla = measured.pop("saving")[0], float(measured.pop("vanilla").item())
     own = float(measured.pop("own").item())
     found = orders(measured, saving)
@@ -205,21 +205,6 @@ def measures(loaded: Any, method: str, prompts: Sequence[str], steps: int) -> di
     }
 
 
-def _measured_once(
-    folder: Path, loaded: Any, method: str, prompts: Sequence[str], steps: int
-) -> dict[str, np.ndarray]:  # fmt: skip
-    """The measures, cached in a file beside the rows."""
-    path = folder / "measured.json"
-    told = {"revision": loaded.revision, "method": method, "prompts": list(prompts), "steps": steps}
-    found = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
-    if {name: found.get(name) for name in told} == told:
-        return {name: np.array(values) for name, values in found["measured"].items()}
-    measured = measures(loaded, method, prompts, steps)
-    lists = {name: values.tolist() for name, values in measured.items()}
-    write_atomic(path, json.dumps(told | {"measured": lists}).encode())
-    return measured
-
-
 def _flops(
     loaded: Any, method: str, settings: dict[str, Any], prompt: str, steps: int, column: str | None = None
 ) -> int:  # fmt: skip
@@ -239,15 +224,10 @@ def _own_error(loaded: Any, method: str, prompt: str, steps: int) -> np.ndarray:
 
     from ...methods.base import METHODS, Drawing
     from ...patching.blocks import target_blocks
-    from ...patching.patch import captured
 
     unet, ours = loaded.pipe.unet, METHODS[method]
     drawing = Drawing(steps, loaded.card.guidance, loaded.card.family)
-    with captured(loaded.pipe) as calls, torch.inference_mode():
-        loaded.pipe(
-            prompt, num_inference_steps=steps, guidance_scale=loaded.card.guidance, output_type="latent",
-            generator=torch.Generator().manual_seed(SEED),
-        )  # fmt: skip
+    calls = vanilla_calls(loaded, prompt, steps)
     found = np.zeros((steps, len(target_blocks(unet))))
     for block in range(found.shape[1]):
         cells = [(step, block) for step in range(1, steps + 1)]

@@ -57,7 +57,9 @@ def command(
     loaded, scorer = load_model(model), scorer_named("toy")
     loaded.pipe.set_progress_bar_config(disable=True)
     rows.mkdir(parents=True, exist_ok=True)
-    measured = _measured_once(rows, loaded, captions(probes, OTHER), steps)
+    others = captions(probes, OTHER)
+    known = {"revision": loaded.revision, "prompts": others, "steps": steps}
+    measured = measured_once(rows, known, lambda: measures(loaded, others, steps))
     plans = {
         f"{count} of {steps}, {name}": chosen
         for count in full or (4,) for name, chosen in choices(measured, steps, count, method).items()
@@ -123,18 +125,17 @@ def measures(loaded: Any, prompts: Sequence[str], steps: int) -> dict[str, np.nd
     }
 
 
-def _measured_once(folder: Path, loaded: Any, prompts: Sequence[str], steps: int) -> dict[str, np.ndarray]:
-    """The measures, cached in a file beside the rows."""
+def measured_once(
+    folder: Path, told: dict[str, Any], measure: Callable[[], dict[str, np.ndarray]]
+) -> dict[str, np.ndarray]:
+    """What `measure` returns, cached in a file beside the rows. told: what it depends on."""
     path = folder / "measured.json"
-    told = {"revision": loaded.revision, "prompts": list(prompts), "steps": steps}
-    if path.is_file():
-        found = json.loads(path.read_text(encoding="utf-8"))
-        if {name: found.get(name) for name in told} == told:
-            return {name: np.array(values) for name, values in found["measured"].items()}
-    measured = measures(loaded, prompts, steps)
-    write_atomic(
-        path, json.dumps(told | {"measured": {name: values.tolist() for name, values in measured.items()}}).encode()
-    )
+    found = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    if {name: found.get(name) for name in told} == told:
+        return {name: np.array(values) for name, values in found["measured"].items()}
+    measured = measure()
+    lists = {name: values.tolist() for name, values in measured.items()}
+    write_atomic(path, json.dumps(told | {"measured": lists}).encode())
     return measured
 
 
@@ -225,19 +226,27 @@ def _others(full: Sequence[int], steps: int) -> list[int]:
     return [step for step in range(1, steps + 1) if step not in full]
 
 
-def _movement(loaded: Any, prompt: str, steps: int) -> np.ndarray:
-    """Squared change of the U-Net's output at each step of a vanilla trajectory if it inherits from the step before."""
+def vanilla_calls(loaded: Any, prompt: str, steps: int) -> list[Any]:
+    """The U-Net's calls, with their outputs, along a vanilla trajectory."""
     import torch
 
     from ...patching.patch import captured
-    from ...patching.stages import Reuse, deep_part, kept
 
-    unet = loaded.pipe.unet
     with captured(loaded.pipe) as calls, torch.inference_mode():
         loaded.pipe(
             prompt, num_inference_steps=steps, guidance_scale=loaded.card.guidance, output_type="latent",
             generator=torch.Generator().manual_seed(SEED),
         )  # fmt: skip
+    return list(calls)
+
+
+def _movement(loaded: Any, prompt: str, steps: int) -> np.ndarray:
+    """Squared change of the U-Net's output at each step of a vanilla trajectory if it inherits from the step before."""
+    import torch
+
+    from ...patching.stages import Reuse, deep_part, kept
+
+    unet, calls = loaded.pipe.unet, vanilla_calls(loaded, prompt, steps)
     found, reuse = [0.0], Reuse()
     with torch.inference_mode(), kept(deep_part(unet, 0), reuse):
         for before, here in pairwise(calls):
