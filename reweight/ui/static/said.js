@@ -61,10 +61,11 @@
     const [low, high] = [Math.min(...numbers), Math.max(...numbers)].map((value) => value.toFixed(2));
     const now = numbers.length < cells.length ? ""
       : low === high ? (low === "1.00" ? "Every weight is 1: Re-weighted is the same as Vanilla. " : `Re-weighted: every block counts ${high} times. `)
-      : `Re-weighted: blocks count ${low} to ${high} times, most where they matter. `;
+      : `Re-weighted: blocks count ${low} to ${high} times. `;
     const last = rw.table.data.blocks.at(-1).name;
     const asked = document.body.classList.contains("rw-taught"); // a lesson asks first
-    line.textContent = `${first}${now}${asked ? "" : `${press} ${last} below to switch it off.`}`;
+    const shown = rw.settings.columns.some((one) => one.split("+").includes("reweighted"));
+    line.textContent = !shown ? first : `${first}${now}${asked ? "" : `${press} ${last} below to switch it off.`}`;
   }
   // The settings have changed, but not by an act of somebody's.
   rw.unexplained = () => quiet();
