@@ -209,7 +209,9 @@ def test_three_pictures_are_there_before_any_script_and_give_way_to_the_page(chr
 
 def test_the_first_sentence_is_of_what_is_shown(visit):
     page = visit("model=toy-turbo&schedule=inverted&low=0.8&high=1.4")
-    expect(page.locator("#said")).to_contain_text(re.compile(r"^Re-weighted: blocks count \d\.\d\d to \d\.\d\d times\. Click"))
+    expect(page.locator("#said")).to_contain_text(
+        re.compile(r"^Re-weighted: blocks count \d\.\d\d to \d\.\d\d times\. Click")
+    )
     page = visit('columns=["vanilla","freeu"]')
     expect(page.locator("#unet .rw-block").first).to_be_visible()
     expect(page.locator("#said")).not_to_contain_text("Re-weighted")
